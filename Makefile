@@ -1,0 +1,33 @@
+# make demo, make test, make check: each sets up all that it needs in .venv.
+
+PYTHON ?= python3
+SECONDS ?= 40
+BIN := .venv/bin
+
+.PHONY: demo test check locks clean
+
+demo: .venv/dev
+	$(BIN)/headgate demo --seconds $(SECONDS)
+
+test: .venv/dev
+	$(BIN)/pytest
+
+check: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m "not slow"
+
+locks:
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q --upgrade -o requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q --upgrade -o requirements-dev.lock
+
+clean:
+	rm -rf .venv
+
+.venv/dev: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@

@@ -1,0 +1,1 @@
+"""Asks questions of traffic: frames in, reports out."""

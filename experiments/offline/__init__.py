@@ -1,0 +1,1 @@
+"""What may know learning: off-policy estimates, replay, baselines."""

@@ -1,0 +1,223 @@
+"""A request to its context: structure, hashed words, code and maths, and the task."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+HEAD_BYTES = 6_000
+TAIL_BYTES = 2_000
+WORD_ROWS = 4_096
+WORD_DIMENSIONS = 32
+MEMO_WORDS = 65_536
+SCHEMA = "structure-words-1"
+
+_CODE_WORDS = frozenset(
+    b"python javascript typescript java rust golang sql regex def traceback stacktrace compiler "
+    b"code function bug debug snippet html css json yaml kubernetes dockerfile bash".split()
+)
+_CODE_MARKS = ("```", "();", "</", "=>", "#include")
+_MATHS_WORDS = frozenset(
+    b"calculate equation equations probability solve prove percent derivative integral arithmetic "
+    b"algebra theorem polynomial matrix hypotenuse".split()
+)
+_MATHS_MARKS = ("\\frac", "\\sum", "\\int", "ow many", "ow much")
+_STOP_WORDS = frozenset(
+    b"a about after all also am an and any are as at be because been before being both but by can "
+    b"could did do does done each for from had has have he her here him his how i if in into is it "
+    b"its just like make may me more most my no not now of on one only or other our out over "
+    b"please said same she should so some such than that the their them then there these they this "
+    b"those through to too two up us use very was we were what when where which while who will "
+    b"with would you your".split()
+)
+
+_CLASSES = ("digits", "upper", "beyond_ascii", "maths_signs", "code_signs", "newlines", "questions")
+STRUCTURE = (
+    "log_bytes", "log_words", "log_lines", "digits", "upper", "beyond_ascii", "maths_signs",
+    "code_signs", "asks", "distinct_words", "word_length", "has_code", "has_maths", "log_turns",
+    "tools", "images", "json_mode", "log_tokens_in", "log_tokens_out_limit", "system",
+)  # fmt: skip
+
+
+def _class_matrix() -> NDArray[np.float64]:
+    matrix = np.zeros((256, len(_CLASSES)))
+    for byte in range(256):
+        char = chr(byte)
+        matrix[byte, 0] = byte < 128 and char.isdigit()
+        matrix[byte, 1] = byte < 128 and char.isupper()
+        matrix[byte, 2] = byte >= 128
+        matrix[byte, 3] = char in "+-*/=<>^%$"
+        matrix[byte, 4] = char in "(){}[];:_\\#`"
+        matrix[byte, 5] = char == "\n"
+        matrix[byte, 6] = char == "?"
+    return matrix
+
+
+_MATRIX = _class_matrix()
+_WORD_BYTES = bytes(
+    c if c >= 128 or chr(c).isalnum() else 32 for c in bytes(range(256)).lower()
+)  # letters and digits lowered, the rest a space
+
+
+class Embedder(Protocol):
+    """Anything that turns a text into a fixed number of floats. None is needed."""
+
+    dimension: int
+
+    def embed(self, text: str) -> NDArray[np.float32]:
+        """The embedding of ``text``, shape [dimension]."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestShape:
+    """What the featurizer may see of a request. ``text`` is the last user message."""
+
+    text: str
+    tokens_in: int
+    system: bool = False
+    turns: int = 1
+    tools: int = 0
+    images: int = 0
+    json_mode: bool = False
+    tokens_out_limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What a glance at the text tells; rules read these names too."""
+
+    shape: RequestShape
+    bytes_seen: int
+    words: frozenset[bytes]
+    word_count: int
+    counts: NDArray[np.float64]
+    has_code: bool
+    has_maths: bool
+
+
+def inspect(shape: RequestShape) -> Signals:
+    """Look at the text once. Long texts are seen at their head and tail only."""
+    data = shape.text.encode("utf-8", "replace")
+    text = shape.text
+    whole = len(data)
+    if whole > HEAD_BYTES + TAIL_BYTES:
+        data = data[:HEAD_BYTES] + b" " + data[-TAIL_BYTES:]
+        text = data.decode("utf-8", "replace")
+    words = data.translate(_WORD_BYTES).split()
+    distinct = frozenset(words)
+    histogram = np.bincount(np.frombuffer(data, np.uint8), minlength=256).astype(np.float64)
+    return Signals(
+        shape=shape,
+        bytes_seen=len(data),
+        words=distinct,
+        word_count=len(words) if whole == len(data) else round(len(words) * whole / len(data)),
+        counts=histogram @ _MATRIX,
+        has_code=not _CODE_WORDS.isdisjoint(distinct) or _has(text, _CODE_MARKS),
+        has_maths=not _MATHS_WORDS.isdisjoint(distinct) or _has(text, _MATHS_MARKS),
+    )
+
+
+def _has(text: str, marks: Sequence[str]) -> bool:
+    for mark in marks:  # a plain loop: a generator costs more than the search  # noqa: SIM110
+        if mark in text:
+            return True
+    return False
+
+
+class Featurizer:
+    """Signals and a task to a feature vector of fixed length.
+
+    Layout: structure, hashed words (a signed random projection of the distinct words, Weinberger
+    et al. 2009 with dense rows), the embedding if there is an embedder, one indicator a task,
+    and the constant 1. Stateless apart from a bounded memo of word hashes.
+    """
+
+    def __init__(self, tasks: Sequence[str], embedder: Embedder | None = None) -> None:
+        self.tasks = tuple(tasks)
+        self._task_index = {name: i for i, name in enumerate(self.tasks)}
+        self._embedder = embedder
+        self._memo: dict[bytes, int] = dict.fromkeys(_STOP_WORDS, WORD_ROWS)
+        rows = np.random.default_rng(20260101).standard_normal((WORD_ROWS + 1, WORD_DIMENSIONS))
+        rows[WORD_ROWS] = 0.0  # stop words
+        self._rows = rows.astype(np.float32)
+        self._words_at = len(STRUCTURE)
+        self._embedding_at = self._words_at + WORD_DIMENSIONS
+        self._tasks_at = self._embedding_at + (embedder.dimension if embedder else 0)
+        self.dimension = self._tasks_at + len(self.tasks) + 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One name a feature, in order; a policy is thawed only into the space it knew."""
+        width = self._tasks_at - self._embedding_at
+        return (
+            *STRUCTURE,
+            *(f"word_{i}" for i in range(WORD_DIMENSIONS)),
+            *(f"embedding_{i}" for i in range(width)),
+            *(f"task:{name}" for name in self.tasks),
+            "constant",
+        )
+
+    def vector(self, signals: Signals, task: str) -> NDArray[np.float32]:
+        """The features of one request: float32, shape [dimension]."""
+        out = np.zeros(self.dimension, dtype=np.float32)
+        out[: self._words_at] = _structure(signals)
+        if signals.words:
+            found = np.array(self._lookup(signals.words))
+            found.sort()  # a set's order differs between processes; sums must not
+            rows = self._rows.take(found, axis=0)
+            out[self._words_at : self._embedding_at] = rows.sum(0) / math.sqrt(len(signals.words))
+        if self._embedder is not None:
+            out[self._embedding_at : self._tasks_at] = self._embedder.embed(signals.shape.text)
+        index = self._task_index.get(task)
+        if index is not None:
+            out[self._tasks_at + index] = 1.0
+        out[-1] = 1.0
+        return out
+
+    def _lookup(self, words: Collection[bytes]) -> list[int]:
+        memo = self._memo
+        try:
+            return [memo[word] for word in words]
+        except KeyError:
+            if len(memo) > MEMO_WORDS:
+                self._memo = memo = dict.fromkeys(_STOP_WORDS, WORD_ROWS)
+            for word in words:
+                if word not in memo:
+                    memo[word] = zlib.crc32(word) % WORD_ROWS
+            return [memo[word] for word in words]
+
+
+def _structure(signals: Signals) -> list[float]:
+    shape = signals.shape
+    size = signals.bytes_seen + 1.0
+    words = signals.word_count
+    digits, upper, beyond, maths, code, lines, questions = signals.counts.tolist()
+    log = math.log1p
+    return [
+        log(size) / 4.0 - 1.5,
+        log(words) / 3.0 - 1.3,
+        log(lines) / 2.0,
+        min(10.0 * digits / size, 3.0),
+        min(10.0 * upper / size, 3.0),
+        min(4.0 * beyond / size, 3.0),
+        min(20.0 * maths / size, 3.0),
+        min(20.0 * code / size, 3.0),
+        1.0 if questions else 0.0,
+        len(signals.words) / (words + 1.0),
+        min(size / (words + 1.0), 20.0) / 5.0 - 1.2,
+        1.0 if signals.has_code else 0.0,
+        1.0 if signals.has_maths else 0.0,
+        log(max(shape.turns - 1, 0)),
+        1.0 if shape.tools else 0.0,
+        1.0 if shape.images else 0.0,
+        1.0 if shape.json_mode else 0.0,
+        log(shape.tokens_in) / 4.0 - 1.2,
+        log(shape.tokens_out_limit) / 8.0,
+        1.0 if shape.system else 0.0,
+    ]

@@ -1,0 +1,1 @@
+"""The policies, one a file, and the registry that names them."""

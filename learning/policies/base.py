@@ -1,0 +1,146 @@
+"""What a policy is: it learns off the request path and publishes choosers that answer on it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+
+from learning import exploration
+from learning.errors import SnapshotSchema, UnknownArm
+from learning.interaction import Arm, Choice, Context, Interaction, Vector
+from learning.reward import RewardScale
+from learning.snapshot import Frozen, freeze, thaw
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a chooser thinks of each eligible arm; every array has shape [eligible].
+
+    ``quality`` in [0, 1] (expected, given an answer), ``cost_usd``, ``latency_s``,
+    ``error_rate`` in [0, 1], and the ``utility`` that the probabilities are made from, in
+    points of reward.
+    """
+
+    quality: Vector
+    cost_usd: Vector
+    latency_s: Vector
+    error_rate: Vector
+    utility: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySetup:
+    """What every policy is built from: its arms, the names of the features, the reward scale."""
+
+    arms: tuple[Arm, ...]
+    features: tuple[str, ...]
+    scale: RewardScale
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arms' names, in order."""
+        return tuple(arm.name for arm in self.arms)
+
+
+class Chooser(ABC):
+    """An immutable view of a policy: what it would choose, until the next one is published."""
+
+    arms: tuple[str, ...]
+
+    @abstractmethod
+    def scores(self, context: Context, eligible: Sequence[int]) -> Scores:
+        """Scores of the eligible arms, given by their indices into ``arms``."""
+
+    @abstractmethod
+    def propensities(self, scores: Scores) -> Vector:
+        """The exact probability of each eligible arm; shape [eligible], sum 1."""
+
+    def choose(
+        self, context: Context, eligible: Sequence[int], number: float
+    ) -> tuple[Choice, Vector, Scores]:
+        """The arm that ``number`` in [0, 1) draws, all probabilities, and the scores."""
+        scores = self.scores(context, eligible)
+        probabilities = self.propensities(scores)
+        at = exploration.draw(probabilities, number)
+        return Choice(self.arms[eligible[at]], float(probabilities[at])), probabilities, scores
+
+
+class Policy(ABC):
+    """Learns from interactions, one at a time and in order; equal inputs give equal states.
+
+    A chooser is a pure function of the state and ``at_s``, so a decision is replayed bit for
+    bit from a frozen state and the interactions after it (one machine, one BLAS thread).
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, setup: PolicySetup) -> None:
+        self.setup = setup
+        self._index = {name: i for i, name in enumerate(setup.names)}
+
+    def index(self, arm: str) -> int:
+        """The arm's place; raises UnknownArm."""
+        try:
+            return self._index[arm]
+        except KeyError:
+            raise UnknownArm(arm, self.setup.names) from None
+
+    @abstractmethod
+    def learn(self, interaction: Interaction) -> None:
+        """Take one interaction into the sums."""
+
+    @abstractmethod
+    def chooser(self, at_s: float) -> Chooser:
+        """The view to publish, as of ``at_s`` (seconds since the epoch)."""
+
+    @abstractmethod
+    def state(self) -> Frozen:
+        """The state at rest."""
+
+    @abstractmethod
+    def restore(self, frozen: Frozen) -> None:
+        """Take the state of ``frozen`` for the arms and features that both know."""
+
+    @classmethod
+    @abstractmethod
+    def build(cls, setup: PolicySetup, parameters: Mapping[str, Any]) -> Self:
+        """A new policy; raises ValueError that names a wrong parameter."""
+
+    def freeze(self) -> bytes:
+        """The state as bytes."""
+        return freeze(self.state())
+
+    def thaw(self, data: bytes) -> None:
+        """Take the state from bytes; raises SnapshotError."""
+        frozen = thaw(data)
+        if frozen.kind != self.kind:
+            raise SnapshotSchema(f"a snapshot of a {frozen.kind!r} policy, not of {self.kind!r}")
+        self.restore(frozen)
+
+
+def take_parameters(cls: type[P], parameters: Mapping[str, Any]) -> P:
+    """Build a parameter dataclass, with an error that names an unknown parameter."""
+    known = tuple(cls.__dataclass_fields__)  # type: ignore[attr-defined]
+    for name in parameters:
+        if name not in known:
+            raise ValueError(f"unknown parameter {name!r}; known: {', '.join(known)}")
+    return cls(**parameters)
+
+
+def unscored(setup: PolicySetup, eligible: Sequence[int]) -> Scores:
+    """Scores of a policy that learns nothing: the priors and the list prices, utility zero."""
+    arms = [setup.arms[i] for i in eligible]
+    zeros = np.zeros(len(arms))
+    return Scores(
+        quality=np.array([arm.prior_quality for arm in arms]),
+        cost_usd=zeros,
+        latency_s=np.array([arm.prior_latency_s for arm in arms]),
+        error_rate=zeros,
+        utility=zeros,
+    )

@@ -1,0 +1,1 @@
+"""The running thing: HTTP, providers, storage, alerts, console, command line."""

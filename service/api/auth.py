@@ -1,0 +1,25 @@
+"""Who may call what: bearer keys and their roles."""
+
+from __future__ import annotations
+
+from service.api.asgi import Scope, header
+from service.domain.errors import AuthenticationFailed, PermissionDenied
+from service.domain.records import Key
+from service.storage.keys import ROLES, KeyStore
+
+MAX_KEY = 512
+
+
+def authenticate(scope: Scope, keys: KeyStore, least: str = "caller") -> Key:
+    """The key of a request with at least the role ``least``; raises HeadgateError."""
+    value = header(scope, b"authorization")
+    scheme, _, secret = value.partition(" ")
+    secret = secret.strip()
+    if scheme.lower() != "bearer" or not secret:
+        raise AuthenticationFailed("send your key as Authorization: Bearer KEY", code="missing_key")
+    key = keys.find(secret) if len(secret) <= MAX_KEY else None
+    if key is None:
+        raise AuthenticationFailed("this key is not known here")
+    if ROLES.index(key.role) < ROLES.index(least):
+        raise PermissionDenied(f"this needs the role {least}; the key has {key.role}")
+    return key

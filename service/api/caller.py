@@ -1,0 +1,88 @@
+"""The callers' routes that are not hot: models, the dry run, ratings, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from service.api import shown
+from service.api.access import allowed
+from service.api.schemas import ErrorAnswer, FeedbackBody, FeedbackTaken
+from service.domain.chat import parse
+from service.domain.clock import parse_id
+from service.domain.errors import NotFound
+from service.domain.records import Key
+from service.feedback.intake import Given
+from service.runtime import Runtime
+from service.storage.cases import Case
+
+router = APIRouter(prefix="/v1")
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorAnswer},
+    "5XX": {"model": ErrorAnswer},
+}
+
+
+@router.get("/models", responses=_ERRORS)
+async def models(request: Request) -> dict[str, Any]:
+    """What may be named as ``model``: ``auto``, the deployments, the other virtual models."""
+    runtime, _ = allowed(request, "caller")
+    names = ["auto", *(each.name for each in runtime.catalog), f"auto:{runtime.plan.policy.name}"]
+    owners = {each.name: each.provider for each in runtime.catalog}
+    data = [
+        {"id": name, "object": "model", "created": 0, "owned_by": owners.get(name, "headgate")}
+        for name in names
+    ]
+    return {"object": "list", "data": data}
+
+
+@router.post("/route", responses=_ERRORS)
+async def route(request: Request) -> dict[str, Any]:
+    """The decision that a chat completion would get now, without the call; nothing is logged.
+
+    The body is that of ``/v1/chat/completions``.
+    """
+    runtime, key = allowed(request, "caller")
+    chat = parse(await request.body())
+    decision = runtime.router.decide(
+        chat, key, request.headers.get("x-session-id", ""), dry_run=True
+    )
+    return shown.decision(decision) | {"dry_run": True}
+
+
+@router.post("/feedback", status_code=202, responses=_ERRORS)
+async def feedback(request: Request, body: FeedbackBody) -> FeedbackTaken:
+    """A rating of an answer, durable when this returns; a second one revises the first."""
+    runtime, key = allowed(request, "caller")
+    case = await _case(runtime, key, body.id)
+    given = Given(
+        body.metric, body.value, body.kind, body.idempotency_key, body.reason, tuple(body.tags)
+    )
+    taken = await runtime.intake.take(case, given, key)
+    runtime.telemetry.feedback(body.metric)
+    return FeedbackTaken(feedback_id=taken.feedback.id, applied=taken.applied)
+
+
+@router.get("/decisions/{decision_id}", responses=_ERRORS)
+async def decision(request: Request, decision_id: str) -> dict[str, Any]:
+    """Why this deployment answered: candidates, probabilities, the draw, calls, ratings."""
+    runtime, key = allowed(request, "caller")
+    return shown.case(await _case(runtime, key, decision_id))
+
+
+async def _case(runtime: Runtime, key: Key, text: str) -> Case:
+    """A case that this key may see; another tenant's does not exist for it."""
+    identity = parse_id(text)
+    case = await runtime.case(identity) if identity else None
+    if case is None or not _may_see(key, case):
+        raise NotFound("no decision of that id", param="id", code="decision_not_found")
+    return case
+
+
+def _may_see(key: Key, case: Case) -> bool:
+    if key.role != "caller":
+        return not key.tenant or key.tenant == case.decision.caller.tenant
+    if key.id == case.decision.caller.key_id:
+        return True
+    return bool(key.tenant) and key.tenant == case.decision.caller.tenant

@@ -1,0 +1,79 @@
+"""The OpenAPI document's part on the raw routes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CHAT_PATH = "/v1/chat/completions"
+
+_OPTIONS = {
+    "type": "object",
+    "additionalProperties": False,
+    "description": "The router's options; an unknown one is refused.",
+    "properties": {
+        "max_cost_usd": {"type": "number", "minimum": 0},
+        "min_quality": {"type": "number", "minimum": 0, "maximum": 1},
+        "quality_cost": {"type": "number", "minimum": 0, "maximum": 1},
+        "tier": {"type": "string"},
+        "task": {"type": "string"},
+        "deadline_s": {"type": "number", "minimum": 0.001, "maximum": 3600},
+        "deployments": {"type": "array", "items": {"type": "string"}},
+        "exclude": {"type": "array", "items": {"type": "string"}},
+        "session_id": {"type": "string"},
+    },
+}
+
+_REQUEST = {
+    "type": "object",
+    "required": ["model", "messages"],
+    "additionalProperties": True,
+    "properties": {
+        "model": {"type": "string", "description": "auto, auto:POLICY, or a deployment"},
+        "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+        "stream": {"type": "boolean"},
+        "stream_options": {"type": "object"},
+        "user": {"type": "string"},
+        "metadata": {
+            "type": "object",
+            "description": "tags, tenant, feature, session and type are read by the router",
+        },
+        "headgate": _OPTIONS,
+    },
+}
+
+
+def describe(document: dict[str, Any]) -> None:
+    """Add the raw routes to a document, in place."""
+    problem = {
+        "description": "An error of OpenAI's shape",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}},
+    }
+    document["paths"][CHAT_PATH] = {
+        "post": {
+            "summary": "A chat completion, routed",
+            "description": "OpenAI's chat completions. Fields that are not named here are passed "
+            "through untouched.",
+            "operationId": "chat_completions",
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": _REQUEST}},
+            },
+            "responses": {
+                "200": {
+                    "description": "An answer, or a stream of server-sent events",
+                    "content": {
+                        "application/json": {"schema": {"type": "object"}},
+                        "text/event-stream": {"schema": {"type": "string"}},
+                    },
+                },
+                "4XX": problem,
+                "5XX": problem,
+            },
+        }
+    }
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, operations in document["paths"].items():
+        if not path.startswith("/health") and path != "/metrics":
+            for operation in operations.values():
+                operation["security"] = [{"key": []}]

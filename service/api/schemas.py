@@ -1,0 +1,82 @@
+"""What the routes that are not hot take and give."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+Text = Annotated[str, Field(max_length=500)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class FeedbackBody(_Body):
+    """A rating, score or label of an answer."""
+
+    id: Annotated[str, Field(max_length=64, description="decision id or response id")]
+    metric: Annotated[str, Field(max_length=64)] = "rating"
+    value: StrictBool | StrictInt | StrictFloat | StrictStr
+    kind: Literal["user", "judge", "outcome", "implicit"] = "user"
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    reason: Text = ""
+    tags: Annotated[list[Annotated[str, Field(max_length=128)]], Field(max_length=16)] = []
+
+
+class FeedbackTaken(BaseModel):
+    """The rating is durable. ``applied``: whether it changes what the policy knows."""
+
+    feedback_id: str
+    applied: bool
+
+
+class OverrideBody(_Body):
+    """A person's will over the policy; it ends by itself."""
+
+    action: Literal["force", "exclude"]
+    deployment: Annotated[str, Field(max_length=64)]
+    task: Annotated[str, Field(max_length=64)] | None = None
+    reason: Annotated[str, Field(min_length=10, max_length=500)]
+    author: Annotated[str, Field(min_length=1, max_length=100)]
+    expires_in_s: Annotated[float, Field(gt=0.0, le=7 * 86_400.0, allow_inf_nan=False)] = 4 * 3600.0
+
+
+class LiftBody(_Body):
+    """Ends an override before its time."""
+
+    reason: Annotated[str, Field(min_length=10, max_length=500)]
+    author: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class OverrideShown(BaseModel):
+    """An override in force."""
+
+    id: str
+    action: str
+    deployment: str
+    task: str | None
+    reason: str
+    author: str
+    set_at: str
+    expires_at: str
+    left_s: float
+
+
+class ErrorBody(BaseModel):
+    """OpenAI's error shape."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorAnswer(BaseModel):
+    """Every error is of this shape."""
+
+    error: ErrorBody
+
+
+Json = dict[str, Any]

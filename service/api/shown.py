@@ -1,0 +1,155 @@
+"""Records as callers, analysts and operators see them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from service.domain.clock import response_id
+from service.domain.records import Decision, Override, Weight
+from service.monitoring.live import Standing
+from service.storage.cases import Case
+
+
+def when(microseconds: int) -> str:
+    """A time as ISO 8601, UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(microseconds / 1e6, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def decision(record: Decision) -> dict[str, Any]:
+    """Why this deployment: candidates with their parts, who left before the draw, the draw."""
+    c = record.candidates
+    candidates = []
+    for i, name in enumerate(c.names):
+        entry: dict[str, Any] = {"deployment": name, "propensity": c.propensities[i]}
+        if c.utility:
+            entry["score"] = {
+                "quality": c.quality[i],
+                "cost_usd": c.cost_usd[i],
+                "latency_s": c.latency_s[i],
+                "error_rate": c.error_rate[i],
+                "utility": c.utility[i],
+            }
+        candidates.append(entry)
+    return {
+        "decision_id": record.id,
+        "response_id": response_id(record.id),
+        "at": when(record.at_us),
+        "deployment": record.deployment,
+        "propensity": record.propensity,
+        "mode": record.mode.value,
+        "reason": record.reason,
+        "task": record.task,
+        "task_confidence": record.task_confidence,
+        "task_source": record.task_source,
+        "candidates": candidates,
+        "disqualified": [
+            {"deployment": each.deployment, "reason": each.reason} for each in record.disqualified
+        ],
+        "draw": record.draw,
+        "policy": {
+            "name": record.policy.name,
+            "version": record.policy.version_id,
+            "checkpoint": record.policy.checkpoint_id,
+            "update_seq": record.policy.update_seq,
+        },
+        "override_id": record.override_id,
+        "session_decision_id": record.session_decision_id,
+        "experiment": record.experiment,
+        "variant": record.variant,
+        "tokens_in_estimate": record.tokens_in,
+        "stream": record.stream,
+    }
+
+
+def case(found: Case) -> dict[str, Any]:
+    """A decision with its attempts, outcome and ratings."""
+    shown = decision(found.decision)
+    shown["attempts"] = [
+        {
+            "number": a.number,
+            "deployment": a.deployment,
+            "provider": a.provider,
+            "role": a.role.value,
+            "status": a.status,
+            "error_kind": a.error_kind and a.error_kind.value,
+            "ttft_s": a.ttft_s,
+            "latency_s": a.latency_s,
+            "tokens_in": a.usage.tokens_in,
+            "tokens_out": a.usage.tokens_out,
+            "cost_usd": a.usage.cost_micro_usd / 1e6,
+            "estimated": a.usage.estimated,
+        }
+        for a in found.attempts
+    ]
+    o = found.outcome
+    shown["outcome"] = o and {
+        "deployment": o.deployment,
+        "mode": o.mode.value,
+        "status": o.status,
+        "error_kind": o.error_kind and o.error_kind.value,
+        "latency_s": o.latency_s,
+        "ttft_s": o.ttft_s,
+        "overhead_s": o.overhead_s,
+        "cost_usd": o.usage.cost_micro_usd / 1e6,
+        "tokens_in": o.usage.tokens_in,
+        "tokens_out": o.usage.tokens_out,
+    }
+    shown["feedback"] = [
+        {
+            "feedback_id": f.id,
+            "at": when(f.at_us),
+            "metric": f.metric,
+            "kind": f.kind,
+            "value": f.label if f.value is None else f.value,
+            "revises": f.revises,
+        }
+        for f in found.feedback.values()
+    ]
+    return shown
+
+
+def override(record: Override, now_us: int) -> dict[str, Any]:
+    """An override in force."""
+    return {
+        "id": record.id,
+        "action": record.action,
+        "deployment": record.deployment,
+        "task": record.task or None,
+        "reason": record.reason,
+        "author": record.author,
+        "set_at": when(record.starts_us),
+        "expires_at": when(record.expires_us),
+        "left_s": max((record.expires_us - now_us) / 1e6, 0.0),
+    }
+
+
+def weight(record: Weight) -> dict[str, Any]:
+    """A weight with the parts that move it."""
+    return {
+        "task": record.task,
+        "deployment": record.deployment,
+        "share": record.share,
+        "quality": record.quality,
+        "cost_usd": record.cost_usd,
+        "latency_s": record.latency_s,
+        "error_rate": record.error_rate,
+        "utility": record.utility,
+        "contexts": record.contexts,
+        "update_seq": record.update_seq,
+        "why": record.why,
+    }
+
+
+def standing(record: Standing) -> dict[str, Any]:
+    """A deployment over the last minutes."""
+    return {
+        "deployment": record.deployment,
+        "calls": record.calls,
+        "errors": record.errors,
+        "p50_s": record.p50_s,
+        "p95_s": record.p95_s,
+        "cost_usd": record.cost_micro_usd / 1e6,
+        "last_error": record.last_error,
+    }

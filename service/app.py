@@ -1,0 +1,175 @@
+"""create_app: mounts the routes, maps errors to HTTP, holds the life of the service."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from service.api import caller, health, operations
+from service.api.asgi import (
+    ClientGone,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    error_body,
+    error_headers,
+    read_body,
+    send_error,
+)
+from service.api.auth import authenticate
+from service.api.chat import ChatEndpoint
+from service.api.document import CHAT_PATH, describe
+from service.domain.clock import new_id
+from service.domain.errors import (
+    HeadgateError,
+    InvalidRequest,
+    NotAllowed,
+    NotFound,
+    Unprocessable,
+)
+from service.runtime import Runtime
+
+log = logging.getLogger("headgate.api")
+
+SMALL_BODY = 1_000_000
+KEYED = ("/v1/", "/admin/")
+WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
+
+
+class Headgate(FastAPI):
+    """The app. The hot path is taken before routing; every other body is bounded first."""
+
+    runtime: Runtime
+    chat: ChatEndpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        path, method = scope["path"], scope["method"]
+        if path == CHAT_PATH:
+            if method == "POST":
+                await self.chat(scope, receive, send)
+            else:
+                await send_error(send, NotAllowed(f"{path} takes POST"), new_id())
+            return
+        if path.startswith(KEYED):
+            limit = SMALL_BODY if path != "/v1/route" else self.runtime.plan.service.body_bytes
+            try:
+                authenticate(scope, self.runtime.kept.keys)  # before a byte of the body is read
+                body = await read_body(scope, receive, limit) if method in WITH_BODY else b""
+            except HeadgateError as error:
+                await send_error(send, error, new_id())
+                return
+            except ClientGone:
+                return
+            if method in WITH_BODY:
+                receive = _replay(body, receive)
+        await super().__call__(scope, receive, _named(send))
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, the raw routes included."""
+        if not self.openapi_schema:
+            describe(super().openapi())
+        schema: dict[str, Any] = self.openapi_schema or {}
+        return schema
+
+
+def _named(send: Send) -> Send:
+    """A send that gives every answer a request id."""
+
+    async def named(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = message["headers"]
+            if not any(name == b"x-request-id" for name, _ in headers):
+                message = {**message, "headers": [*headers, (b"x-request-id", new_id().encode())]}
+        await send(message)
+
+    return named
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A receive that gives the body once, and after it what the server gives."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def create_app(runtime: Runtime) -> Headgate:
+    """The service as an ASGI application."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        await runtime.start()
+        try:
+            yield
+        finally:
+            await runtime.stop()
+
+    app = Headgate(title="Headgate", version="1", lifespan=life, docs_url=None, redoc_url=None)
+    app.runtime, app.chat = runtime, ChatEndpoint(runtime)
+    app.state.runtime = runtime
+    for router in (health.router, caller.router, operations.router):
+        app.include_router(router)
+    app.add_exception_handler(HeadgateError, _known)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unknown)
+    return app
+
+
+def _answer(error: HeadgateError) -> JSONResponse:
+    request_id = new_id()
+    return JSONResponse(
+        error_body(error, request_id), error.status, dict(error_headers(error, request_id))
+    )
+
+
+async def _known(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HeadgateError)
+    return _answer(error)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    param = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
+    if first["type"] == "json_invalid":
+        return _answer(InvalidRequest("the body is not valid JSON", code="invalid_json"))
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "unknown field"
+    if param.startswith("value."):  # a union names every branch that failed
+        param, message = "value", "must be a number, true or false, or a text"
+    return _answer(Unprocessable(f"{param or 'body'}: {message}", param=param or None))
+
+
+async def _http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    known: HeadgateError
+    if error.status_code == 404:
+        known = NotFound("no such path", code="unknown_path")
+    else:
+        known = InvalidRequest(str(error.detail))
+        known.status = error.status_code
+    return _answer(known)
+
+
+async def _unknown(_: Request, error: Exception) -> JSONResponse:
+    log.error("a request failed", exc_info=error)
+    return _answer(HeadgateError("something went wrong here"))

@@ -1,0 +1,160 @@
+"""Holds a plan against everything that is registered: what `headgate check` and the start say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from learning.errors import LearningError
+from learning.features import Featurizer
+from learning.policies import registry
+from learning.policies.base import PolicySetup
+from learning.reward import RewardScale
+from service.config import Lines, Plan, load
+from service.domain.errors import PlanInvalid, Problem
+from service.domain.reachability import unreachable
+from service.feedback.versions import arm_of
+from service.providers.registry import PROVIDERS
+
+RESERVED = ("auto", "workflow")
+Path_ = tuple[str | int, ...]
+
+
+class _Findings:
+    """Problems found, each at its line."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self.problems: list[Problem] = []
+
+    def add(self, path: Path_, message: str, mend: str = "") -> None:
+        key = ".".join(str(part) for part in path)
+        self.problems.append(Problem(key, message, mend, self._lines.of(path)))
+
+
+def load_checked(path: Path, secrets: bool = True) -> Plan:
+    """A plan that can be served from; raises PlanInvalid with every problem."""
+    plan, lines = load(path)
+    problems = check(plan, lines, secrets)
+    if problems:
+        raise PlanInvalid(str(path), problems)
+    return plan
+
+
+def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
+    """Every problem of a plan whose form is right. ``secrets``: whether keys must be set."""
+    found = _Findings(lines)
+    _names(plan, found)
+    _references(plan, found)
+    _conditions(plan, found)
+    _policy(plan, found)
+    _feedback(plan, found)
+    if secrets:
+        for index, variable in plan.missing_secrets():
+            found.add(
+                ("deployments", index, "api_key_env"),
+                f"the environment variable {variable} is not set",
+                f"export {variable}=... before starting",
+            )
+    return sorted(found.problems, key=lambda problem: problem.line or 0)
+
+
+def _names(plan: Plan, found: _Findings) -> None:
+    seen: dict[str, int] = {}
+    for index, each in enumerate(plan.deployments):
+        if each.name in seen:
+            found.add(("deployments", index, "name"), f"{each.name} is given twice", "rename one")
+        seen[each.name] = index
+        if each.name.split(":")[0] in RESERVED:
+            found.add(("deployments", index, "name"), f"{each.name} is reserved", "rename it")
+        if each.dialect not in PROVIDERS:
+            found.add(
+                ("deployments", index, "dialect"),
+                f"no dialect {each.dialect!r}",
+                f"known: {', '.join(PROVIDERS)}",
+            )
+        days = [price.from_date for price in each.price]
+        if len(set(days)) < len(days):
+            found.add(("deployments", index, "price"), "two prices from the same day", "drop one")
+    tasks: set[str] = set()
+    for index, task in enumerate(plan.tasks):
+        if task.name in tasks:
+            found.add(("tasks", index, "name"), f"{task.name} is given twice", "rename one")
+        tasks.add(task.name)
+
+
+def _references(plan: Plan, found: _Findings) -> None:
+    deployments = {each.name for each in plan.deployments}
+    tasks = set(plan.task_names)
+    for index, each in enumerate(plan.deployments):
+        _known(found, ("deployments", index, "tasks"), each.tasks, tasks, "task")
+    for index, rule in enumerate(plan.rules):
+        at = ("rules", index)
+        if rule.task is not None:
+            _known(found, (*at, "task"), [rule.task], tasks, "task")
+        _known(found, (*at, "use"), rule.use, deployments, "deployment")
+        _known(found, (*at, "exclude"), rule.exclude, deployments, "deployment")
+    for task in tasks:
+        if not any(not each.tasks or task in each.tasks for each in plan.deployments):
+            place = next((i for i, t in enumerate(plan.tasks) if t.name == task), None)
+            path: Path_ = ("deployments",) if place is None else ("tasks", place, "name")
+            found.add(path, f"no deployment serves the task {task}", "add it to a deployment")
+
+
+def _known(found: _Findings, path: Path_, names: Sequence[str], known: set[str], what: str) -> None:
+    for name in names:
+        if name not in known:
+            found.add(path, f"no {what} {name!r}", f"known: {', '.join(sorted(known))}")
+
+
+def _conditions(plan: Plan, found: _Findings) -> None:
+    conditional = [(i, task) for i, task in enumerate(plan.tasks) if task.when]
+    for at, why in unreachable([task.condition for _, task in conditional]):
+        found.add(("tasks", conditional[at][0], "when"), why, "change or remove it")
+    by_task: dict[str | None, list[int]] = {}
+    for index, rule in enumerate(plan.rules):
+        by_task.setdefault(rule.task, []).append(index)
+    for task, indices in by_task.items():
+        # A rule for every task stands before the rules of one task that come after it.
+        group = indices if task is None else sorted(indices + by_task.get(None, []))
+        for at, why in unreachable([plan.rules[i].condition for i in group]):
+            if group[at] in indices:
+                found.add(("rules", group[at]), why, "change, reorder or remove it")
+
+
+def _policy(plan: Plan, found: _Findings) -> None:
+    featurizer = Featurizer(plan.task_names)
+    setup = PolicySetup(
+        tuple(arm_of(each, 0) for each in plan.catalog({})),
+        featurizer.names,
+        RewardScale(plan.reward.worth_usd, plan.reward.patience_s),
+    )
+    try:
+        registry.build(plan.policy.kind, setup, plan.policy.parameters)
+    except (LearningError, ValueError, TypeError) as error:
+        found.add(("policy",), str(error))
+    if plan.budgets.usd_per_request is not None and plan.policy.kind != "linear":
+        found.add(
+            ("budgets", "usd_per_request"),
+            f"the policy kind {plan.policy.kind} does not pace spend",
+            "use kind: linear, or drop the budget",
+        )
+
+
+def _feedback(plan: Plan, found: _Findings) -> None:
+    metrics = plan.feedback.metrics
+    if plan.reward.metric not in metrics:
+        found.add(
+            ("reward", "metric"),
+            f"no feedback metric {plan.reward.metric!r}",
+            f"known: {', '.join(metrics)}",
+        )
+    elif metrics[plan.reward.metric].scale == "labels":
+        found.add(("reward", "metric"), "a metric of labels cannot be quality", "use a number")
+    for name, metric in metrics.items():
+        if (metric.scale == "labels") != bool(metric.labels):
+            found.add(
+                ("feedback", "metrics", name),
+                "labels and scale: labels go together",
+                "give both or neither",
+            )

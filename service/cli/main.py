@@ -1,0 +1,22 @@
+"""The `headgate` command: one file a noun, joined here."""
+
+from __future__ import annotations
+
+import typer
+
+from service.cli import history, override, serve, show
+
+app = typer.Typer(
+    help="Headgate: one OpenAI-compatible address in front of many models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for group in (serve, show, history):
+    group.register(app)
+app.add_typer(override.app, name="override")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

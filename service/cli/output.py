@@ -1,0 +1,85 @@
+"""How the commands speak: tables for people, JSON alone when asked, exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
+UrlOption = Annotated[
+    str, typer.Option("--url", envvar="HEADGATE_URL", help="A running service's address.")
+]
+StateOption = Annotated[
+    str, typer.Option("--state", envvar="HEADGATE_STATE", help="The state directory.")
+]
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+out = Console()
+err = Console(stderr=True)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Say what went wrong on standard error and end: 1 failed, 2 misused."""
+    err.print(message, style="red", markup=False, highlight=False)
+    raise typer.Exit(code)
+
+
+def give(content: Any, as_json: bool, show: Callable[[Any], None]) -> None:
+    """JSON alone, or the view for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+    else:
+        show(content)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
+    """A plain table; numbers stand right."""
+    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for at, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[at], int | float) for row in rows)
+        side: Literal["left", "right"] = "right" if numeric else "left"
+        # An id is shown whole, whatever the width: it is there to be copied.
+        made.add_column(
+            column, justify=side, no_wrap=column == "id", min_width=36 if column == "id" else None
+        )
+    for row in rows:
+        made.add_row(*(text(value) for value in row))
+    out.print(made)
+
+
+def text(value: Any) -> str:
+    """A cell."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def client(url: str) -> Any:
+    """A client to the service at ``url`` with the key from the environment."""
+    from service.client import Client
+    from service.config import client_key
+
+    key = client_key()
+    if key is None:
+        fail("set HEADGATE_KEY to a key of this service", 2)
+    return Client(url, key)
+
+
+@contextmanager
+def service_errors() -> Iterator[None]:
+    """Turn an error of the service into a message and an exit code."""
+    from service.client import ServiceError
+
+    try:
+        yield
+    except ServiceError as error:
+        fail(str(error), 2 if error.status in (400, 404, 422) else 1)

@@ -1,0 +1,108 @@
+"""`headgate override`: the operator's hand."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.output import (
+    DEFAULT_URL,
+    JsonFlag,
+    UrlOption,
+    client,
+    fail,
+    give,
+    out,
+    service_errors,
+)
+from service.cli.show import show_overrides
+
+app = typer.Typer(help="Force or exclude a deployment by hand; it ends by itself.")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+Author = Annotated[str | None, typer.Option(help="Who wants it; your login by default.")]
+Reason = Annotated[str, typer.Option(help="Why, in at least ten characters.")]
+
+
+def _duration(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
+    if match is None:
+        fail("--for takes a time such as 90s, 30m, 4h or 2d", 2)
+    return float(match[1]) * _UNITS[match[2]]
+
+
+@app.command(
+    "set",
+    epilog='Example: headgate override set exclude mill --for 30m --reason "errors since 14:05"',
+)
+def set_override(
+    action: Annotated[str, typer.Argument(help="force or exclude")],
+    deployment: Annotated[str, typer.Argument(help="The deployment.")],
+    reason: Reason,
+    task: Annotated[str | None, typer.Option(help="For one task only.")] = None,
+    lasts: Annotated[str, typer.Option("--for", help="How long: 90s, 30m, 4h, at most 7d.")] = "4h",
+    author: Author = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """Lay an override; it is in effect on the next request."""
+    body = {
+        "action": action,
+        "deployment": deployment,
+        "task": task,
+        "reason": reason,
+        "author": author or getpass.getuser(),
+        "expires_in_s": _duration(lasts),
+    }
+    with service_errors():
+        give(client(url).post("/admin/overrides", body), as_json, _show_set)
+
+
+def _show_set(found: dict[str, Any]) -> None:
+    where = f"for {found['task']}" if found["task"] else "everywhere"
+    out.print(
+        f"{found['action']} {found['deployment']} {where} until {found['expires_at']}\n"
+        f"id {found['id']}",
+        highlight=False,
+        markup=False,
+    )
+
+
+@app.command("list", epilog="Example: headgate override list --json")
+def list_overrides(url: UrlOption = DEFAULT_URL, as_json: JsonFlag = False) -> None:
+    """The overrides in force."""
+    with service_errors():
+        found = client(url).get("/admin/overrides")
+        give(found, as_json, lambda content: show_overrides(content["overrides"]))
+
+
+@app.command("show", epilog="Example: headgate override show 0193f2aa-...")
+def show_override(
+    override: Annotated[str, typer.Argument(help="Its id.")],
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """One override in force."""
+    with service_errors():
+        found = client(url).get(f"/admin/overrides/{override}")
+        give(found, as_json, lambda content: show_overrides([content]))
+
+
+@app.command(
+    "lift", epilog='Example: headgate override lift 0193f2aa-... --reason "it is fixed now"'
+)
+def lift_override(
+    override: Annotated[str, typer.Argument(help="Its id.")],
+    reason: Reason,
+    author: Author = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """End an override before its time."""
+    body = {"reason": reason, "author": author or getpass.getuser()}
+    with service_errors():
+        found = client(url).post(f"/admin/overrides/{override}/lift", body)
+        give(found, as_json, lambda content: out.print(f"{content['id']} lifted", markup=False))

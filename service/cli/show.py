@@ -1,0 +1,168 @@
+"""`headgate status`, `weights`, `why`, `route`: what is going on, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.output import (
+    DEFAULT_URL,
+    JsonFlag,
+    UrlOption,
+    client,
+    give,
+    out,
+    service_errors,
+    table,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Example: headgate status --url http://127.0.0.1:8080")(status)
+    app.command(epilog="Example: headgate weights --task code")(weights)
+    app.command(epilog="Example: headgate why 0193f2aa-...")(why)
+    app.command(epilog='Example: headgate route "Write a haiku about rain"')(route)
+
+
+def status(url: UrlOption = DEFAULT_URL, as_json: JsonFlag = False) -> None:
+    """What is going on now."""
+    with service_errors():
+        give(client(url).get("/admin/status"), as_json, _show_status)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f} s"
+
+
+def _show_status(found: dict[str, Any]) -> None:
+    state = "ready" if found["ready"] else "NOT READY: " + "; ".join(found["not_ready_because"])
+    out.print(
+        f"{state}   {found['requests']} requests, {found['failed']} failed, "
+        f"${found['cost_usd']:.4f}   p50 {_seconds(found['p50_s'])}, "
+        f"p95 {_seconds(found['p95_s'])}",
+        highlight=False,
+    )
+    mark = found["policy"]
+    out.print(
+        f"policy {mark['name']} at update {mark['update_seq']}   log {found['log']['rows']} rows, "
+        f"{found['log']['queued']} queued   learner {found['learner']['waiting']} waiting",
+        highlight=False,
+    )
+    for notice in found["notices"]:
+        out.print(f"note: {notice}", markup=False, highlight=False)
+    table(
+        ("deployment", "calls", "errors", "p50 s", "p95 s", "cost $", "last error"),
+        [
+            (d["deployment"], d["calls"], d["errors"], d["p50_s"], d["p95_s"], d["cost_usd"],
+             d["last_error"])
+            for d in found["deployments"]
+        ],
+        "last five minutes",
+    )  # fmt: skip
+    show_overrides(found["overrides"])
+
+
+def show_overrides(found: list[dict[str, Any]]) -> None:
+    """The overrides in force."""
+    if not found:
+        out.print("no overrides in force")
+        return
+    table(
+        ("id", "action", "deployment", "task", "left", "author", "reason"),
+        [
+            (o["id"], o["action"], o["deployment"], o["task"] or "all", _left(o["left_s"]),
+             o["author"], o["reason"])
+            for o in found
+        ],
+        "overrides in force",
+    )  # fmt: skip
+
+
+def _left(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def weights(
+    url: UrlOption = DEFAULT_URL,
+    task: Annotated[str | None, typer.Option(help="One task only.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The share that each deployment now gets of each task, and why it moved."""
+    parameters = {"task": task} if task else {}
+    with service_errors():
+        give(client(url).get("/admin/weights", **parameters), as_json, _show_weights)
+
+
+def _show_weights(found: dict[str, Any]) -> None:
+    if not found["weights"]:
+        out.print("no traffic yet")
+        return
+    table(
+        ("task", "deployment", "share", "quality", "cost $", "latency s", "errors", "moved by"),
+        [
+            (w["task"], w["deployment"], f"{w['share']:.1%}", round(w["quality"], 3),
+             w["cost_usd"], round(w["latency_s"], 3), f"{w['error_rate']:.1%}", w["why"])
+            for w in found["weights"]
+        ],
+    )  # fmt: skip
+
+
+def why(
+    decision: Annotated[str, typer.Argument(help="A decision id or a response id.")],
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """Why a deployment answered: candidates, probabilities, the draw, the calls."""
+    with service_errors():
+        give(client(url).get(f"/v1/decisions/{decision}"), as_json, show_why)
+
+
+def show_why(found: dict[str, Any]) -> None:
+    """A decision in words and a table."""
+    out.print(
+        f"{found['at']}  task {found['task']} ({found['task_source']})  "
+        f"-> {found['deployment']}  {found['mode']}: {found['reason']}",
+        highlight=False,
+        markup=False,
+    )
+    rows = []
+    for each in found["candidates"]:
+        score = each.get("score") or {}
+        rows.append(
+            (each["deployment"], f"{each['propensity']:.4f}", score.get("quality"),
+             score.get("cost_usd"), score.get("latency_s"), score.get("error_rate"),
+             score.get("utility"))
+        )  # fmt: skip
+    table(("candidate", "probability", "quality", "cost $", "latency s", "errors", "utility"), rows)
+    for each in found["disqualified"]:
+        out.print(f"left before the draw: {each['deployment']} ({each['reason']})", markup=False)
+    if found["mode"] == "randomised":
+        out.print(f"the draw was {found['draw']:.6f}", highlight=False)
+    if found.get("override_id"):
+        out.print(f"override {found['override_id']}", markup=False)
+    for call in found.get("attempts", []):
+        outcome = call["error_kind"] or "answered"
+        out.print(
+            f"call {call['number']} ({call['role']}) to {call['deployment']}: {outcome} in "
+            f"{call['latency_s']:.3f} s, ${call['cost_usd']:.6f}"
+            + (" (estimated)" if call["estimated"] else ""),
+            highlight=False,
+            markup=False,
+        )
+    for rating in found.get("feedback", []):
+        out.print(f"rated {rating['metric']} {rating['value']} by {rating['kind']}", markup=False)
+
+
+def route(
+    prompt: Annotated[str, typer.Argument(help="What would be asked.")],
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """The decision that a request would get now, without the call."""
+    body = {"model": "auto", "messages": [{"role": "user", "content": prompt}]}
+    with service_errors():
+        give(client(url).post("/v1/route", body), as_json, show_why)

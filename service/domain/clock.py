@@ -1,0 +1,51 @@
+"""Time and identity, both given as arguments so that tests may hold them still."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+import uuid_utils
+
+
+class Clock(Protocol):
+    """Wall time for records, monotonic time for durations."""
+
+    def wall_us(self) -> int:
+        """Microseconds since the epoch, UTC."""
+
+    def monotonic_s(self) -> float:
+        """Seconds from a clock that never goes back."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def wall_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def monotonic_s(self) -> float:
+        return time.perf_counter()
+
+
+def new_id() -> str:
+    """A fresh UUIDv7 (RFC 9562): sortable by the time it was made."""
+    return str(uuid_utils.uuid7())
+
+
+def parse_id(text: str) -> str | None:
+    """A decision id from its own form or from the OpenAI response id made of it."""
+    bare = text.removeprefix("chatcmpl-").replace("-", "").lower()
+    if len(bare) != 32 or any(c not in "0123456789abcdef" for c in bare):
+        return None
+    return f"{bare[:8]}-{bare[8:12]}-{bare[12:16]}-{bare[16:20]}-{bare[20:]}"
+
+
+def response_id(decision_id: str) -> str:
+    """The OpenAI response id of a decision."""
+    return "chatcmpl-" + decision_id.replace("-", "")
+
+
+def id_time_us(identity: str) -> int:
+    """When a UUIDv7 was made, microseconds since the epoch (millisecond resolution)."""
+    return int(identity.replace("-", "")[:12], 16) * 1000

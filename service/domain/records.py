@@ -1,0 +1,325 @@
+"""The records: what a decision, an attempt, an outcome, a feedback and an override are.
+
+Times are microseconds since the epoch (UTC), durations seconds of a monotonic clock, money
+integer micro-dollars. A record is written once; a correction is a new record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Mode(StrEnum):
+    """How a decision was made; and, for the last two, how its answer came to be served."""
+
+    RANDOMISED = "randomised"
+    PINNED = "pinned"
+    OVERRIDE = "override"
+    STICKY = "sticky"
+    CACHE = "cache"
+    FALLBACK = "fallback"
+    ESCALATION = "escalation"
+
+
+class Role(StrEnum):
+    """Why a call was made."""
+
+    FIRST = "first"
+    FALLBACK = "fallback"
+    HEDGE = "hedge"
+    ESCALATION = "escalation"
+    SHADOW = "shadow"
+    JUDGE = "judge"
+    STEP = "step"
+
+
+class ErrorKind(StrEnum):
+    """What went wrong with a call, in our words."""
+
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    RATE_LIMIT = "rate_limit"
+    SERVER = "server"
+    MALFORMED = "malformed"
+    CUT = "cut"
+    STALLED = "stalled"
+    AUTH = "auth"
+    INVALID = "invalid"
+    CONTEXT_LENGTH = "context_length"
+    POLICY = "policy"
+    CANCELLED = "cancelled"
+
+    @property
+    def blames_deployment(self) -> bool:
+        """Whether the failure says something of the deployment rather than of the request."""
+        return self not in (
+            ErrorKind.INVALID,
+            ErrorKind.CONTEXT_LENGTH,
+            ErrorKind.POLICY,
+            ErrorKind.CANCELLED,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Disqualified:
+    """A deployment that left before the draw, and what for."""
+
+    deployment: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Who was eligible, each with its exact probability and what was thought of it.
+
+    Every tuple is parallel to ``names``. The scores are empty where no policy was asked (a pin,
+    a force, a held session).
+    """
+
+    names: tuple[str, ...]
+    propensities: tuple[float, ...]
+    quality: tuple[float, ...] = ()
+    cost_usd: tuple[float, ...] = ()
+    latency_s: tuple[float, ...] = ()
+    error_rate: tuple[float, ...] = ()
+    utility: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the key, and the labels that the request carries."""
+
+    key_id: str
+    tenant: str = ""
+    tier: str = ""
+    feature: str = ""
+    tags: tuple[str, ...] = ()
+    unit: str = ""  # keyed hash of the session, user or request
+    session: str = ""  # keyed hash; empty: none
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyMark:
+    """Which learned state answered: its version, the last checkpoint, the last update in it."""
+
+    name: str
+    version_id: str
+    checkpoint_id: str
+    update_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One a request that is routed; queued for the log before the call."""
+
+    id: str
+    at_us: int
+    caller: Caller
+    task: str
+    task_confidence: float
+    task_source: str
+    prompt_hash: str
+    features: NDArray[np.float32]
+    tokens_in: int
+    tokens_out_limit: int
+    cost_dial: float
+    stream: bool
+    candidates: Candidates
+    disqualified: tuple[Disqualified, ...]
+    draw: float
+    deployment: str
+    propensity: float
+    mode: Mode
+    reason: str
+    policy: PolicyMark
+    override_id: str | None = None
+    session_decision_id: str | None = None
+    experiment: str | None = None
+    variant: str | None = None
+    variant_probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and money of one call; ``estimated`` when the provider did not say."""
+
+    tokens_in: int
+    tokens_out: int
+    cached_tokens: int
+    cost_micro_usd: int
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call to a deployment for a decision."""
+
+    decision_id: str
+    number: int
+    at_us: int
+    deployment: str
+    provider: str
+    role: Role
+    status: int
+    error_kind: ErrorKind | None
+    ttft_s: float | None
+    latency_s: float
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the calls for a decision showed together; costs are the sum over all attempts."""
+
+    decision_id: str
+    at_us: int
+    deployment: str | None
+    mode: Mode
+    status: int
+    error_kind: ErrorKind | None
+    latency_s: float
+    ttft_s: float | None
+    overhead_s: float
+    attempts: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What came later: a thumb, a score, a label. ``quality`` is its place in [0, 1]."""
+
+    id: str
+    decision_id: str
+    at_us: int
+    metric: str
+    kind: str
+    author: str
+    value: float | None
+    label: str | None
+    quality: float | None
+    deployment: str | None
+    revises: str | None
+    idempotency_key: str | None
+    reason: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One thing that the policy was told, in its order: the learned state is a fold over these."""
+
+    seq: int
+    at_us: int
+    decision_id: str
+    decided_us: int
+    arm: str
+    kind: str  # outcome, rating, revision, tick
+    quality: float | None
+    revises_quality: float | None
+    cost_usd: float | None
+    latency_s: float | None
+    tokens_out: int | None
+    failed: bool | None
+    feedback_id: str | None
+    version_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """The share that a deployment now gets of a task, and the parts that move it."""
+
+    at_us: int
+    task: str
+    deployment: str
+    share: float
+    quality: float
+    cost_usd: float
+    latency_s: float
+    error_rate: float
+    utility: float
+    contexts: int
+    update_seq: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A policy and its parameters, promoted by a person, a plan or an experiment."""
+
+    id: str
+    at_us: int
+    policy: str
+    kind: str
+    parameters: str  # JSON
+    parent: str | None
+    author: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Learned state under a version, up to and with ``update_seq``; its bytes lie in a file."""
+
+    id: str
+    at_us: int
+    version_id: str
+    update_seq: int
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A person's will over the policy. ``task`` empty: everywhere."""
+
+    id: str
+    at_us: int
+    action: str  # force, exclude
+    deployment: str
+    task: str
+    reason: str
+    author: str
+    starts_us: int
+    expires_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideEnd:
+    """The end of an override: lifted by somebody, or expired."""
+
+    override_id: str
+    at_us: int
+    how: str  # lifted, expired
+    author: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What somebody (or the service itself) did, for the operators' history."""
+
+    id: str
+    at_us: int
+    actor: str
+    act: str
+    subject: str
+    reason: str
+    detail: str  # JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A caller's key; only its digest is kept."""
+
+    id: str
+    at_us: int
+    name: str
+    role: str
+    tenant: str
+    tier: str
+    digest: str
+    revoked: bool = False

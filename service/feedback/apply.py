@@ -1,0 +1,61 @@
+"""One update into a policy: the same fold for the live learner, a restart, and a replay."""
+
+from __future__ import annotations
+
+from learning.interaction import Choice, Context, Interaction
+from learning.policies.base import Policy
+from learning.reward import Reward
+from service.domain.records import Decision, Update
+
+TICK = "tick"
+
+
+def context_of(decision: Decision) -> Context:
+    """The context as the decision recorded it."""
+    return Context(
+        decision.features, decision.tokens_in, decision.tokens_out_limit, decision.cost_dial
+    )
+
+
+def fits(policy: Policy, update: Update, decision: Decision | None) -> bool:
+    """Whether the policy knows the arm and the decision's features."""
+    if update.kind == TICK:
+        return True
+    return (
+        decision is not None
+        and update.arm in policy.setup.names
+        and decision.features.shape[0] == len(policy.setup.features)
+    )
+
+
+def apply(policy: Policy, update: Update, decision: Decision | None) -> None:
+    """Tell the policy. A tick only says that time has passed."""
+    if update.kind == TICK:
+        return
+    assert decision is not None
+    revises = None
+    if update.revises_quality is not None:
+        revises = Reward(quality=update.revises_quality)
+    policy.learn(
+        Interaction(
+            context=context_of(decision),
+            choice=Choice(update.arm, _propensity(decision, update.arm)),
+            reward=Reward(
+                quality=update.quality,
+                cost_usd=update.cost_usd,
+                latency_s=update.latency_s,
+                tokens_out=update.tokens_out,
+                failed=update.failed,
+            ),
+            at_s=update.decided_us / 1e6,
+            revises=revises,
+        )
+    )
+
+
+def _propensity(decision: Decision, arm: str) -> float:
+    """The probability with which this arm was drawn: after a fallback that of the one that
+    answered, not that of the one that was drawn.
+    """
+    names = decision.candidates.names
+    return decision.candidates.propensities[names.index(arm)] if arm in names else 0.0

@@ -1,0 +1,108 @@
+"""From outcomes and feedback to what the policy is told: what is learned from which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from service.domain.records import Attempt, Decision, ErrorKind, Feedback, Mode, Outcome, Update
+from service.storage.cases import Case
+
+RATED_MODES = (Mode.RANDOMISED, Mode.STICKY)
+
+
+@dataclass(frozen=True, slots=True)
+class CreditRules:
+    """The metric that is quality, and whether pinned answers teach too."""
+
+    metric: str
+    learn_from_pinned: bool = False
+
+    def teaches(self, mode: Mode, metric: str) -> bool:
+        """Whether a rating by ``metric`` of an answer decided in ``mode`` teaches the policy."""
+        opted_in = mode is Mode.PINNED and self.learn_from_pinned
+        return metric == self.metric and (mode in RATED_MODES or opted_in)
+
+
+def from_outcome(
+    decision: Decision, attempts: Sequence[Attempt], outcome: Outcome, version_id: str
+) -> list[Update]:
+    """What the calls showed: latency, cost and errors of every deployment that was called.
+
+    All modes but the cache feed these estimators. A call that the caller left, or that failed
+    for the request's own sake, says nothing of the deployment. The whole spend is told once,
+    with the last call, so that pacing counts each dollar once.
+    """
+    if decision.mode is Mode.CACHE:
+        return []
+    updates = []
+    for attempt in attempts:
+        last = attempt is attempts[-1]
+        kind = attempt.error_kind
+        blames = kind is not None and kind.blames_deployment
+        silent = kind is not None and not blames
+        cost_usd = outcome.usage.cost_micro_usd / 1e6 if last else None
+        if silent and not cost_usd:
+            continue
+        timed = kind is None or kind in (ErrorKind.TIMEOUT, ErrorKind.STALLED)
+        updates.append(
+            Update(
+                seq=0,
+                at_us=outcome.at_us,
+                decision_id=decision.id,
+                decided_us=decision.at_us,
+                arm=attempt.deployment,
+                kind="outcome",
+                quality=None,
+                revises_quality=None,
+                cost_usd=cost_usd,
+                latency_s=attempt.latency_s if timed and not silent else None,
+                tokens_out=attempt.usage.tokens_out if kind is None else None,
+                failed=None if silent else blames,
+                feedback_id=None,
+                version_id=version_id,
+            )
+        )
+    return updates
+
+
+def rated_quality(feedback: Mapping[tuple[str, str, str], Feedback], metric: str) -> float | None:
+    """The quality that the ratings give together: the mean over the authors' latest ones."""
+    values = [f.quality for f in feedback.values() if f.metric == metric and f.quality is not None]
+    return sum(values) / len(values) if values else None
+
+
+def from_feedback(
+    case: Case, latest: Feedback, quality: float | None, rules: CreditRules, version_id: str
+) -> Update | None:
+    """What a rating teaches: the deployment that answered is credited, revisions undo first.
+
+    ``quality`` is what all ratings of the case give together (``rated_quality``).
+
+    None where the table says that nothing is learned: pinned and forced answers (unless the
+    plan opts in), failures, other metrics.
+    """
+    if not rules.teaches(case.decision.mode, latest.metric) or latest.quality is None:
+        return None
+    arm = case.answered_by if case.outcome else case.decision.deployment
+    if arm is None:
+        return None
+    before = case.learned.get(arm)
+    if quality is None or quality == before:
+        return None
+    return Update(
+        seq=0,
+        at_us=latest.at_us,
+        decision_id=case.decision.id,
+        decided_us=case.decision.at_us,
+        arm=arm,
+        kind="rating" if before is None else "revision",
+        quality=quality,
+        revises_quality=before,
+        cost_usd=None,
+        latency_s=None,
+        tokens_out=None,
+        failed=None,
+        feedback_id=latest.id,
+        version_id=version_id,
+    )

@@ -1,0 +1,223 @@
+"""The learner: takes rewards to the policy off the request path, publishes, checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from learning.errors import LearningError
+from learning.policies.base import Policy
+from service.domain.clock import Clock, new_id
+from service.domain.live import LivePolicy, Published
+from service.domain.records import Checkpoint, Decision, Feedback, PolicyMark, Update
+from service.feedback.apply import TICK, apply, fits
+from service.feedback.credit import CreditRules, from_feedback, from_outcome, rated_quality
+from service.feedback.versions import Resumed
+from service.storage.cases import Case, FeedbackKey
+from service.storage.event_log import EventLog
+from service.storage.versions import VersionStore
+
+log = logging.getLogger("headgate.learning")
+
+PUBLISH_S = 0.1
+TICK_S = 1.0
+TICKS_AFTER_S = 3_600.0
+MAX_ROUND = 500
+CHECKPOINT_S = 10.0
+CHECKPOINT_UPDATES = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerParts:
+    """What the learner stands on."""
+
+    log: EventLog
+    versions: VersionStore
+    live: LivePolicy
+    clock: Clock
+    rules: CreditRules
+
+
+class Learner:
+    """One thread. The order in which it takes updates is their sequence, and it is logged."""
+
+    def __init__(self, resumed: Resumed, parts: LearnerParts) -> None:
+        self.policy: Policy = resumed.policy
+        self.version = resumed.version
+        self.seq = resumed.update_seq
+        self.checkpoint_id = resumed.checkpoint_id
+        self._parts = parts
+        self._last_at_us = resumed.last_at_us
+        self._last_news_us = resumed.last_at_us
+        self._published_seq = -1
+        self._saved_seq = resumed.update_seq if resumed.checkpoint_id else -1
+        self._saved_s = parts.clock.monotonic_s()
+        self._published_s = 0.0
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="headgate-learner", daemon=True)
+        self.passed_over = 0
+        self.failure = ""
+
+    # from the request path --------------------------------------------------------------------
+
+    def ended(self, case: Case) -> None:
+        """A request has ended: learn from what its calls showed."""
+        self._queue.put(lambda: self._outcome(case))
+
+    def rated(self, case: Case, feedback: Feedback) -> None:
+        """A durable rating came in."""
+        ratings = dict(case.feedback)  # as they are now; the loop goes on changing them
+        self._queue.put(lambda: self._feedback(case, feedback, ratings))
+
+    def learns_from(self, case: Case, feedback: Feedback) -> bool:
+        """Whether the rules let the policy learn from a rating of this case."""
+        arm = case.answered_by if case.outcome else case.decision.deployment
+        fitting = case.decision.features.shape[0] == len(self.policy.setup.features)
+        return (
+            fitting
+            and arm in self.policy.setup.names
+            and self._parts.rules.teaches(case.decision.mode, feedback.metric)
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How much is still to be learned."""
+        return self._queue.qsize()
+
+    def start(self) -> None:
+        """Start learning."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Learn what is queued, save, and end."""
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the learner runs."""
+        return self._thread.is_alive()
+
+    # the thread -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            try:
+                stopping = self._round()
+            except Exception as error:  # a learner that ends in silence is worse than one late
+                self.failure = type(error).__name__
+                log.exception("the learner stumbled and goes on")
+        try:
+            self._publish()
+            self._save()
+        except Exception:
+            log.exception("the last checkpoint could not be written")
+
+    def _round(self) -> bool:
+        """Wait for news, take all there is, publish when due."""
+        try:
+            item = self._queue.get(timeout=PUBLISH_S)
+            for _ in range(MAX_ROUND):
+                if item is None:
+                    return True
+                item()
+                item = self._queue.get_nowait()
+            self._queue.put(item) if item is None else item()
+        except queue.Empty:
+            pass
+        self._tick()
+        now_s = self._parts.clock.monotonic_s()
+        if now_s - self._published_s >= PUBLISH_S:
+            self._publish()
+        behind = self.seq - self._saved_seq
+        if behind and (now_s - self._saved_s >= CHECKPOINT_S or behind >= CHECKPOINT_UPDATES):
+            self._save()
+        return False
+
+    def _outcome(self, case: Case) -> None:
+        if case.outcome is None:
+            return
+        for update in from_outcome(case.decision, case.attempts, case.outcome, self.version.id):
+            self._take(update, case.decision)
+
+    def _feedback(
+        self, case: Case, feedback: Feedback, ratings: dict[FeedbackKey, Feedback]
+    ) -> None:
+        quality = rated_quality(ratings, self._parts.rules.metric)
+        update = from_feedback(case, feedback, quality, self._parts.rules, self.version.id)
+        if update is not None and self._take(update, case.decision):
+            assert update.quality is not None
+            case.learned[update.arm] = update.quality
+
+    def _take(self, update: Update, decision: Decision | None) -> bool:
+        """Log an update under the next number and apply it; in this order and no other."""
+        if not fits(self.policy, update, decision):
+            self.passed_over += 1
+            return False
+        at_us = max(self._parts.clock.wall_us(), self._last_at_us)
+        numbered = replace(update, seq=self.seq + 1, at_us=at_us, version_id=self.version.id)
+        try:
+            apply(self.policy, numbered, decision)
+        except LearningError as error:
+            self.passed_over += 1
+            log.warning("an update cannot be learned from: %s", error)
+            return False
+        self._parts.log.append(numbered)
+        self.seq += 1
+        self._last_at_us = at_us
+        if update.kind != TICK:
+            self._last_news_us = at_us
+        return True
+
+    def _tick(self) -> None:
+        """Let time pass for the estimators that forget, while nothing else comes in."""
+        now_us = self._parts.clock.wall_us()
+        quiet = now_us - self._last_at_us >= TICK_S * 1e6
+        fading = now_us - self._last_news_us < TICKS_AFTER_S * 1e6
+        if quiet and fading and self.seq > 0:
+            self._take(tick(now_us, self.version.id), None)
+
+    def _publish(self) -> None:
+        if self._published_seq == self.seq:
+            return
+        self._parts.live.current = self.published()
+        self._published_seq = self.seq
+        self._published_s = self._parts.clock.monotonic_s()
+
+    def published(self) -> Published:
+        """The view of the state as it stands."""
+        mark = PolicyMark(self.version.policy, self.version.id, self.checkpoint_id, self.seq)
+        return Published(self.policy.chooser(self._last_at_us / 1e6), mark)
+
+    def _save(self) -> None:
+        """A checkpoint: first its row and all updates in it durable, then its file in place."""
+        data = self.policy.freeze()
+        checkpoint = Checkpoint(
+            new_id(),
+            self._parts.clock.wall_us(),
+            self.version.id,
+            self.seq,
+            hashlib.sha256(data).hexdigest(),
+            len(data),
+        )
+        self._saved_s = self._parts.clock.monotonic_s()
+        try:
+            self._parts.log.append_durable(checkpoint).result(timeout=30)
+            self._parts.versions.write(checkpoint, data)
+        except Exception as error:  # storage under duress: try again at the next turn
+            log.warning("no checkpoint now: %s", type(error).__name__)
+            return
+        self.checkpoint_id, self._saved_seq = checkpoint.id, checkpoint.update_seq
+
+
+def tick(now_us: int, version_id: str) -> Update:
+    """Time has passed."""
+    return Update(
+        0, now_us, "", now_us, "", TICK, None, None, None, None, None, None, None, version_id
+    )

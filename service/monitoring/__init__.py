@@ -1,0 +1,1 @@
+"""The watch: what is going on now, and who must be told."""

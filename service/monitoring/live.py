@@ -1,0 +1,97 @@
+"""What is going on now: calls, errors, latency and spend of the last minutes, by deployment."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from service.domain.clock import Clock
+from service.domain.records import Attempt, Outcome
+
+WINDOW_S = 300.0
+BOUND = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One deployment over the window. Latencies in seconds, None without a call."""
+
+    deployment: str
+    calls: int
+    errors: int
+    p50_s: float | None
+    p95_s: float | None
+    cost_micro_usd: int
+    last_error: str
+
+
+@dataclass(slots=True)
+class _Call:
+    at_s: float
+    latency_s: float
+    error: str
+    cost_micro_usd: int
+
+
+class LiveBoard:
+    """Bounded memory of recent calls and requests."""
+
+    def __init__(self, deployments: tuple[str, ...], clock: Clock) -> None:
+        self._clock = clock
+        self._calls: dict[str, deque[_Call]] = {d: deque(maxlen=BOUND) for d in deployments}
+        self._requests: deque[tuple[float, float, int]] = deque(maxlen=BOUND)
+        self.started_s = clock.monotonic_s()
+        self.requests = 0
+        self.failed = 0
+        self.cost_micro_usd = 0
+
+    def attempt(self, attempt: Attempt) -> None:
+        """A call has ended."""
+        error = attempt.error_kind.value if attempt.error_kind else ""
+        cost = attempt.usage.cost_micro_usd
+        self._calls[attempt.deployment].append(
+            _Call(self._clock.monotonic_s(), attempt.latency_s, error, cost)
+        )
+        self.cost_micro_usd += cost
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A request has ended."""
+        self.requests += 1
+        if outcome.status >= 500:
+            self.failed += 1
+        self._requests.append((self._clock.monotonic_s(), outcome.latency_s, outcome.status))
+
+    def standings(self) -> list[Standing]:
+        """Every deployment over the last minutes."""
+        since = self._clock.monotonic_s() - WINDOW_S
+        found = []
+        for name, calls in self._calls.items():
+            recent = [call for call in list(calls) if call.at_s >= since]
+            times = sorted(call.latency_s for call in recent if not call.error)
+            errors = [call.error for call in recent if call.error]
+            found.append(
+                Standing(
+                    name,
+                    len(recent),
+                    len(errors),
+                    quantile(times, 0.5),
+                    quantile(times, 0.95),
+                    sum(call.cost_micro_usd for call in recent),
+                    errors[-1] if errors else "",
+                )
+            )
+        return found
+
+    def latency(self) -> tuple[float | None, float | None]:
+        """Median and 95th percentile of the requests of the last minutes, seconds."""
+        since = self._clock.monotonic_s() - WINDOW_S
+        times = sorted(t for at, t, status in list(self._requests) if at >= since and status < 400)
+        return quantile(times, 0.5), quantile(times, 0.95)
+
+
+def quantile(ordered: list[float], share: float) -> float | None:
+    """The least value that at least ``share`` of the ordered values do not exceed."""
+    if not ordered:
+        return None
+    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]

@@ -1,0 +1,165 @@
+"""The face of learning: the share that each deployment now gets of a task, and why it moved."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from learning.interaction import Context
+from service.domain.clock import Clock
+from service.domain.live import LivePolicy, Published
+from service.domain.records import Decision, Mode, Override, Weight
+from service.domain.will import will_for
+
+CONTEXTS = 32
+MOVED = 0.01
+KEEP_EVERY_S = 60.0
+PARTS = ("quality", "errors", "latency", "cost")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A recent request of a task: its context and who was eligible but for overrides."""
+
+    context: Context
+    names: tuple[str, ...]
+
+
+class WeightBoard:
+    """Evaluates the published policy on each task's recent contexts, so that a weight tells what
+    the *next* requests get, not what the last ones got.
+    """
+
+    def __init__(
+        self, live: LivePolicy, holding: Callable[[], Sequence[Override]], clock: Clock
+    ) -> None:
+        self._live = live
+        self._holding = holding
+        self._clock = clock
+        self._seen: dict[str, deque[_Seen]] = {}
+        self._kept: dict[tuple[str, str], tuple[Weight, float]] = {}
+        self.current: tuple[Weight, ...] = ()
+
+    def saw(self, decision: Decision) -> None:
+        """Remember a request's context."""
+        if decision.mode is Mode.PINNED:
+            return
+        names = decision.candidates.names
+        if decision.override_id is not None:
+            gone = [d.deployment for d in decision.disqualified if d.reason == "override"]
+            names = (*names, *gone)
+        seen = self._seen.get(decision.task)
+        if seen is None:
+            seen = self._seen[decision.task] = deque(maxlen=CONTEXTS)
+        context = Context(
+            decision.features, decision.tokens_in, decision.tokens_out_limit, decision.cost_dial
+        )
+        seen.append(_Seen(context, names))
+
+    def evaluate(self) -> list[Weight]:
+        """All weights as they stand, and of those the ones worth keeping in the log."""
+        published = self._live.current
+        holding = self._holding()
+        now_us, now_s = self._clock.wall_us(), self._clock.monotonic_s()
+        current: list[Weight] = []
+        for task, seen in list(self._seen.items()):
+            current += _of_task(task, list(seen), published, holding, now_us)
+        keep: list[Weight] = []
+        shown: list[Weight] = []
+        for weight in current:
+            before = self._kept.get((weight.task, weight.deployment))
+            if before is None:
+                keep.append(weight)
+            else:
+                old, kept_s = before
+                moved = abs(old.share - weight.share) >= MOVED
+                weight = _explained(weight, old) if moved else _with_why(weight, old.why)
+                if moved or now_s - kept_s >= KEEP_EVERY_S:
+                    keep.append(weight)
+            shown.append(weight)
+        for weight in keep:
+            self._kept[weight.task, weight.deployment] = (weight, now_s)
+        self.current = tuple(shown)
+        return keep
+
+
+def _of_task(
+    task: str,
+    seen: Sequence[_Seen],
+    published: Published,
+    holding: Sequence[Override],
+    now_us: int,
+) -> list[Weight]:
+    chooser = published.chooser
+    count = len(chooser.arms)
+    index: Mapping[str, int] = {name: i for i, name in enumerate(chooser.arms)}
+    will = will_for(task, holding)
+    excluded = will.excluded
+    forced = will.forced.deployment if will.forced else None
+    shares, sums, known = np.zeros(count), np.zeros((5, count)), np.zeros(count)
+    for each in seen:
+        everybody = [index[name] for name in each.names if name in index]
+        eligible = [i for i in everybody if chooser.arms[i] not in excluded]
+        if everybody:
+            scores = chooser.scores(each.context, everybody)
+            parts = (scores.quality, scores.cost_usd, scores.latency_s, scores.error_rate,
+                     scores.utility)  # fmt: skip
+            sums[:, everybody] += np.array(parts)
+            known[everybody] += 1
+        if forced is not None and index.get(forced) in eligible:
+            shares[index[forced]] += 1.0
+        elif eligible:
+            shares[eligible] += chooser.propensities(chooser.scores(each.context, eligible))
+    means = sums / np.maximum(known, 1)
+    why = "forced by an operator" if forced else ""
+    return [
+        Weight(
+            at_us=now_us,
+            task=task,
+            deployment=name,
+            share=float(shares[i] / len(seen)),
+            quality=float(means[0, i]),
+            cost_usd=float(means[1, i]),
+            latency_s=float(means[2, i]),
+            error_rate=float(means[3, i]),
+            utility=float(means[4, i]),
+            contexts=len(seen),
+            update_seq=published.mark.update_seq,
+            why="excluded by an operator" if name in excluded else why,
+        )
+        for name, i in index.items()
+        if known[i]
+    ]
+
+
+def _with_why(weight: Weight, why: str) -> Weight:
+    return weight if weight.why else replace(weight, why=why)
+
+
+def _explained(now: Weight, before: Weight) -> Weight:
+    """Name the part of the deployment's own score that moved its utility most."""
+    if now.why:
+        return now
+    if before.why.endswith("by an operator"):
+        return _with_why(now, "an operator's override ended")
+    effects = {
+        "quality": (now.quality - before.quality) * (1 - now.error_rate),
+        "errors": (before.error_rate - now.error_rate) * now.quality,
+    }
+    rest = (now.utility - before.utility) - sum(effects.values())
+    slower = now.latency_s - before.latency_s
+    effects["latency" if slower * rest < 0 else "cost"] = rest
+    part = max(effects, key=lambda name: abs(effects[name]))
+    direction = now.share - before.share
+    if abs(effects[part]) < 1e-4 or effects[part] * direction < 0:
+        return _with_why(now, "others moved")
+    told = {
+        "quality": f"quality {before.quality:.3f} to {now.quality:.3f}",
+        "errors": f"error rate {before.error_rate:.1%} to {now.error_rate:.1%}",
+        "latency": f"latency {before.latency_s:.2f} s to {now.latency_s:.2f} s",
+        "cost": "cost or the price of a dollar",
+    }
+    return _with_why(now, told[part])

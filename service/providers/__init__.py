@@ -1,0 +1,1 @@
+"""How each dialect of provider is spoken to."""

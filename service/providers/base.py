@@ -1,0 +1,97 @@
+"""What a provider is: a dialect spoken to one address, failures put in our words."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from service.domain.catalog import Deployment
+from service.domain.records import ErrorKind
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What the provider says it used."""
+
+    tokens_in: int
+    tokens_out: int
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer in OpenAI's form, its id and model rewritten, and what it used."""
+
+    body: bytes
+    tokens: Tokens | None
+    content_chars: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some whole events of a stream, ready to forward, and what they showed."""
+
+    data: bytes
+    content_chars: int
+    tokens: Tokens | None
+    has_content: bool
+    usage_event: bytes = b""  # the usage event, held apart: forwarded only when asked for
+    done: bool = False
+
+
+class ProviderFailure(Exception):
+    """A call that failed: the kind, the provider's status, and when to come back."""
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        *,
+        status: int = 0,
+        retry_after_s: float | None = None,
+        code: str = "",
+        param: str = "",
+    ) -> None:
+        super().__init__(kind.value)
+        self.kind = kind
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.code = code
+        self.param = param
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the answer is to be called: our response id, and the deployment that serves."""
+
+    response_id: str
+    model: str
+
+
+class AnswerStream(Protocol):
+    """An open stream."""
+
+    def __aiter__(self) -> AsyncIterator[Chunk]:
+        """Its chunks; raises ProviderFailure."""
+
+    async def close(self) -> None:
+        """Let the connection go, cancelling the upstream call if it still runs."""
+
+
+class Provider(ABC):
+    """A dialect. One object serves all deployments that speak it."""
+
+    dialect: ClassVar[str]
+
+    @abstractmethod
+    async def complete(self, deployment: Deployment, body: bytes, names: Names) -> Answer:
+        """One whole answer; raises ProviderFailure. The caller bounds the time."""
+
+    @abstractmethod
+    async def stream(self, deployment: Deployment, body: bytes, names: Names) -> AnswerStream:
+        """An open stream once the status is known; raises ProviderFailure."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let all connections go."""

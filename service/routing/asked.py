@@ -1,0 +1,160 @@
+"""What is asked: who asks, for which task, in which context; every option checked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from learning.features import Featurizer, Signals, inspect
+from learning.interaction import Context
+from service.domain.catalog import Deployment
+from service.domain.chat import ChatRequest, derived_session, keyed_hash
+from service.domain.errors import InvalidRequest
+from service.domain.expressions import Expression
+from service.domain.records import Caller, Key
+
+OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which deployments may serve what the condition takes."""
+
+    condition: Expression | None
+    task: str | None
+    use: tuple[str, ...]
+    exclude: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """The plan's part of routing."""
+
+    catalog: tuple[Deployment, ...]
+    tasks: tuple[tuple[str, Expression | None], ...]
+    rules: tuple[Rule, ...]
+    tiers: tuple[str, ...]  # least first
+    policy: str
+    sticky: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as the router sees it. ``names`` are the values that conditions may read."""
+
+    request: ChatRequest
+    caller: Caller
+    task: str
+    confidence: float
+    source: str
+    context: Context
+    names: dict[str, Any]
+
+
+class Reader:
+    """Reads requests by the plan's table."""
+
+    def __init__(self, table: RoutingTable, featurizer: Featurizer, secret: bytes) -> None:
+        self._table, self._featurizer, self._secret = table, featurizer, secret
+        self._deployments = {each.name for each in table.catalog}
+        self._tasks = {name for name, _ in table.tasks} | {OTHER}
+
+    def read(self, request: ChatRequest, key: Key, session_header: str) -> Asked:
+        """What is asked; raises InvalidRequest for an option that cannot be."""
+        options = request.options
+        for field in ("deployments", "exclude"):
+            if not self._deployments.issuperset(getattr(options, field)):
+                known = ", ".join(each.name for each in self._table.catalog)
+                raise _unknown(field, f"names an unknown deployment; known: {known}")
+        caller = self._caller(request, key, session_header)
+        signals = inspect(request.shape)
+        names = _names(request, signals, caller)
+        task, confidence, source = self._task(request, names)
+        dial = options.quality_cost
+        context = Context(
+            features=self._featurizer.vector(signals, task),
+            tokens_in=request.shape.tokens_in,
+            tokens_out_limit=request.shape.tokens_out_limit,
+            cost_dial=1.0 if dial is None else cost_dial(dial),
+        )
+        return Asked(request, caller, task, confidence, source, context, names)
+
+    def _caller(self, request: ChatRequest, key: Key, session_header: str) -> Caller:
+        labels, options = request.labels, request.options
+        name = options.session_id or session_header or labels.get("session", "")
+        name = name or derived_session(request.messages)
+        session = keyed_hash(self._secret, "session", key.id, name) if name else ""
+        unit = session
+        if not unit and request.user:
+            unit = keyed_hash(self._secret, "user", key.id, request.user)
+        return Caller(
+            key_id=key.id,
+            tenant=key.tenant or labels.get("tenant", ""),
+            tier=self._tier(key.tier, options.tier),
+            feature=labels.get("feature", ""),
+            tags=labels.get("tags", ()),
+            unit=unit,
+            session=session,
+        )
+
+    def _tier(self, of_key: str, asked: str | None) -> str:
+        """A request may lower its key's tier, never raise it. No tier counts as the highest."""
+        if asked is None:
+            return of_key
+        tiers = self._table.tiers
+        if asked not in tiers:
+            known = f"known: {', '.join(tiers)}" if tiers else "the plan has no tiers"
+            raise _unknown("tier", f"is unknown; {known}")
+        if of_key in tiers and tiers.index(asked) > tiers.index(of_key):
+            raise _unknown("tier", f"may not be above the key's tier {of_key}")
+        return asked
+
+    def _task(self, request: ChatRequest, names: dict[str, Any]) -> tuple[str, float, str]:
+        asked = request.options.task
+        if asked is not None:
+            if asked not in self._tasks:
+                raise _unknown("task", f"is unknown; known: {', '.join(sorted(self._tasks))}")
+            return asked, 1.0, "caller"
+        for task, condition in self._table.tasks:
+            if condition is not None and condition(names):
+                return task, 1.0, "rule"
+        return OTHER, 0.0, "none"
+
+
+def _unknown(option: str, said: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"headgate.{option} {said}", param=f"headgate.{option}", code="invalid_option"
+    )
+
+
+def cost_dial(quality_cost: float) -> float:
+    """The request's dial: 0 is quality alone, 0.5 as the plan says, 1 thrift.
+
+    Maps to a factor on the price of a dollar: 0, 1 and 10 at the ends and the middle.
+    """
+    if quality_cost <= 0.5:
+        return 2.0 * quality_cost
+    return math.pow(10.0, 2.0 * quality_cost - 1.0)
+
+
+def _names(request: ChatRequest, signals: Signals, caller: Caller) -> dict[str, Any]:
+    shape = request.shape
+    return {
+        "word_count": signals.word_count,
+        "tokens": shape.tokens_in,
+        "turns": shape.turns,
+        "images": shape.images,
+        "tools": shape.tools,
+        "max_tokens": shape.tokens_out_limit,
+        "has_code": signals.has_code,
+        "has_maths": signals.has_maths,
+        "json_mode": shape.json_mode,
+        "stream": request.stream,
+        "system": shape.system,
+        "type": request.labels.get("type", ""),
+        "tier": caller.tier,
+        "tenant": caller.tenant,
+        "feature": caller.feature,
+        "tags": caller.tags,
+    }

@@ -1,0 +1,77 @@
+"""After a failure: where to go for its kind, and what to tell the caller when nowhere is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.domain.catalog import Deployment
+from service.domain.errors import (
+    CapabilityMissing,
+    HeadgateError,
+    UpstreamExhausted,
+    UpstreamRefused,
+)
+from service.domain.records import ErrorKind
+from service.providers.base import ProviderFailure
+
+DEFAULT_RETRY_S = 5.0
+FINAL = (ErrorKind.INVALID, ErrorKind.POLICY, ErrorKind.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A deployment that failed, and how."""
+
+    deployment: Deployment
+    failure: ProviderFailure
+
+
+def next_target(
+    failures: Sequence[Failed], others: Sequence[Deployment], tokens_in: int
+) -> Deployment | None:
+    """The next deployment for the kind of the last failure, best first; None to give up.
+
+    A refused request is refused everywhere and is not sent again. Too long a context goes to a
+    larger window. An outage or a rate limit goes to another provider before the same one.
+    """
+    last = failures[-1]
+    if last.failure.kind in FINAL:
+        return None
+    tried = {each.deployment.name for each in failures}
+    left = [each for each in others if each.name not in tried]
+    if last.failure.kind is ErrorKind.CONTEXT_LENGTH:
+        window = max(each.deployment.context_window for each in failures)
+        return next((each for each in left if each.context_window > window), None)
+    down = {each.deployment.provider for each in failures}
+    elsewhere = [each for each in left if each.provider not in down]
+    return next(iter(elsewhere or left), None)
+
+
+def verdict(failures: Sequence[Failed]) -> HeadgateError:
+    """What the caller is told: the cause in our words, never the provider's text."""
+    last = failures[-1].failure
+    if last.kind is ErrorKind.POLICY:
+        return UpstreamRefused(
+            "the request was refused by the provider's content policy; it was not sent elsewhere",
+            code="content_policy_violation",
+        )
+    if last.kind is ErrorKind.CONTEXT_LENGTH:
+        return CapabilityMissing(
+            "the request is too long for every deployment that could serve it; shorten it",
+            param="messages",
+            code="context_length_exceeded",
+        )
+    if last.kind is ErrorKind.INVALID:
+        detail = f" (upstream code {last.code})" if last.code else ""
+        return UpstreamRefused(
+            f"{failures[-1].deployment.name} refused the request as invalid{detail}",
+            param=last.param or None,
+        )
+    kinds = ", ".join(f"{each.deployment.name}: {each.failure.kind.value}" for each in failures)
+    waits = [each.failure.retry_after_s for each in failures]
+    known = [wait for wait in waits if wait is not None]
+    return UpstreamExhausted(
+        f"no deployment answered ({kinds}); try again soon",
+        retry_after_s=max(min(known), 1.0) if known else DEFAULT_RETRY_S,
+    )

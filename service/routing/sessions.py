@@ -1,0 +1,45 @@
+"""Which deployment a conversation stays with."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+BOUND = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The deployment that a session's draw gave, and that decision."""
+
+    deployment: str
+    decision_id: str
+    seen_s: float
+
+
+class Sessions:
+    """Sessions by their keyed hash; bounded, forgotten when idle."""
+
+    def __init__(self, idle_s: float, bound: int = BOUND) -> None:
+        self._idle_s = idle_s
+        self._bound = bound
+        self._held: OrderedDict[str, Held] = OrderedDict()
+
+    def held(self, session: str, now_s: float) -> Held | None:
+        """What a session is held to, if it is still remembered."""
+        held = self._held.get(session)
+        if held is None:
+            return None
+        if now_s - held.seen_s > self._idle_s:
+            del self._held[session]
+            return None
+        self._held[session] = Held(held.deployment, held.decision_id, now_s)
+        self._held.move_to_end(session)
+        return held
+
+    def hold(self, session: str, deployment: str, decision_id: str, now_s: float) -> None:
+        """Remember a session's draw."""
+        self._held[session] = Held(deployment, decision_id, now_s)
+        self._held.move_to_end(session)
+        if len(self._held) > self._bound:
+            self._held.popitem(last=False)

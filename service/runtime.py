@@ -1,0 +1,173 @@
+"""The live objects by name: what a route may ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.config import Plan
+from service.domain.catalog import Deployment
+from service.domain.clock import Clock
+from service.domain.live import LivePolicy
+from service.domain.records import Attempt, Decision, Outcome
+from service.feedback.intake import Intake
+from service.feedback.learner import Learner
+from service.monitoring.live import LiveBoard
+from service.monitoring.weights import WeightBoard
+from service.providers.base import Provider
+from service.routing.dispatch import Dispatcher
+from service.routing.router import Router
+from service.scheduler import Scheduler
+from service.storage.cases import Case, Cases
+from service.storage.database import Database, StateLock
+from service.storage.event_log import EventLog
+from service.storage.history import Publisher
+from service.storage.keys import KeyStore
+from service.storage.overrides import OverrideStore
+from service.storage.tally import Tally
+from service.telemetry import Telemetry
+
+
+@dataclass(slots=True)
+class Kept:
+    """What is kept on disk."""
+
+    state_dir: Path
+    lock: StateLock
+    database: Database
+    log: EventLog
+    tally: Tally
+    cases: Cases
+    keys: KeyStore
+    overrides: OverrideStore
+    publisher: Publisher
+
+
+class Ledger:
+    """Where decisions, attempts and outcomes go: the log, the case, the learner, the boards."""
+
+    def __init__(
+        self,
+        kept: Kept,
+        learner: Learner,
+        boards: tuple[LiveBoard, WeightBoard],
+        telemetry: Telemetry,
+        providers: dict[str, str],
+    ) -> None:
+        self._log, self._cases, self._tally = kept.log, kept.cases, kept.tally
+        self._learner = learner
+        self._live, self._weights = boards
+        self._telemetry = telemetry
+        self._provider_of = providers
+
+    def decision(self, decision: Decision) -> Case:
+        """A decision was made: queued for the log before the call."""
+        self._tally.decision()
+        self._log.append(decision)
+        case = Case(decision)
+        self._cases.add(case)
+        self._weights.saw(decision)
+        self._telemetry.decision(decision.policy.name, decision.mode.value)
+        return case
+
+    def attempt(self, attempt: Attempt) -> None:
+        """A call has ended."""
+        self._tally.attempt()
+        self._log.append(attempt)
+        case = self._cases.recent(attempt.decision_id)
+        if case is not None:
+            case.attempts.append(attempt)
+        self._live.attempt(attempt)
+        self._telemetry.attempt(
+            attempt.deployment,
+            attempt.error_kind and attempt.error_kind.value,
+            attempt.usage.cost_micro_usd / 1e6,
+            attempt.ttft_s,
+        )
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A request has ended."""
+        self._log.append(outcome)
+        self._live.outcome(outcome)
+        name = outcome.deployment or "none"
+        self._telemetry.request(
+            name,
+            self._provider_of.get(name, "none"),
+            outcome.status,
+            outcome.mode.value,
+            outcome.overhead_s,
+        )
+        case = self._cases.recent(outcome.decision_id)
+        if case is not None:
+            case.outcome = outcome
+            self._learner.ended(case)
+
+
+@dataclass(slots=True)
+class Runtime:
+    """Everything that runs."""
+
+    plan: Plan
+    catalog: tuple[Deployment, ...]
+    clock: Clock
+    kept: Kept
+    live: LivePolicy
+    router: Router
+    dispatcher: Dispatcher
+    learner: Learner
+    intake: Intake
+    ledger: Ledger
+    board: LiveBoard
+    weights: WeightBoard
+    telemetry: Telemetry
+    providers: dict[str, Provider]
+    scheduler: Scheduler
+    notices: list[str] = field(default_factory=list)
+    first_key: str | None = None
+    draining: bool = False
+    under_way: int = 0
+
+    async def case(self, decision_id: str) -> Case | None:
+        """A case from memory, or from the log without holding the loop."""
+        found = self.kept.cases.recent(decision_id)
+        if found is None:
+            loaded = await asyncio.to_thread(self.kept.cases.load, decision_id)
+            # Another request may have loaded it meanwhile: there is one case of a decision.
+            found = self.kept.cases.recent(decision_id) or loaded
+            if found is not None and found is loaded:
+                self.kept.cases.add(found)
+        return found
+
+    def ready(self) -> list[str]:
+        """Why the service is not fully ready; empty when it is."""
+        reasons = []
+        if not self.kept.log.healthy:
+            reasons.append("storage cannot be written: feedback is refused, routing goes on")
+        if not self.learner.alive:
+            reasons.append("the learner does not run")
+        if self.draining:
+            reasons.append("stopping")
+        return reasons
+
+    async def start(self) -> None:
+        """Start what runs beside the requests; the history can be opened from now on."""
+        await asyncio.to_thread(self.kept.publisher.publish, self.kept.log.last_seq)
+        self.scheduler.start()
+
+    async def stop(self) -> None:
+        """End in an order that loses nothing: calls, learner, log, publication, file."""
+        self.draining = True
+        await self.scheduler.stop()
+        for provider in self.providers.values():
+            await provider.close()
+        await asyncio.to_thread(self._stop_storage)
+
+    def _stop_storage(self) -> None:
+        self.learner.stop()
+        self.kept.log.stop()
+        self.kept.publisher.publish(self.kept.log.last_seq, time.time())
+        self.kept.database.close()
+        self.kept.tally.close()
+        self.kept.lock.release()

@@ -1,0 +1,189 @@
+"""The simulated providers as a web server of its own, speaking the OpenAI wire on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from service.domain.clock import new_id
+from service.providers.simulated import Behaviour, Simulated, Weather
+
+CHUNK_TOKENS = 12
+_FILLER = (
+    "The",
+    "water",
+    "finds",
+    "its",
+    "way",
+    "down",
+    "to",
+    "the",
+    "quiet",
+    "field",
+    "and",
+    "on",
+)
+
+
+class SimulatedProviders:
+    """The routes over a behaviour, with a count of what was asked."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+        self.calls: Counter[str] = Counter()
+        self.tokens: Counter[str] = Counter()
+
+    def app(self) -> Starlette:
+        """The server."""
+        return Starlette(
+            routes=[
+                Route("/v1/chat/completions", self.chat, methods=["POST"]),
+                Route("/v1/models", self.models),
+                Route("/control", self.control, methods=["POST"]),
+                Route("/calls", self.count),
+            ]
+        )
+
+    async def models(self, _: Request) -> Response:
+        """The names that are served."""
+        data = [{"id": name, "object": "model"} for name in self.behaviour.models]
+        return JSONResponse({"object": "list", "data": data})
+
+    async def control(self, request: Request) -> Response:
+        """Change a deployment: {model, latency_factor, error_rate, quality_shift}."""
+        body = await request.json()
+        model = body.pop("model")
+        self.behaviour.set_weather(model, Weather(**body))
+        return JSONResponse({"model": model} | body)
+
+    async def count(self, _: Request) -> Response:
+        """Calls and tokens by deployment, as a provider's bill would show them."""
+        return JSONResponse({"calls": dict(self.calls), "tokens": dict(self.tokens)})
+
+    async def chat(self, request: Request) -> Response:
+        """A chat completion."""
+        try:
+            body = await request.json()
+            model, prompt = body["model"], _prompt(body["messages"])
+        except (ValueError, KeyError, TypeError):
+            return _error(400, "invalid_request_error", "the body is not of the form")
+        self.calls[model] += 1
+        tokens_in = max(1, len(json.dumps(body["messages"])) // 4)
+        try:
+            shown = self.behaviour.answer(model, prompt, tokens_in)
+        except KeyError:
+            return _error(404, "model_not_found", "no such model here")
+        if shown.status != 200:
+            await asyncio.sleep(shown.latency_s * 0.2)
+            return _error(shown.status, "server_error", "simulated failure")
+        self.tokens[f"{model}:in"] += shown.tokens_in
+        self.tokens[f"{model}:out"] += shown.tokens_out
+        if body.get("stream"):
+            return StreamingResponse(_events(body, shown), media_type="text/event-stream")
+        await asyncio.sleep(shown.latency_s)
+        return JSONResponse(_whole(body, shown))
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    content = {"error": {"message": message, "type": code, "param": None, "code": code}}
+    return JSONResponse(content, status)
+
+
+def _prompt(messages: list[dict[str, Any]]) -> str:
+    for message in reversed(messages):
+        if message["role"] == "user":
+            content = message["content"]
+            if isinstance(content, str):
+                return content
+            return "\n".join(part.get("text") or "" for part in content)
+    return ""
+
+
+def _text(body: dict[str, Any], shown: Simulated) -> str:
+    words = shown.text or " ".join(_FILLER[i % len(_FILLER)] for i in range(shown.tokens_out))
+    form = (body.get("response_format") or {}).get("type", "text")
+    return json.dumps({"answer": words}) if form != "text" else words
+
+
+def _tool_call(body: dict[str, Any]) -> list[dict[str, Any]] | None:
+    tools = body.get("tools")
+    if not tools or body.get("tool_choice") == "none":
+        return None
+    function = {"name": tools[0]["function"]["name"], "arguments": '{"place": "Lisbon"}'}
+    return [{"id": "call_" + new_id()[-12:], "type": "function", "function": function}]
+
+
+def _usage(shown: Simulated) -> dict[str, int]:
+    total = shown.tokens_in + shown.tokens_out
+    return {
+        "prompt_tokens": shown.tokens_in,
+        "completion_tokens": shown.tokens_out,
+        "total_tokens": total,
+    }
+
+
+def _whole(body: dict[str, Any], shown: Simulated) -> dict[str, Any]:
+    calls = _tool_call(body)
+    message: dict[str, Any] = {"role": "assistant", "content": _text(body, shown), "refusal": None}
+    if calls is not None:
+        message |= {"content": None, "tool_calls": calls}
+    choice = {"message": message, "finish_reason": "tool_calls" if calls else "stop"}
+    return {
+        "id": "sim-" + new_id(),
+        "object": "chat.completion",
+        "created": 1_750_000_000,
+        "model": body["model"],
+        "choices": [{"index": i, "logprobs": None} | choice for i in range(body.get("n") or 1)],
+        "usage": _usage(shown),
+    }
+
+
+def _deltas(body: dict[str, Any], shown: Simulated) -> Iterator[dict[str, Any]]:
+    yield {"role": "assistant", "content": ""}
+    calls = _tool_call(body)
+    if calls is not None:
+        call = calls[0]
+        arguments = call["function"]["arguments"]
+        head = call["function"] | {"arguments": ""}
+        yield {"tool_calls": [call | {"index": 0, "function": head}]}
+        for start in range(0, len(arguments), 6):
+            part = {"arguments": arguments[start : start + 6]}
+            yield {"tool_calls": [{"index": 0, "function": part}]}
+        return
+    words = _text(body, shown).split(" ")
+    for start in range(0, len(words), CHUNK_TOKENS):
+        gap = " " if start else ""
+        yield {"content": gap + " ".join(words[start : start + CHUNK_TOKENS])}
+
+
+async def _events(body: dict[str, Any], shown: Simulated) -> Any:
+    head = {
+        "id": "sim-" + new_id(),
+        "object": "chat.completion.chunk",
+        "created": 1_750_000_000,
+        "model": body["model"],
+    }
+    usage = bool((body.get("stream_options") or {}).get("include_usage"))
+    extra = {"usage": None} if usage else {}
+
+    def event(choices: list[dict[str, Any]], more: dict[str, Any]) -> bytes:
+        return b"data: " + json.dumps(head | {"choices": choices} | more).encode() + b"\n\n"
+
+    deltas = list(_deltas(body, shown))
+    await asyncio.sleep(shown.latency_s * 0.4)
+    for delta in deltas:
+        yield event([{"index": 0, "delta": delta, "finish_reason": None}], extra)
+        await asyncio.sleep(shown.latency_s * 0.6 / len(deltas))
+    reason = "tool_calls" if any("tool_calls" in delta for delta in deltas) else "stop"
+    yield event([{"index": 0, "delta": {}, "finish_reason": reason}], extra)
+    if usage:
+        yield event([], {"usage": _usage(shown)})
+    yield b"data: [DONE]\n\n"

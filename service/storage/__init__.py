@@ -1,0 +1,1 @@
+"""What is kept: one DuckDB file, one writer, and the published history."""

@@ -1,0 +1,296 @@
+"""The published history: immutable Parquet by table and day, with a catalogue of views over it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from service.storage.database import Database, migrations
+from service.storage.errors import StorageError
+from service.storage.tables import NAMES, PRIVATE
+
+FOLDER = "history"
+MANIFEST = "manifest.json"
+CATALOGUE = "catalogue.duckdb"
+FORMAT = 1
+GRACE_S = 900.0
+_MAGIC = b"PAR1"
+
+VIEWS: Mapping[str, str] = {
+    "ratings": """
+        SELECT * EXCLUDE (newest) FROM (
+            SELECT *, row_number() OVER (
+                PARTITION BY decision_id, metric, kind, author ORDER BY log_seq DESC) AS newest
+            FROM feedback) WHERE newest = 1""",
+    "rounds": """
+        SELECT d.id, d.ts, d.task, d.tenant, d.feature, d.mode AS decided, d.deployment AS drawn,
+               d.propensity, d.eligible, d.propensities, d.policy, d.version_id, d.override_id,
+               d.unit, d.session, d.tokens_in AS tokens_in_estimate,
+               o.deployment AS served, o.mode AS served_mode, o.status, o.error_kind,
+               o.latency_s, o.ttft_s, o.attempts, o.tokens_in, o.tokens_out,
+               o.cost_micro_usd, o.cost_micro_usd / 1e6 AS cost_usd,
+               r.quality, r.rated_at
+        FROM decisions d
+        LEFT JOIN outcomes o ON o.decision_id = d.id
+        LEFT JOIN (SELECT decision_id, avg(quality) AS quality, max(ts) AS rated_at
+                   FROM ratings WHERE quality IS NOT NULL GROUP BY decision_id) r
+               ON r.decision_id = d.id""",
+    "spend": """
+        SELECT date_trunc('hour', ts) AS hour, deployment, provider, role,
+               count(*) AS calls, sum(cost_micro_usd) / 1e6 AS usd
+        FROM attempts GROUP BY ALL""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is published: files by table, and the number of the last row in them."""
+
+    through_seq: int = 0
+    published_at: float = 0.0
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    retired: tuple[tuple[str, float], ...] = ()
+
+    def text(self) -> str:
+        """As JSON."""
+        content = {
+            "format": FORMAT,
+            "schema": len(migrations()),
+            "through_seq": self.through_seq,
+            "published_at": self.published_at,
+            "files": {name: list(files) for name, files in self.files.items()},
+            "retired": [list(entry) for entry in self.retired],
+        }
+        return json.dumps(content, indent=1)
+
+
+def read_manifest(state_dir: Path) -> Manifest:
+    """The manifest of a state directory; empty when nothing was published yet."""
+    path = state_dir / FOLDER / MANIFEST
+    try:
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return Manifest()
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be read: {error}") from None
+    if content["format"] > FORMAT or content["schema"] > len(migrations()):
+        raise StorageError(f"{path} was written by a newer version of Headgate; use that one")
+    return Manifest(
+        through_seq=content["through_seq"],
+        published_at=content["published_at"],
+        files={name: tuple(files) for name, files in content["files"].items()},
+        retired=tuple((name, at) for name, at in content["retired"]),
+    )
+
+
+class Publisher:
+    """Writes what is new since the last time, aside, and renames it into place."""
+
+    def __init__(self, database: Database, state_dir: Path) -> None:
+        self._cursor = database.cursor()
+        self._root = state_dir / FOLDER
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._state_dir = state_dir
+        self._manifest = read_manifest(state_dir)
+
+    @property
+    def through_seq(self) -> int:
+        """The number of the last row published."""
+        return self._manifest.through_seq
+
+    def publish(self, through_seq: int, now_s: float | None = None) -> Manifest:
+        """Publish every durable row up to ``through_seq``; blocks, so call it off the loop."""
+        now = time.time() if now_s is None else now_s
+        old = self._manifest
+        files = {name: list(old.files.get(name, ())) for name in NAMES}
+        if through_seq > old.through_seq:
+            for name in NAMES:
+                files[name] += self._write_new(name, old.through_seq, through_seq)
+        retired = [entry for entry in old.retired if not self._drop(entry, now)]
+        for name in NAMES:
+            compacted, gone = self._compact(name, files[name], now)
+            files[name] = compacted
+            retired += [(each, now) for each in gone]
+        self._manifest = Manifest(
+            through_seq=max(through_seq, old.through_seq),
+            published_at=now,
+            files={name: tuple(paths) for name, paths in files.items()},
+            retired=tuple(retired),
+        )
+        _write_aside(self._root / MANIFEST, self._manifest.text().encode())
+        if self._manifest.files != old.files or not (self._root / CATALOGUE).exists():
+            self._write_catalogue()
+        return self._manifest
+
+    def _write_new(self, name: str, after: int, through: int) -> list[str]:
+        where = f"FROM {name} WHERE log_seq > {after} AND log_seq <= {through}"
+        days = self._cursor.execute(
+            f"SELECT DISTINCT strftime(ts, '%Y-%m-%d') {where} ORDER BY 1"
+        ).fetchall()
+        written = []
+        for (day,) in days:
+            path = f"{name}/day={day}/rows-{after + 1:012d}-{through:012d}.parquet"
+            clause = f"{where} AND strftime(ts, '%Y-%m-%d') = '{day}'" if len(days) > 1 else where
+            self._copy(f"SELECT * {clause} ORDER BY log_seq", path, name)
+            written.append(path)
+        return written
+
+    def _copy(self, sql: str, path: str, name: str) -> None:
+        target = self._root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_suffix(".aside")
+        escaped = str(aside).replace("'", "''")
+        self._cursor.execute(f"COPY ({sql}) TO '{escaped}' (FORMAT parquet, COMPRESSION zstd)")
+        if name in PRIVATE:
+            aside.chmod(0o600)
+        os.replace(aside, target)
+
+    def _compact(self, name: str, files: Sequence[str], now: float) -> tuple[list[str], list[str]]:
+        """One file for every closed day that has several."""
+        today = time.strftime("%Y-%m-%d", time.gmtime(now - 3600))
+        by_day: dict[str, list[str]] = {}
+        for path in files:
+            by_day.setdefault(path.split("/")[1], []).append(path)
+        kept: list[str] = []
+        gone: list[str] = []
+        for day, paths in by_day.items():
+            if len(paths) < 2 or day.removeprefix("day=") >= today:
+                kept += paths
+                continue
+            first = min(path.split("rows-")[1].split("-")[0] for path in paths)
+            last = max(path.split("rows-")[1].split("-")[1] for path in paths)
+            whole = f"{name}/{day}/rows-{first}-{last}"
+            listed = _file_list(str(self._root / path) for path in paths)
+            self._copy(f"SELECT * FROM read_parquet({listed}) ORDER BY log_seq", whole, name)
+            kept.append(whole)
+            gone += paths
+        return kept, gone
+
+    def _drop(self, entry: tuple[str, float], now: float) -> bool:
+        """Delete a file that a compaction replaced, once no reader can still hold its name."""
+        name, at = entry
+        if now - at < GRACE_S:
+            return False
+        (self._root / name).unlink(missing_ok=True)
+        return True
+
+    def _write_catalogue(self) -> None:
+        aside = self._root / "catalogue.aside"
+        aside.unlink(missing_ok=True)
+        connection = duckdb.connect(str(aside))
+        try:
+            connection.execute(f"SET file_search_path = '{_quoted(str(self._root))}'")
+            _create_views(connection, self._manifest.files)
+        finally:
+            connection.close()
+        os.replace(aside, self._root / CATALOGUE)
+
+
+def connect(state_dir: Path | str) -> duckdb.DuckDBPyConnection:
+    """A connection with the published history as views; it never touches the live file.
+
+    Views: every table of the log, and ``rounds``, ``ratings``, ``spend``. What was published
+    later is seen by connecting again. A file that is missing or damaged is left out with a
+    warning.
+    """
+    root = Path(state_dir) / FOLDER
+    if not (root / MANIFEST).exists():
+        raise StorageError(
+            f"no published history under {state_dir}; start the service with --state {state_dir} "
+            "and wait a minute, or name another directory"
+        )
+    manifest = read_manifest(Path(state_dir))
+    files = {
+        name: [str(root / path) for path in paths if _readable(root / path)]
+        for name, paths in manifest.files.items()
+    }
+    connection = duckdb.connect(":memory:")
+    _create_views(connection, files)
+    return connection
+
+
+def query(
+    connection: duckdb.DuckDBPyConnection, sql: str
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The columns and rows of a query; raises StorageError that says what is wrong with it."""
+    try:
+        result = connection.execute(sql)
+        return [column[0] for column in result.description or ()], result.fetchall()
+    except duckdb.Error as error:
+        raise StorageError(f"the query cannot be run: {error}") from None
+
+
+def _create_views(
+    connection: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[str]]
+) -> None:
+    connection.execute("CREATE SCHEMA none_yet; SET schema = 'none_yet'")
+    for step in migrations():
+        connection.execute(step)
+    connection.execute("SET schema = 'main'")
+    for name in NAMES:
+        if name in PRIVATE:
+            continue
+        sql = f"SELECT * FROM none_yet.{name}"
+        if files.get(name):
+            sql += f" UNION ALL BY NAME SELECT * FROM read_parquet({_file_list(files[name])}"
+            sql += ", union_by_name = true, hive_partitioning = false)"
+        connection.execute(f"CREATE VIEW {name} AS {sql}")
+    for name, sql in VIEWS.items():
+        connection.execute(f"CREATE VIEW {name} AS {sql}")
+
+
+def _readable(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(-4, os.SEEK_END)
+            whole = file.read(4) == _MAGIC
+    except OSError:
+        whole = False
+    if not whole:
+        warnings.warn(
+            f"{path} is missing or cut short; the history is shown without it", stacklevel=3
+        )
+    return whole
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _file_list(paths: Any) -> str:
+    return "[" + ", ".join(f"'{_quoted(str(path))}'" for path in paths) + "]"
+
+
+def _write_aside(path: Path, data: bytes) -> None:
+    aside = path.with_name(path.name + ".aside")
+    with aside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
+def load_into(database: Database, state_dir: Path, after_seq: int) -> int:
+    """Put published rows numbered above ``after_seq`` into an open database; how many."""
+    manifest = read_manifest(state_dir)
+    root = state_dir / FOLDER
+    count = 0
+    for name in NAMES:
+        paths = [root / path for path in manifest.files.get(name, ()) if _readable(root / path)]
+        if not paths:
+            continue
+        source = f"FROM read_parquet({_file_list(paths)}, union_by_name = true, "
+        source += f"hive_partitioning = false) WHERE log_seq > {after_seq}"
+        row = database.cursor().execute(f"SELECT count(*) {source}").fetchone()
+        count += int(row[0]) if row else 0
+        database.execute(f"INSERT INTO {name} BY NAME SELECT * {source} ORDER BY log_seq")
+    database.last_seq = max(database.last_seq, manifest.through_seq)
+    return count

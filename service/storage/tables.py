@@ -1,0 +1,206 @@
+"""Each record's table: its columns in order, and how a record becomes a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from service.domain import records as r
+
+_TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
+_TIME = pa.timestamp("us")
+_TEXTS, _REALS, _VECTOR = pa.list_(_TEXT), pa.list_(_REAL), pa.list_(pa.float32())
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the log."""
+
+    name: str
+    columns: tuple[str, ...]
+    types: tuple[pa.DataType, ...]
+    row: Callable[[Any], Row]
+
+    def batch(self, rows: Sequence[Row], first_seq: int) -> pa.Table:
+        """The rows as an Arrow table, numbered from ``first_seq``."""
+        arrays = [pa.array(range(first_seq, first_seq + len(rows)), _LONG)]
+        for kind, values in zip(self.types, zip(*rows, strict=True), strict=True):
+            arrays.append(_vectors(values) if kind is _VECTOR else pa.array(values, kind))
+        return pa.Table.from_arrays(arrays, names=["log_seq", *self.columns])
+
+
+def _vectors(values: Sequence[Any]) -> pa.Array:
+    offsets = np.zeros(len(values) + 1, dtype=np.int32)
+    np.cumsum([len(value) for value in values], out=offsets[1:])
+    flat = np.concatenate(values) if offsets[-1] else np.zeros(0, np.float32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat, pa.float32()))
+
+
+def _table(
+    name: str, columns: Sequence[tuple[str, pa.DataType]], row: Callable[[Any], Row]
+) -> Table:
+    return Table(name, tuple(c for c, _ in columns), tuple(t for _, t in columns), row)
+
+
+def _decision(d: r.Decision) -> Row:
+    who, c, p = d.caller, d.candidates, d.policy
+    return (
+        d.id, d.at_us, who.key_id, who.tenant, who.tier, who.feature, who.tags, who.unit,
+        who.session, d.task, d.task_confidence, d.task_source, d.prompt_hash, d.features,
+        d.tokens_in, d.tokens_out_limit, d.cost_dial, d.stream, c.names, c.propensities,
+        c.quality, c.cost_usd, c.latency_s, c.error_rate, c.utility,
+        [x.deployment for x in d.disqualified], [x.reason for x in d.disqualified],
+        d.draw, d.deployment, d.propensity, d.mode.value, d.reason, p.name, p.version_id,
+        p.checkpoint_id, p.update_seq, d.override_id, d.session_decision_id, d.experiment,
+        d.variant, d.variant_probability,
+    )  # fmt: skip
+
+
+def _attempt(a: r.Attempt) -> Row:
+    u = a.usage
+    return (
+        a.decision_id, a.number, a.at_us, a.deployment, a.provider, a.role.value, a.status,
+        a.error_kind and a.error_kind.value, a.ttft_s, a.latency_s, u.tokens_in, u.tokens_out,
+        u.cached_tokens, u.cost_micro_usd, u.estimated,
+    )  # fmt: skip
+
+
+def _outcome(o: r.Outcome) -> Row:
+    u = o.usage
+    return (
+        o.decision_id, o.at_us, o.deployment, o.mode.value, o.status,
+        o.error_kind and o.error_kind.value, o.latency_s, o.ttft_s, o.overhead_s, o.attempts,
+        u.tokens_in, u.tokens_out, u.cached_tokens, u.cost_micro_usd, u.estimated,
+    )  # fmt: skip
+
+
+def _feedback(f: r.Feedback) -> Row:
+    return (
+        f.id, f.decision_id, f.at_us, f.metric, f.kind, f.author, f.value, f.label, f.quality,
+        f.deployment, f.revises, f.idempotency_key, f.reason, f.tags,
+    )  # fmt: skip
+
+
+def _update(u: r.Update) -> Row:
+    return (
+        u.seq, u.at_us, u.decision_id or None, u.decided_us, u.arm, u.kind, u.quality,
+        u.revises_quality, u.cost_usd, u.latency_s, u.tokens_out, u.failed, u.feedback_id,
+        u.version_id,
+    )  # fmt: skip
+
+
+def _plain(*names: str) -> Callable[[Any], Row]:
+    return lambda record: tuple(getattr(record, name) for name in names)
+
+
+_USAGE = [("tokens_in", _LONG), ("tokens_out", _LONG), ("cached_tokens", _LONG),
+          ("cost_micro_usd", _LONG), ("estimated", _FLAG)]  # fmt: skip
+
+_DECISIONS = [
+    ("id", _TEXT), ("ts", _TIME), ("key_id", _TEXT), ("tenant", _TEXT), ("tier", _TEXT),
+    ("feature", _TEXT), ("tags", _TEXTS), ("unit", _TEXT), ("session", _TEXT), ("task", _TEXT),
+    ("task_confidence", _REAL), ("task_source", _TEXT), ("prompt_hash", _TEXT),
+    ("features", _VECTOR), ("tokens_in", _LONG), ("tokens_out_limit", _LONG),
+    ("cost_dial", _REAL), ("stream", _FLAG), ("eligible", _TEXTS), ("propensities", _REALS),
+    ("quality", _REALS), ("cost_usd", _REALS), ("latency_s", _REALS), ("error_rate", _REALS),
+    ("utility", _REALS), ("disqualified", _TEXTS), ("disqualified_by", _TEXTS), ("draw", _REAL),
+    ("deployment", _TEXT), ("propensity", _REAL), ("mode", _TEXT), ("reason", _TEXT),
+    ("policy", _TEXT), ("version_id", _TEXT), ("checkpoint_id", _TEXT), ("update_seq", _LONG),
+    ("override_id", _TEXT), ("session_decision_id", _TEXT), ("experiment", _TEXT),
+    ("variant", _TEXT), ("variant_probability", _REAL),
+]  # fmt: skip
+
+_ATTEMPTS = [
+    ("decision_id", _TEXT), ("number", _INT), ("ts", _TIME), ("deployment", _TEXT),
+    ("provider", _TEXT), ("role", _TEXT), ("status", _INT), ("error_kind", _TEXT),
+    ("ttft_s", _REAL), ("latency_s", _REAL), *_USAGE,
+]  # fmt: skip
+
+_OUTCOMES = [
+    ("decision_id", _TEXT), ("ts", _TIME), ("deployment", _TEXT), ("mode", _TEXT),
+    ("status", _INT), ("error_kind", _TEXT), ("latency_s", _REAL), ("ttft_s", _REAL),
+    ("overhead_s", _REAL), ("attempts", _INT), *_USAGE,
+]  # fmt: skip
+
+_FEEDBACK = [
+    ("id", _TEXT), ("decision_id", _TEXT), ("ts", _TIME), ("metric", _TEXT), ("kind", _TEXT),
+    ("author", _TEXT), ("value", _REAL), ("label", _TEXT), ("quality", _REAL),
+    ("deployment", _TEXT), ("revises", _TEXT), ("idempotency_key", _TEXT), ("reason", _TEXT),
+    ("tags", _TEXTS),
+]  # fmt: skip
+
+_UPDATES = [
+    ("seq", _LONG), ("ts", _TIME), ("decision_id", _TEXT), ("decided_at", _TIME), ("arm", _TEXT),
+    ("kind", _TEXT), ("quality", _REAL), ("revises_quality", _REAL), ("cost_usd", _REAL),
+    ("latency_s", _REAL), ("tokens_out", _LONG), ("failed", _FLAG), ("feedback_id", _TEXT),
+    ("version_id", _TEXT),
+]  # fmt: skip
+
+_WEIGHTS = [
+    ("ts", _TIME), ("task", _TEXT), ("deployment", _TEXT), ("share", _REAL), ("quality", _REAL),
+    ("cost_usd", _REAL), ("latency_s", _REAL), ("error_rate", _REAL), ("utility", _REAL),
+    ("contexts", _INT), ("update_seq", _LONG), ("why", _TEXT),
+]  # fmt: skip
+
+
+def _texts(*names: str) -> list[tuple[str, pa.DataType]]:
+    return [(name, _TIME if name == "ts" or name.endswith("_at") else _TEXT) for name in names]
+
+
+TABLES: Mapping[type, Table] = {
+    r.Decision: _table("decisions", _DECISIONS, _decision),
+    r.Attempt: _table("attempts", _ATTEMPTS, _attempt),
+    r.Outcome: _table("outcomes", _OUTCOMES, _outcome),
+    r.Feedback: _table("feedback", _FEEDBACK, _feedback),
+    r.Update: _table("updates", _UPDATES, _update),
+    r.Weight: _table(
+        "weights",
+        _WEIGHTS,
+        _plain(
+            "at_us", "task", "deployment", "share", "quality", "cost_usd", "latency_s",
+            "error_rate", "utility", "contexts", "update_seq", "why",
+        ),
+    ),
+    r.Version: _table(
+        "versions",
+        _texts("id", "ts", "policy", "kind", "parameters", "parent", "author", "reason"),
+        _plain("id", "at_us", "policy", "kind", "parameters", "parent", "author", "reason"),
+    ),
+    r.Checkpoint: _table(
+        "checkpoints",
+        [*_texts("id", "ts", "version_id"), ("update_seq", _LONG), ("sha256", _TEXT),
+         ("size_bytes", _LONG)],
+        _plain("id", "at_us", "version_id", "update_seq", "sha256", "size_bytes"),
+    ),
+    r.Override: _table(
+        "overrides",
+        _texts("id", "ts", "action", "deployment", "task", "reason", "author", "starts_at",
+               "expires_at"),
+        _plain("id", "at_us", "action", "deployment", "task", "reason", "author", "starts_us",
+               "expires_us"),
+    ),
+    r.OverrideEnd: _table(
+        "override_ends",
+        _texts("override_id", "ts", "how", "author", "reason"),
+        _plain("override_id", "at_us", "how", "author", "reason"),
+    ),
+    r.Act: _table(
+        "acts",
+        _texts("id", "ts", "actor", "act", "subject", "reason", "detail"),
+        _plain("id", "at_us", "actor", "act", "subject", "reason", "detail"),
+    ),
+    r.Key: _table(
+        "keys",
+        [*_texts("id", "ts", "name", "role", "tenant", "tier", "digest"), ("revoked", _FLAG)],
+        _plain("id", "at_us", "name", "role", "tenant", "tier", "digest", "revoked"),
+    ),
+}  # fmt: skip
+
+NAMES = tuple(table.name for table in TABLES.values())
+PRIVATE = ("keys",)  # kept in the published history for a restore, shown in no view

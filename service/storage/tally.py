@@ -1,0 +1,47 @@
+"""A counter that outlives a kill: how many rows were queued, against how many became durable."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from pathlib import Path
+
+FILE = "tally.bin"
+_FORMAT = struct.Struct("<QQQQ")  # issued and base, for decisions and for attempts
+
+
+class Tally:
+    """Counts queued decisions and attempts in a mapped file (the page cache survives kill -9)."""
+
+    def __init__(self, state_dir: Path) -> None:
+        path = state_dir / FILE
+        if not path.exists() or path.stat().st_size != _FORMAT.size:
+            path.write_bytes(bytes(_FORMAT.size))
+        self._file = path.open("r+b")
+        self._map = mmap.mmap(self._file.fileno(), _FORMAT.size)
+        self._decisions, self._attempts = 0, 0
+
+    def lost(self, decisions: int, attempts: int) -> tuple[int, int]:
+        """What was queued before and never became durable, given the rows now in the log.
+
+        Starts a new count.
+        """
+        issued_d, issued_a, base_d, base_a = _FORMAT.unpack(self._map)
+        lost = max(issued_d - (decisions - base_d), 0), max(issued_a - (attempts - base_a), 0)
+        _FORMAT.pack_into(self._map, 0, 0, 0, decisions, attempts)
+        return lost
+
+    def decision(self) -> None:
+        """One more decision was queued."""
+        self._decisions += 1
+        struct.pack_into("<Q", self._map, 0, self._decisions)
+
+    def attempt(self) -> None:
+        """One more attempt was queued."""
+        self._attempts += 1
+        struct.pack_into("<Q", self._map, 8, self._attempts)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._map.close()
+        self._file.close()

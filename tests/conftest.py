@@ -1,0 +1,122 @@
+"""What the tests share: a clock to turn by hand, a world on loopback, a service in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from service.app import create_app
+from service.bootstrap import build
+from service.config import Settings, load
+from service.domain.clock import SystemClock
+from service.providers.simulated import Stream
+from service.runtime import Runtime
+from service.simulate import SimulatedProviders
+
+ROOT = Path(__file__).parent.parent
+KEY = "hg-test-administrator-0123456789"
+
+
+class HandClock:
+    """A clock that moves when told."""
+
+    def __init__(self, wall_us: int = 1_790_000_000_000_000) -> None:
+        self.wall, self.monotonic = wall_us, 1_000.0
+
+    def wall_us(self) -> int:
+        return self.wall
+
+    def monotonic_s(self) -> float:
+        return self.monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Time passes on both clocks."""
+        self.monotonic += seconds
+        self.wall += int(seconds * 1e6)
+
+
+class Server:
+    """An ASGI app on a loopback port, in a thread with a loop of its own."""
+
+    def __init__(self, app: Any) -> None:
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=5, loop="uvloop"
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._socket]))
+
+    def __enter__(self) -> Server:
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("the server did not start")
+            threading.Event().wait(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=20)
+        self._socket.close()
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def world() -> Stream:
+    """The simulated world, twenty times as fast."""
+    return Stream(seed=11, speed=20.0)
+
+
+@pytest.fixture(scope="session")
+def providers(world: Stream) -> Iterator[Server]:
+    """Simulated providers on loopback."""
+    with Server(SimulatedProviders(world).app()) as server:
+        yield server
+
+
+def plan_text(providers_url: str, **replace: str) -> str:
+    """The example plan, pointed at some providers."""
+    text = (ROOT / "examples" / "simulated.yaml").read_text("utf-8")
+    text = text.replace("http://127.0.0.1:9100", providers_url)
+    for old, new in replace.items():
+        text = text.replace(old, new)
+    return text
+
+
+def make_runtime(state_dir: Path, text: str, seed: int = 5, clock: Any = None) -> Runtime:
+    """A runtime on a plan's text."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    path = state_dir / "plan.yaml"
+    path.write_text(text, "utf-8")
+    plan, _ = load(path)
+    settings = Settings(state_dir=state_dir, bootstrap_key=KEY)
+    return build(plan, settings, clock or SystemClock(), seed)
+
+
+class Service:
+    """A running service and its inside."""
+
+    def __init__(self, runtime: Runtime, server: Server) -> None:
+        self.runtime, self.url, self.key = runtime, server.url, KEY
+
+
+@pytest.fixture(scope="module")
+def service(providers: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service against the simulated providers, one a module."""
+    state = tmp_path_factory.mktemp("state")
+    runtime = make_runtime(state, plan_text(providers.url))
+    with Server(create_app(runtime)) as server:
+        yield Service(runtime, server)

@@ -1,0 +1,159 @@
+"""What every registered policy holds to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from learning.errors import SnapshotSchema, UnknownArm, UnknownPolicy
+from learning.interaction import Arm, Choice, Context, Interaction
+from learning.policies.base import Policy, PolicySetup
+from learning.policies.registry import POLICIES, build
+from learning.reward import Reward, RewardScale
+
+FEATURES = ("word_0", "word_1", "slope", "constant")
+ARMS = tuple(Arm(name, 1.0 + i, 2.0 + i) for i, name in enumerate(("a", "b", "c", "d")))
+SETUP = PolicySetup(ARMS, FEATURES, RewardScale(0.1, 60.0))
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "linear": {"floor": 0.02, "budget_usd": 0.002},
+    "uniform": {},
+    "fixed": {"arm": "c", "floor": 0.02},
+}
+FLOORS = {"linear": 0.02, "uniform": 0.25, "fixed": 0.02}
+kinds = pytest.mark.parametrize("kind", POLICIES)
+
+
+def make(kind: str) -> Policy:
+    return build(kind, SETUP, PARAMETERS[kind])
+
+
+def context(rng: np.random.Generator) -> Context:
+    features = rng.standard_normal(4).astype(np.float32)
+    features[-1] = 1.0
+    return Context(features, int(rng.integers(10, 500)))
+
+
+def teach(policy: Policy, seed: int, count: int = 150) -> float:
+    """Some outcomes and ratings, some of them revised; the time of the last."""
+    rng = np.random.default_rng(seed)
+    at_s = 1e9
+    for step in range(count):
+        at_s += float(rng.exponential(3.0))
+        name = ARMS[int(rng.integers(4))].name
+        seen, choice = context(rng), Choice(name, 0.25)
+        failed = bool(rng.random() < 0.1)
+        shown = Reward(
+            cost_usd=float(rng.random()) * 0.003, latency_s=float(rng.random()),
+            tokens_out=int(rng.integers(10, 300)), failed=failed,
+        )  # fmt: skip
+        policy.learn(Interaction(seen, choice, shown, at_s))
+        quality = float(rng.random() * (1.0 if name == "b" else 0.6))
+        policy.learn(Interaction(seen, choice, Reward(quality=quality), at_s))
+        if step % 5 == 0:
+            again = Reward(quality=float(rng.random()))
+            policy.learn(Interaction(seen, choice, again, at_s, revises=Reward(quality=quality)))
+    return at_s
+
+
+def test_every_kind_has_parameters_here() -> None:
+    assert set(PARAMETERS) == set(POLICIES) == set(FLOORS)
+
+
+@kinds
+@pytest.mark.parametrize("eligible", [[0, 1, 2, 3], [1, 3], [2]])
+def test_propensities_sum_to_one_and_hold_the_floor(kind: str, eligible: list[int]) -> None:
+    policy = make(kind)
+    chooser = policy.chooser(teach(policy, 1))
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        found = chooser.propensities(chooser.scores(context(rng), eligible))
+        assert found.shape == (len(eligible),)
+        assert found.sum() == pytest.approx(1.0, abs=1e-12)
+        assert found.min() >= min(FLOORS[kind], 1.0 / len(eligible)) - 1e-12
+
+
+@kinds
+def test_propensities_equal_the_frequency_of_the_draw(kind: str) -> None:
+    """Chi-square at p < 1e-4 on a fixed seed."""
+    policy = make(kind)
+    chooser = policy.chooser(teach(policy, 4))
+    rng = np.random.default_rng(5)
+    seen, counts = context(rng), np.zeros(4)
+    _, weights, _ = chooser.choose(seen, [0, 1, 2, 3], 0.5)
+    for number in rng.random(20_000):
+        choice, again, _ = chooser.choose(seen, [0, 1, 2, 3], number)
+        at = chooser.arms.index(choice.arm)
+        assert choice.propensity == again[at] == weights[at]
+        counts[at] += 1
+    assert stats.chisquare(counts, weights * 20_000).pvalue > 1e-4
+
+
+@kinds
+def test_an_unknown_arm_is_refused(kind: str) -> None:
+    seen = context(np.random.default_rng(0))
+    with pytest.raises(UnknownArm, match="nobody"):
+        make(kind).learn(Interaction(seen, Choice("nobody", 1.0), Reward(quality=1.0), 1e9))
+
+
+@kinds
+def test_state_survives_freeze_and_thaw_and_then_learns_alike(kind: str) -> None:
+    policy, other = make(kind), make(kind)
+    at_s = teach(policy, 6)
+    other.thaw(policy.freeze())
+    assert other.freeze() == policy.freeze()
+    teach(policy, 7), teach(other, 7)
+    assert other.freeze() == policy.freeze()
+    seen = context(np.random.default_rng(8))
+    one, two = (p.chooser(at_s + 50).choose(seen, [0, 1, 2, 3], 0.3) for p in (policy, other))
+    assert one[0] == two[0] and one[1].tobytes() == two[1].tobytes()
+
+
+@kinds
+def test_the_same_inputs_give_the_same_bytes(kind: str) -> None:
+    first, second = make(kind), make(kind)
+    teach(first, 9), teach(second, 9)
+    assert first.freeze() == second.freeze()
+
+
+@kinds
+def test_a_foreign_snapshot_is_refused(kind: str) -> None:
+    others = [name for name in POLICIES if name != kind]
+    with pytest.raises(SnapshotSchema, match="snapshot of a"):
+        make(kind).thaw(make(others[0]).freeze())
+
+
+@kinds
+def test_an_unknown_parameter_is_named(kind: str) -> None:
+    with pytest.raises(ValueError, match="unknown parameter 'gama'"):
+        build(kind, SETUP, {"gama": 1.0})
+
+
+def test_an_unknown_kind_is_named() -> None:
+    with pytest.raises(UnknownPolicy, match="registered: linear"):
+        build("cleverest", SETUP, {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "message"),
+    [
+        ("linear", {"floor": 0.5}, "floor"),
+        ("linear", {"gamma": "much"}, "gamma must be a number"),
+        ("linear", {"budget_usd": 0}, "budget_usd"),
+        ("linear", {"shrinkage": float("nan")}, "shrinkage"),
+        ("linear", {"live_half_life_s": 0.1}, "live_half_life_s"),
+        ("fixed", {"floor": 2.0}, "floor"),
+    ],
+)
+def test_a_wrong_parameter_is_named(kind: str, parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(kind, SETUP, parameters)
+
+
+def test_fixed_uses_its_arm_and_otherwise_the_first_eligible() -> None:
+    chooser = build("fixed", SETUP, {"arm": "c"}).chooser(0.0)
+    seen = context(np.random.default_rng(0))
+    assert chooser.choose(seen, [0, 2], 0.999)[0].arm == "c"
+    assert chooser.choose(seen, [1, 3], 0.999)[0].arm == "b"

@@ -1,0 +1,49 @@
+"""The price of a dollar: nothing while there is room, as much as is needed otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from learning.pacing import LEAST_CONTEXTS, WINDOW, Pacer
+
+
+def _filled(budget: float | None, cost: float = 0.001, count: int = 50) -> Pacer:
+    pacer = Pacer(budget, 3)
+    for _ in range(count):
+        pacer.spent(np.ones(3, np.float32), 10, cost)
+    return pacer
+
+
+def test_no_budget_no_price() -> None:
+    assert _filled(None).solve(lambda price: 1.0) == 0.0
+
+
+def test_no_price_before_there_are_contexts() -> None:
+    assert _filled(0.001, count=LEAST_CONTEXTS - 1).solve(lambda price: 1.0) == 0.0
+
+
+def test_the_price_meets_the_budget() -> None:
+    pacer = _filled(0.001)
+    price = pacer.solve(lambda price: 0.01 / (1.0 + price))
+    assert 0.01 / (1.0 + price) == pytest.approx(0.001, rel=1e-3)
+
+
+def test_what_cannot_be_paid_gets_the_highest_price_and_ends() -> None:
+    assert np.isfinite(_filled(1e-6).solve(lambda price: 1.0))
+
+
+def test_overspending_lowers_the_target() -> None:
+    spend = lambda price: 0.01 / (1.0 + price)  # noqa: E731
+    over, even = _filled(0.001, cost=0.005), _filled(0.001, cost=0.001)
+    assert over.solve(spend) > even.solve(spend)
+
+
+def test_the_window_is_bounded_and_state_returns() -> None:
+    pacer = _filled(0.001, cost=0.002, count=WINDOW + 9)
+    features, tokens = pacer.window()
+    assert features.shape == (WINDOW, 3) and tokens.shape == (WINDOW,)
+    other = Pacer(0.001, 4)
+    other.restore(pacer.arrays(), np.array([2, -1, 0, 1]))
+    assert other.credit_usd == pacer.credit_usd
+    assert other.window()[0][:, 1].sum() == 0.0

@@ -1,0 +1,97 @@
+"""Every route needs a key of its role; a caller sees only what is its own."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from service.api.auth import authenticate
+from service.domain.clock import new_id
+from service.domain.errors import AuthenticationFailed, PermissionDenied
+from service.domain.records import Key
+from service.storage.keys import ROLES, digest
+from tests.conftest import KEY, Service
+
+ROUTES = [
+    ("GET", "/v1/models", "caller"), ("POST", "/v1/route", "caller"),
+    ("POST", "/v1/feedback", "caller"), ("GET", "/v1/decisions/x", "caller"),
+    ("GET", "/admin/status", "analyst"), ("GET", "/admin/weights", "analyst"),
+    ("GET", "/admin/overrides", "analyst"), ("GET", "/admin/overrides/x", "analyst"),
+    ("POST", "/admin/overrides", "operator"), ("POST", "/admin/overrides/x/lift", "operator"),
+]  # fmt: skip
+OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
+LIFT = {"reason": "a long reason", "author": "me"}
+
+
+def make_key(service: Service, role: str, tenant: str = "") -> str:
+    secret = f"hg-{role}-{tenant}-{new_id()}"
+    key = Key(new_id(), 0, role, role, tenant, "", digest(secret))
+    service.runtime.kept.keys._put(key)
+    return secret
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("method", "path", "least"), ROUTES)
+def test_every_route_and_every_role(
+    service: Service, role: str, method: str, path: str, least: str
+) -> None:
+    headers = {"Authorization": f"Bearer {make_key(service, role)}"}
+    body = LIFT if path.endswith("lift") else OVERRIDE
+    response = httpx.request(method, service.url + path, headers=headers,
+                             json=body if method == "POST" else None)  # fmt: skip
+    allowed = ROLES.index(role) >= ROLES.index(least)
+    assert (response.status_code == 403) == (not allowed), response.text
+    assert response.status_code not in (401, 500)
+
+
+@pytest.mark.parametrize("variant", ["/ADMIN/status", "//admin/status", "/admin/status/",
+                                     "/admin/%2e/status", "/v1/../admin/status"])  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
+def test_no_spelling_of_a_path_opens_it(service: Service, variant: str, method: str) -> None:
+    response = httpx.request(method, service.url + variant)
+    assert response.status_code >= 300 and "cost_usd" not in response.text
+
+
+def test_all_routes_are_listed_here(service: Service) -> None:
+    document = httpx.get(service.url + "/openapi.json").json()
+    keyed = {
+        (method.upper(), path)
+        for path, operations in document["paths"].items()
+        for method in operations
+        if path.startswith(("/v1/", "/admin/")) and "completions" not in path
+    }
+    here = {(m, p.replace("decisions/x", "decisions/{decision_id}")
+             .replace("overrides/x", "overrides/{override_id}")) for m, p, _ in ROUTES}  # fmt: skip
+    assert keyed == here
+
+
+def test_another_tenants_decision_does_not_exist(service: Service) -> None:
+    owner, other = make_key(service, "caller", "acme"), make_key(service, "caller", "umbrella")
+    mate, analyst = make_key(service, "caller", "acme"), make_key(service, "analyst")
+    body = {"model": "auto", "messages": [{"role": "user", "content": "hi"}],
+            "metadata": {"tenant": "umbrella"}}  # fmt: skip
+    answer = httpx.post(service.url + "/v1/chat/completions", json=body,
+                        headers={"Authorization": f"Bearer {owner}"}).json()  # fmt: skip
+    path = f"/v1/decisions/{answer['id']}"
+    seen = {
+        name: httpx.get(service.url + path, headers={"Authorization": f"Bearer {key}"}).status_code
+        for name, key in (("owner", owner), ("mate", mate), ("other", other), ("all", analyst))
+    }
+    assert seen == {"owner": 200, "mate": 200, "other": 404, "all": 200}
+    rated = httpx.post(service.url + "/v1/feedback", json={"id": answer["id"], "value": 1},
+                       headers={"Authorization": f"Bearer {other}"})  # fmt: skip
+    assert rated.status_code == 404
+
+
+def test_authenticate_itself(service: Service) -> None:
+    keys = service.runtime.kept.keys
+
+    def scope(value: str) -> dict[str, object]:
+        return {"headers": [(b"authorization", value.encode())]}
+
+    assert authenticate(scope(f"bearer  {KEY} "), keys).role == "administrator"
+    with pytest.raises(AuthenticationFailed):
+        authenticate(scope("Bearer x"), keys)
+    low = make_key(service, "caller")
+    with pytest.raises(PermissionDenied, match="needs the role operator"):
+        authenticate(scope(f"Bearer {low}"), keys, "operator")

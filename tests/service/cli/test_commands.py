@@ -1,0 +1,161 @@
+"""The command line: help with an example, JSON alone, exit codes, plain errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from service.cli.main import app
+from service.cli.output import text
+from service.storage.history import Publisher
+from tests.conftest import KEY, ROOT, Service
+
+RUNNER = CliRunner()
+AUTH = {"Authorization": f"Bearer {KEY}"}
+
+
+def run(*arguments: str, key: str | None = KEY) -> tuple[int, str, str]:
+    environment = {"HEADGATE_KEY": key} if key else {"HEADGATE_KEY": ""}
+    found = RUNNER.invoke(app, list(arguments), env=environment | {"COLUMNS": "200"})
+    return found.exit_code, found.stdout, found.stderr
+
+
+def commands() -> list[tuple[str, ...]]:
+    root = typer.main.get_command(app)
+    found: list[tuple[str, ...]] = []
+    for name, command in root.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        found += [(name, each) for each in inner] if inner else [(name,)]
+    return found
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> None:
+    code, out, _ = run(*command, "--help")
+    assert code == 0 and f"headgate {' '.join(command)}" in out and "Example" in out
+
+
+def test_status_weights_why_and_route(service: Service) -> None:
+    body = {"model": "auto", "messages": [{"role": "user", "content": "Describe a kite."}]}
+    answer = httpx.post(service.url + "/v1/chat/completions", json=body, headers=AUTH).json()
+    service.runtime.weights.evaluate()
+    for command, told in (
+        (("status",), "ready"), (("weights",), "share"), (("why", answer["id"]), "the draw was"),
+        (("route", "Write python code"), "task code"), (("override", "list"), "no overrides"),
+    ):  # fmt: skip
+        code, out, err = run(*command, "--url", service.url)
+        assert code == 0 and told in out, (command, out, err)
+        code, out, _ = run(*command, "--url", service.url, "--json")
+        assert code == 0 and isinstance(json.loads(out), dict)
+
+
+def test_an_override_by_hand(service: Service) -> None:
+    reason = "tried from the command line"
+    wish = ("override", "set", "exclude", "mill", "--for", "30m", "--reason", reason)
+    more = ("--task", "code", "--author", "me", "--url", service.url, "--json")
+    code, out, err = run(*wish, *more)
+    assert code == 0, err
+    made = json.loads(out)
+    assert (made["task"], made["author"]) == ("code", "me") and 1_790 < made["left_s"] <= 1_800
+    code, out, _ = run("override", "list", "--url", service.url)
+    assert code == 0 and "mill" in out and reason in out
+    code, out, _ = run("override", "show", made["id"], "--url", service.url)
+    assert code == 0 and "0:29:" in out
+    lift = ("override", "lift", made["id"], "--reason", "it is over now", "--url", service.url)
+    assert run(*lift)[0] == 0
+    code, _, err = run(*lift)
+    assert code == 2 and "no override of that id" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("override", "set", "exclude", "mill", "--reason", "a long reason", "--for", "soon"), 2,
+         "such as 90s"),
+        (("override", "set", "exclude", "nobody", "--reason", "a long reason"), 2, "known:"),
+        (("override", "set", "exclude", "mill", "--reason", "short"), 2, "at least 10"),
+        (("override", "set", "exclude", "mill"), 2, "--reason"),
+        (("why", "nothing"), 2, "no decision of that id"),
+        (("nonsense",), 2, "nonsense"),
+    ],
+)  # fmt: skip
+def test_misuse_says_what_and_ends_with_2(
+    service: Service, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    more = () if arguments == ("nonsense",) else ("--url", service.url)
+    found = run(*arguments, *more)
+    assert found[0] == code and said in found[2] + found[1], found
+
+
+def test_no_service_no_key_a_wrong_key(service: Service) -> None:
+    code, _, err = run("status", "--url", "http://127.0.0.1:9")
+    assert code == 1 and "no service answers" in err
+    code, _, err = run("status", "--url", service.url, key=None)
+    assert code == 2 and "HEADGATE_KEY" in err
+    code, _, err = run("status", "--url", service.url, key="hg-wrong")
+    assert code == 1 and "not known" in err
+
+
+def test_check(tmp_path: Path) -> None:
+    code, out, _ = run("check", str(ROOT / "examples" / "simulated.yaml"))
+    assert code == 0 and "good" in out
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("deployments: []\nnonsense: 1\n")
+    code, out, err = run("check", str(bad))
+    assert code == 1 and "line 1: deployments" in err and "nonsense" in err
+    code, out, _ = run("check", str(bad), "--json")
+    found = json.loads(out)
+    assert code == 1 and not found["ok"] and found["problems"][0]["line"] == 1
+
+
+def test_serve_refuses_a_bad_plan(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("deployments: 3\n")
+    code, _, err = run("serve", "--plan", str(bad), "--state", str(tmp_path / "s"))
+    assert code == 1 and "cannot be used" in err and not (tmp_path / "s").exists()
+
+
+def test_history_and_restore(service: Service, tmp_path: Path) -> None:
+    kept = service.runtime.kept
+    kept.log.flush().result(5)
+    Publisher(kept.database, kept.state_dir).publish(kept.log.last_seq)
+    state = str(kept.state_dir)
+    code, out, _ = run("history", "--state", state)
+    assert code == 0 and "decisions" in out and "rounds" in out and "keys" not in out
+    code, out, _ = run("history", "--state", state, "--json", "--sql",
+                       "SELECT count(*) AS n FROM versions")  # fmt: skip
+    assert code == 0 and json.loads(out) == [{"n": 1}]
+    code, _, err = run("history", "--state", state, "--sql", "SELEC 1")
+    assert code == 2 and "cannot be run" in err
+    code, _, err = run("history", "--state", str(tmp_path))
+    assert code == 1 and "no published history" in err
+    code, _, err = run("restore", "--state", state)
+    assert code == 1 and "in use by another" in err
+
+
+def test_restore_by_hand(tmp_path: Path) -> None:
+    from tests.service.storage.test_restore import filled
+
+    filled(tmp_path, unpublished=True)
+    code, out, _ = run("restore", "--state", str(tmp_path), "--json")
+    found = json.loads(out)
+    assert code == 0 and found["rows"] == 4 and len(found["set_aside"]) >= 1
+    assert (tmp_path / found["set_aside"][0]).exists()
+
+
+def test_json_is_alone_on_standard_output_of_a_real_process() -> None:
+    plan = str(ROOT / "examples" / "simulated.yaml")
+    found = subprocess.run([sys.executable, "-m", "service.cli", "check", plan, "--json"],
+                           capture_output=True, text=True)  # fmt: skip
+    assert json.loads(found.stdout) == {"ok": True, "problems": []} and found.returncode == 0
+
+
+def test_cells() -> None:
+    assert [text(v) for v in (None, 0.123456, 3, "x")] == ["-", "0.1235", "3", "x"]

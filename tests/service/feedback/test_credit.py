@@ -1,0 +1,139 @@
+"""What is learned from which record: the table, row by row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from service.domain.records import (
+    Attempt,
+    Decision,
+    ErrorKind,
+    Feedback,
+    Mode,
+    Outcome,
+    Role,
+    Update,
+    Usage,
+)
+from service.feedback.credit import CreditRules, from_feedback, from_outcome, rated_quality
+from service.storage.cases import Case
+from tests.service.storage.test_tables import attempt, decision, feedback, outcome
+
+RULES = CreditRules("rating")
+
+
+def ended(made: Decision, *calls: Attempt, cost: int = 30) -> Outcome:
+    served = next((c.deployment for c in calls if c.error_kind is None), None)
+    return replace(outcome(made), deployment=served, usage=Usage(1, 2, 0, cost))
+
+
+def call(made: Decision, name: str, kind: ErrorKind | None = None, number: int = 1) -> Attempt:
+    role = Role.FIRST if number == 1 else Role.FALLBACK
+    return attempt(made, deployment=name, error_kind=kind, number=number, role=role)
+
+
+def case(mode: Mode = Mode.RANDOMISED, served: str | None = "y") -> Case:
+    made = decision(mode=mode)
+    return Case(made, outcome=replace(outcome(made), deployment=served))
+
+
+def rated(of: Case, quality: float = 0.5, **more: object) -> Feedback:
+    made = feedback(of.decision, quality=quality, **more)
+    of.feedback[made.metric, made.kind, made.author] = made
+    return made
+
+
+def told(of: Case, latest: Feedback, rules: CreditRules = RULES) -> Update | None:
+    return from_feedback(of, latest, rated_quality(of.feedback, rules.metric), rules, "v")
+
+
+@pytest.mark.parametrize("mode", [m for m in Mode if m is not Mode.CACHE])
+def test_every_mode_but_the_cache_feeds_latency_errors_and_cost(mode: Mode) -> None:
+    made = decision(mode=mode)
+    first = call(made, "y")
+    (update,) = from_outcome(made, [first], ended(made, first), "v")
+    assert (update.arm, update.failed, update.quality) == ("y", False, None)
+    assert update.latency_s == first.latency_s and update.cost_usd == pytest.approx(3e-5)
+    assert update.decided_us == made.at_us
+
+
+def test_a_cache_hit_teaches_nothing() -> None:
+    made = decision(mode=Mode.CACHE)
+    first = call(made, "y")
+    assert from_outcome(made, [first], ended(made, first), "v") == []
+
+
+def test_after_a_fallback_each_gets_its_own_and_the_spend_is_told_once() -> None:
+    made = decision()
+    calls = [call(made, "y", ErrorKind.SERVER), call(made, "x", number=2)]
+    failed, served = from_outcome(made, calls, ended(made, *calls), "v")
+    assert (failed.arm, failed.failed, failed.cost_usd) == ("y", True, None)
+    assert (served.arm, served.failed) == ("x", False)
+    assert served.cost_usd == pytest.approx(3e-5) and failed.tokens_out is None
+
+
+@pytest.mark.parametrize(
+    "kind", [ErrorKind.CANCELLED, ErrorKind.INVALID, ErrorKind.POLICY, ErrorKind.CONTEXT_LENGTH]
+)
+def test_what_the_request_itself_caused_does_not_blame_the_deployment(kind: ErrorKind) -> None:
+    made = decision()
+    first = call(made, "y", kind)
+    assert from_outcome(made, [first], ended(made, first, cost=0), "v") == []
+    (paid,) = from_outcome(made, [first], ended(made, first, cost=9), "v")
+    assert paid.failed is None and paid.latency_s is None and paid.cost_usd == pytest.approx(9e-6)
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.TIMEOUT, ErrorKind.STALLED])
+def test_a_timeout_is_slow_too(kind: ErrorKind) -> None:
+    made = decision()
+    first = call(made, "y", kind)
+    (update,) = from_outcome(made, [first], ended(made, first), "v")
+    assert update.failed and update.latency_s == first.latency_s
+
+
+def test_a_quick_refusal_is_not_fast() -> None:
+    made = decision()
+    first = call(made, "y", ErrorKind.RATE_LIMIT)
+    (update,) = from_outcome(made, [first], ended(made, first), "v")
+    assert update.failed and update.latency_s is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "teaches"),
+    [(Mode.RANDOMISED, True), (Mode.STICKY, True), (Mode.PINNED, False), (Mode.OVERRIDE, False),
+     (Mode.CACHE, False)],
+)  # fmt: skip
+def test_which_modes_teach_quality(mode: Mode, teaches: bool) -> None:
+    of = case(mode)
+    update = told(of, rated(of))
+    assert (update is not None) == teaches
+    if mode is Mode.PINNED:
+        assert told(of, rated(of), CreditRules("rating", True)) is not None
+
+
+def test_the_deployment_that_answered_is_credited() -> None:
+    of = case(served="x")
+    update = told(of, rated(of, 0.9))
+    assert update is not None and (update.arm, update.kind, update.quality) == ("x", "rating", 0.9)
+    failed = case(served=None)
+    assert told(failed, rated(failed)) is None
+
+
+def test_a_revision_undoes_first_and_a_repeat_is_nothing() -> None:
+    of = case()
+    of.learned["y"] = 0.2
+    update = told(of, rated(of, 0.8))
+    assert update is not None
+    assert (update.kind, update.quality, update.revises_quality) == ("revision", 0.8, 0.2)
+    of.learned["y"] = 0.8
+    assert told(of, rated(of, 0.8)) is None
+
+
+def test_other_metrics_do_not_teach_and_authors_are_averaged() -> None:
+    of = case()
+    assert told(of, rated(of, metric="topic")) is None
+    rated(of, 0.2, author="a"), rated(of, 0.6, author="b")
+    assert rated_quality(of.feedback, "rating") == pytest.approx(0.4)
+    assert rated_quality({}, "rating") is None

@@ -1,0 +1,93 @@
+"""Weights tell what the next requests get, and name the part that moved them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from learning.interaction import Choice, Interaction
+from learning.reward import Reward
+from service.domain.live import Published
+from service.domain.records import Weight
+from service.feedback.apply import context_of
+from service.monitoring.weights import WeightBoard
+from tests.service.routing.world import KEY, World, ask
+
+
+class Board:
+    def __init__(self) -> None:
+        self.world = World(live_half_life_s=30.0)
+        self.board = WeightBoard(self.world.live, lambda: self.world.overrides, self.world.clock)
+        self.at_s = 1e9
+        for index in range(40):
+            self.board.saw(self.world.router.decide(ask(f"request {index}"), KEY))
+
+    def of(self, name: str) -> Weight:
+        return next(w for w in self.board.current if w.deployment == name)
+
+    def learn(self, name: str, reward: Reward, count: int = 60) -> None:
+        decision = self.world.router.decide(ask(), KEY)
+        for _ in range(count):
+            self.at_s += 0.2
+            self.world.policy.learn(
+                Interaction(context_of(decision), Choice(name, 0.5), reward, self.at_s)
+            )
+        mark = self.world.live.current.mark
+        self.world.live.current = Published(self.world.policy.chooser(self.at_s), mark)
+
+
+def test_shares_of_a_task_sum_to_one_and_are_kept_when_new() -> None:
+    board = Board()
+    kept = board.board.evaluate()
+    assert sum(w.share for w in board.board.current) == pytest.approx(1.0)
+    assert {w.task for w in kept} == {"other"} and len(kept) == 4
+    assert board.board.evaluate() == []
+    board.world.clock.advance(61)
+    assert len(board.board.evaluate()) == 4
+
+
+def test_errors_move_a_weight_and_are_named() -> None:
+    board = Board()
+    board.board.evaluate()
+    before = board.of("wide").share
+    shares = {w.deployment: w.share for w in board.board.current}
+    board.learn("wide", Reward(failed=True))
+    kept = board.board.evaluate()
+    assert board.of("wide").share < before / 2
+    assert "error rate" in board.of("wide").why and board.of("wide") in kept
+    gained = max(board.board.current, key=lambda w: w.share - shares[w.deployment])
+    assert gained.why == "others moved"
+
+
+def test_quality_and_latency_are_named() -> None:
+    board = Board()
+    board.board.evaluate()
+    board.learn("seeing", Reward(quality=1.0))
+    board.board.evaluate()
+    assert board.of("seeing").why.startswith("quality")
+    board.learn("small", Reward(failed=False, latency_s=50.0))
+    board.board.evaluate()
+    assert board.of("small").why.startswith("latency")
+
+
+def test_overrides_show_at_once() -> None:
+    board = Board()
+    board.board.evaluate()
+    exclusion = board.world.override("exclude", "wide")
+    board.board.evaluate()
+    assert (board.of("wide").share, board.of("wide").why) == (0.0, "excluded by an operator")
+    board.world.override("force", "seeing")
+    board.board.evaluate()
+    assert board.of("seeing").share == 1.0 and board.of("seeing").why == "forced by an operator"
+    board.world.overrides.clear()
+    board.board.evaluate()
+    assert board.of("wide").why == "an operator's override ended"
+    assert replace(exclusion) == exclusion
+
+
+def test_a_pin_is_no_context_of_the_policy() -> None:
+    board = Board()
+    board.board.saw(board.world.router.decide(ask("python code", model="wide"), KEY))
+    board.board.evaluate()
+    assert {w.task for w in board.board.current} == {"other"}

@@ -1,0 +1,121 @@
+"""What is acknowledged is durable; what fails was not kept; nothing waits behind a bad row."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from service.domain.errors import StorageUnavailable
+from service.domain.records import Act
+from service.storage.database import FILE, Database
+from service.storage.errors import WriteFailed
+from service.storage.event_log import EventLog
+
+
+def act(name: str) -> Act:
+    return Act(name, 1, "me", "tested", "", "", "{}")
+
+
+def ids(database: Database) -> list[str]:
+    rows = database.cursor().execute("SELECT id FROM acts ORDER BY log_seq").fetchall()
+    return [row[0] for row in rows]
+
+
+class Failing(Database):
+    """A database whose commits fail while told to."""
+
+    failing = False
+
+    def write(self, batches: object) -> None:
+        if self.failing:
+            raise WriteFailed("no space left")
+        super().write(batches)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def database() -> Failing:
+    return Failing(None)
+
+
+def test_order_and_durability(database: Failing) -> None:
+    log = EventLog(database)
+    log.start()
+    for index in range(50):
+        log.append(act(f"a{index:03}"))
+    log.append_durable(act("last"), act("very last")).result(5)
+    assert ids(database) == [f"a{i:03}" for i in range(50)] + ["last", "very last"]
+    assert log.last_seq == log.committed == 52
+    log.stop()
+
+
+def test_what_is_queued_is_written_within_the_flush_time(database: Failing) -> None:
+    log = EventLog(database, flush_s=0.05)
+    log.start()
+    log.append(act("a"))
+    deadline = time.monotonic() + 5
+    while ids(database) != ["a"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    log.stop()
+
+
+def test_a_failed_commit_is_never_acknowledged_and_the_rest_comes_later(database: Failing) -> None:
+    log = EventLog(database)
+    database.failing = True
+    log.start()
+    log.append(act("waits"))
+    refused = log.append_durable(act("refused one"), act("refused two"))
+    with pytest.raises(StorageUnavailable, match="was not taken"):
+        refused.result(5)
+    assert not log.healthy and "no space left" in log.failure
+    database.failing = False
+    log.append_durable(act("after")).result(5)
+    assert ids(database) == ["waits", "after"] and log.healthy
+    log.stop()
+
+
+def test_a_row_that_cannot_be_stored_does_not_hold_up_the_rest(database: Failing) -> None:
+    log = EventLog(database)
+    log.start()
+    log.append(act("before"))
+    log.append(Act("bad", "not a time", "me", "x", "", "", ""))  # type: ignore[arg-type]
+    log.append(act("after"))
+    deadline = time.monotonic() + 10
+    while ids(database) != ["before", "after"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    log.stop()
+
+
+def test_stopping_writes_what_is_queued(tmp_path: Path) -> None:
+    database = Database(tmp_path / FILE)
+    log = EventLog(database)
+    log.start()
+    for index in range(200):
+        log.append(act(f"{index:03}"))
+    log.stop()
+    database.close()
+    again = Database(tmp_path / FILE)
+    assert len(ids(again)) == 200 and again.last_seq == 200
+    again.close()
+
+
+def test_many_threads_may_append(database: Failing) -> None:
+    log = EventLog(database)
+    log.start()
+
+    def work(name: int) -> None:
+        for index in range(100):
+            log.append(act(f"{name}-{index}"))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.flush().result(5)
+    assert len(set(ids(database))) == 400
+    log.stop()

@@ -1,0 +1,65 @@
+"""`check` finds what cannot be served from, and lets what can be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.check import load_checked
+from service.domain.errors import PlanInvalid
+from tests.conftest import ROOT
+from tests.service.test_config import GOOD, write
+
+TWO = GOOD + GOOD.replace("deployments:\n", "").replace("name: a", "name: b")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        (GOOD + GOOD.replace("deployments:\n", ""), 8, "a is given twice"),
+        (GOOD + "    dialect: klingon\n", 7, "no dialect 'klingon'"),
+        (GOOD.replace("name: a", "name: auto"), 3, "reserved"),
+        (GOOD + "    tasks: [poems]\n", 7, "no task 'poems'"),
+        (GOOD + "    tasks: [t]\ntasks:\n  - name: t\n", None, "serves the task other"),
+        (GOOD + "    api_key_env: NO_SUCH_KEY\n", 7, "NO_SUCH_KEY is not set"),
+        (TWO + "rules:\n  - use: [c]\n", None, "no deployment 'c'"),
+        (TWO + "rules:\n  - {use: [a]}\n  - {when: has_code, use: [b]}\n", None, "never reached"),
+        (TWO + "rules:\n  - {when: 'tokens < 0', use: [b]}\n", None, "can never be true"),
+        (TWO + "rules:\n  - {use: [a]}\n  - {task: other, use: [b]}\n", None, "never reached"),
+        (TWO + "tasks:\n  - {name: s, when: has_code}\n  - {name: t, when: has_code and stream}\n",
+         None, "never reached"),
+        (GOOD + "policy: {kind: psychic}\n", 7, "unknown policy kind 'psychic'"),
+        (GOOD + "policy: {parameters: {gama: 3}}\n", 7, "unknown parameter 'gama'"),
+        (GOOD + "policy: {kind: fixed, parameters: {arm: z}}\n", 7, "unknown arm 'z'"),
+        (GOOD + "policy: {kind: uniform}\nbudgets: {usd_per_request: 1}\n", 8, "does not pace"),
+        (GOOD + "reward: {metric: joy}\n", 7, "no feedback metric 'joy'"),
+        (GOOD + "feedback:\n  metrics:\n    rating: {scale: labels}\n", None, "labels"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_served_from(tmp_path: Path, text: str, line: int | None, said: str) -> None:
+    with pytest.raises(PlanInvalid) as caught:
+        load_checked(write(tmp_path, text))
+    found = [p for p in caught.value.problems if said in f"{p.message} {p.mend}"]
+    assert found, caught.value.message
+    assert line is None or found[0].line == line
+    assert all(p.line for p in caught.value.problems)
+
+
+def test_a_rule_of_one_task_before_one_for_all_is_reached(tmp_path: Path) -> None:
+    load_checked(write(tmp_path, TWO + "rules:\n  - {task: other, use: [b]}\n  - {use: [a]}\n"))
+
+
+def test_examples_and_the_demos_plan_can_be_served_from() -> None:
+    paths = [*sorted((ROOT / "examples").glob("*.yaml")), ROOT / "service" / "demo.yaml"]
+    for path in paths:
+        text = path.read_text("utf-8").replace("PROVIDERS", "http://127.0.0.1:9100")
+        assert load_checked(write_aside(path, text), secrets=False).deployments
+
+
+def write_aside(path: Path, text: str) -> Path:
+    import tempfile
+
+    aside = Path(tempfile.mkdtemp()) / path.name
+    aside.write_text(text, "utf-8")
+    return aside

@@ -1,0 +1,115 @@
+"""A plan's problems are all told at once, with line, key and mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.config import Lines, Plan, Settings, client_key, load
+from service.domain.errors import PlanInvalid
+from tests.conftest import ROOT
+
+GOOD = """
+deployments:
+  - name: a
+    base_url: http://127.0.0.1:1/v1
+    model: m
+    price: {input_usd_per_mtok: 1.5, output_usd_per_mtok: 2}
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "plan.yaml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def problems(tmp_path: Path, text: str) -> list[tuple[int | None, str, str]]:
+    with pytest.raises(PlanInvalid) as caught:
+        load(write(tmp_path, text))
+    return [(p.line, p.key, f"{p.message} {p.mend}") for p in caught.value.problems]
+
+
+def test_a_small_plan_has_sound_defaults(tmp_path: Path) -> None:
+    plan, lines = load(write(tmp_path, GOOD))
+    (deployment,) = plan.catalog({})
+    assert deployment.price_at(0).input_micro_usd_mtok == 1_500_000
+    assert deployment.provider == "127.0.0.1:1" and plan.task_names == ("other",)
+    assert plan.service.attempt_timeouts_s == [30.0, 25.0, 20.0] and plan.service.deadline_s == 75
+    assert lines.of(("deployments", 0, "model")) == 5
+
+
+def test_every_problem_with_its_line_and_its_mend(tmp_path: Path) -> None:
+    text = GOOD + "    modle: x\n    capabilities: [telepathy]\nbudget: {}\npolicy:\n  nmae: x\n"
+    found = {key: (line, said) for line, key, said in problems(tmp_path, text)}
+    assert found["deployments.0.modle"] == (7, "unknown key did you mean model?")
+    assert found["deployments.0.capabilities.0"][0] == 8
+    assert found["budget"] == (9, "unknown key did you mean budgets?")
+    assert found["policy.nmae"] == (11, "unknown key did you mean name?")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        ("", "file", "must be a mapping"),
+        ("[1, 2]", "file", "must be a mapping"),
+        ("a: [1", "file", "expected"),
+        ("deployments: []", "deployments", "at least 1"),
+        (GOOD.replace("1.5", "-1"), "deployments.0.price.input_usd_per_mtok", "greater"),
+        (GOOD.replace("1.5", ".nan"), "deployments.0.price.input_usd_per_mtok", "finite"),
+        (GOOD.replace("http://", "ftp://"), "deployments.0.base_url", "pattern"),
+        (GOOD.replace("//127", "//u:p@127"), "deployments.0.base_url", "pattern"),
+        (GOOD.replace("name: a", "name: 'a b'"), "deployments.0.name", "pattern"),
+        (GOOD + "    model: twice\n", "file", "given twice"),
+        (GOOD + "tasks:\n  - {name: t, when: 'word_count'}\n", "tasks.0.when", "no yes-or-no"),
+        (GOOD + "rules:\n  - {when: 'has_code'}\n", "rules.0", "must give use or exclude"),
+        (GOOD + "service: {deadline_s: .inf}\n", "service.deadline_s", "finite"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, key: str, said: str) -> None:
+    found = problems(tmp_path, text)
+    assert any(k == key and said in message for _, k, message in found), found
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(PlanInvalid, match="cannot be read"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xff")
+    with pytest.raises(PlanInvalid, match="not UTF-8"):
+        load(tmp_path / "latin.yaml")
+    with pytest.raises(PlanInvalid):
+        load(write(tmp_path, "a: &x [*x]"))
+
+
+def test_prices_have_their_days(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "price: {input_usd_per_mtok: 1.5, output_usd_per_mtok: 2}",
+        "price:\n      - {input_usd_per_mtok: 4, output_usd_per_mtok: 2}\n"
+        "      - {from: 2026-06-01, input_usd_per_mtok: 3, output_usd_per_mtok: 2}",
+    )
+    plan, _ = load(write(tmp_path, text))
+    (deployment,) = plan.catalog({})
+    assert deployment.price_at(1_780_185_600_000_000 - 1).input_micro_usd_mtok == 4_000_000
+    assert deployment.price_at(1_780_272_000_000_000).input_micro_usd_mtok == 3_000_000
+
+
+def test_secrets_come_from_the_environment_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, _ = load(write(tmp_path, GOOD + "    api_key_env: MY_KEY\n"))
+    assert plan.missing_secrets() == [(0, "MY_KEY")]
+    monkeypatch.setenv("MY_KEY", "sk-1")
+    assert plan.missing_secrets() == [] and plan.catalog()[0].api_key == "sk-1"
+    monkeypatch.setenv("HEADGATE_BOOTSTRAP_KEY", "hg-1")
+    monkeypatch.setenv("HEADGATE_KEY", "hg-2")
+    settings = Settings.from_environment(tmp_path)
+    assert settings.state_dir == tmp_path and settings.bootstrap_key == "hg-1"
+    assert "hg-1" not in repr(settings) and client_key() == "hg-2"
+
+
+def test_every_example_is_of_the_form() -> None:
+    for path in sorted((ROOT / "examples").glob("*.yaml")):
+        plan, _ = load(path)
+        assert isinstance(plan, Plan) and plan.deployments
+    assert Lines("").of(("x",)) is None

@@ -1,0 +1,168 @@
+"""The plan of the house is kept: sizes, docstrings, mirrors, who reads what, and what docs say."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from learning.policies.registry import POLICIES
+from service.providers.registry import PROVIDERS
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("service", "learning", "experiments")
+SOURCES = sorted(p for name in PACKAGES for p in (ROOT / name).rglob("*.py"))
+ALL = SOURCES + sorted((ROOT / "tests").rglob("*.py")) + sorted((ROOT / "benchmarks").rglob("*.py"))
+MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS = 400, 60, 6
+
+
+def _id(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+@pytest.mark.parametrize("path", ALL, ids=_id)
+def test_files_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.count("\n") <= MAX_FILE, "divide it by meaning"
+    for function in _functions(ast.parse(text)):
+        length = (function.end_lineno or 0) - function.lineno + 1
+        assert length <= MAX_FUNCTION, f"{function.name} has {length} lines"
+        if "cli" not in path.parts and "tests" not in path.parts:
+            names = [a.arg for a in function.args.args + function.args.kwonlyargs]
+            count = len([name for name in names if name not in ("self", "cls")])
+            assert count <= MAX_PARAMETERS, f"{function.name} takes {count} parameters"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_id)
+def test_modules_open_with_a_sentence(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    assert ast.get_docstring(tree), "a module opens with one sentence that could be its name"
+    if path.name == "__init__.py":
+        assert len(tree.body) == 1, "__init__.py holds a docstring only"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_id)
+def test_no_import_inside_a_function(path: Path) -> None:
+    if "cli" in path.parts:
+        return  # a command must start fast
+    for function in _functions(ast.parse(path.read_text("utf-8"))):
+        inner = [n for n in ast.walk(function) if isinstance(n, ast.Import | ast.ImportFrom)]
+        assert not inner, f"{function.name} imports at line {inner[0].lineno if inner else 0}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_id)
+def test_only_config_reads_the_environment(path: Path) -> None:
+    if path == ROOT / "service" / "config.py":
+        return
+    tree = ast.parse(path.read_text("utf-8"))
+    read = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "putenv")
+    ]
+    assert not read, "only service/config.py reads the environment"
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[-2] != "service"], ids=_id)
+def test_learning_and_experiments_hold_no_clock_and_no_global_randomness(path: Path) -> None:
+    if not path.is_relative_to(ROOT / "learning") and not path.is_relative_to(ROOT / "experiments"):
+        return
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            assert not {a.name for a in node.names} & {"time", "random", "socket", "datetime"}
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
+            owned = node.value.attr != "random" or node.attr in ("default_rng", "Generator")
+            assert owned, f"line {node.lineno}: numpy's global randomness"
+
+
+def test_no_forbidden_words_in_names() -> None:
+    banned = ("utils", "manager", "helper", "common", "backend", "strategy")
+    for path in SOURCES:
+        assert path.stem not in banned, path
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                assert not any(word in node.name.lower() for word in banned), node.name
+
+
+def test_the_three_packages_resolve_inside_the_repository() -> None:
+    for name in PACKAGES:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None and spec.origin is not None
+        assert Path(spec.origin).is_relative_to(ROOT)
+
+
+def test_every_module_has_its_tests() -> None:
+    """A module is mirrored by tests/<package>/.../test_<module>.py or named in MIRRORED."""
+    missing = []
+    for path in SOURCES:
+        if path.name in ("__init__.py", "__main__.py"):
+            continue
+        relative = path.relative_to(ROOT)
+        mirror = ROOT / "tests" / relative.parent / f"test_{path.stem}.py"
+        if not mirror.exists() and str(relative) not in MIRRORED:
+            missing.append(str(relative))
+    assert not missing, f"without tests: {missing}"
+    for name, test in MIRRORED.items():
+        assert (ROOT / name).exists(), f"{name} is gone from the house: drop it from MIRRORED"
+        assert (ROOT / "tests" / test).exists(), f"{test} does not exist"
+
+
+@pytest.mark.parametrize("text", ["requirements.lock", "requirements-dev.lock"])
+def test_locks_pin_hashes_and_name_no_host(text: str) -> None:
+    content = (ROOT / text).read_text("utf-8")
+    pins = [line for line in content.splitlines() if re.match(r"^[a-z0-9]", line)]
+    assert pins and all("==" in line and line.rstrip().endswith("\\") for line in pins)
+    assert content.count("--hash=sha256:") >= len(pins)
+    assert "://" not in content and "--index-url" not in content
+
+
+def test_every_registered_thing_stands_in_the_docs() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    for name in (*POLICIES, *PROVIDERS):
+        assert f"`{name}`" in text, f"docs/architecture.md does not name {name}"
+
+
+# Modules whose behaviour is tested through another one's tests, with the reason in the name.
+MIRRORED: dict[str, str] = {
+    "learning/errors.py": "learning/test_interaction.py",
+    "learning/policies/base.py": "learning/policies/test_contract.py",
+    "learning/policies/registry.py": "learning/policies/test_contract.py",
+    "learning/policies/uniform.py": "learning/policies/test_contract.py",
+    "learning/policies/fixed.py": "learning/policies/test_contract.py",
+    "experiments/errors.py": "experiments/statistics/test_moments.py",
+    "service/api/access.py": "service/api/test_auth.py",
+    "service/api/asgi.py": "service/api/test_chat_bad_input.py",
+    "service/api/schemas.py": "service/api/test_caller.py",
+    "service/api/shown.py": "service/api/test_caller.py",
+    "service/app.py": "service/api/test_document.py",
+    "service/bootstrap.py": "service/test_restart.py",
+    "service/runtime.py": "service/test_restart.py",
+    "service/client.py": "service/cli/test_commands.py",
+    "service/cli/main.py": "service/cli/test_commands.py",
+    "service/cli/output.py": "service/cli/test_commands.py",
+    "service/cli/override.py": "service/cli/test_commands.py",
+    "service/cli/serve.py": "service/cli/test_commands.py",
+    "service/cli/server.py": "service/cli/test_commands.py",
+    "service/cli/show.py": "service/cli/test_commands.py",
+    "service/cli/history.py": "service/cli/test_commands.py",
+    "service/domain/errors.py": "service/api/test_chat_bad_input.py",
+    "service/domain/live.py": "service/feedback/test_learner.py",
+    "service/domain/records.py": "service/storage/test_tables.py",
+    "service/feedback/apply.py": "service/feedback/test_learner.py",
+    "service/feedback/versions.py": "service/feedback/test_learner.py",
+    "service/providers/base.py": "service/providers/test_openai.py",
+    "service/providers/registry.py": "service/providers/test_openai.py",
+    "service/providers/transport.py": "service/providers/test_openai.py",
+    "service/domain/will.py": "service/routing/test_eligibility.py",
+    "service/routing/asked.py": "service/routing/test_router.py",
+    "service/routing/exhaustion.py": "service/routing/test_dispatch.py",
+    "service/storage/errors.py": "service/storage/test_database.py",
+    "service/storage/updates.py": "service/feedback/test_learner.py",
+}
