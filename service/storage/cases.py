@@ -27,7 +27,7 @@ from service.domain.records import (
 )  # fmt: skip
 from service.storage.database import Cursor
 
-RECENT = 20_000
+RECENT = 10_000
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the log's times are UTC without a zone
 
 FeedbackKey = tuple[str, str, str]  # metric, kind, author

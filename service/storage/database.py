@@ -17,7 +17,7 @@ from service.storage.tables import NAMES
 
 FILE = "headgate.duckdb"
 LOCK = "service.lock"
-MEMORY_LIMIT = "1GB"
+MEMORY_LIMIT = "256MB"
 
 Cursor = duckdb.DuckDBPyConnection
 

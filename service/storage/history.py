@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -98,8 +99,8 @@ class Publisher:
         self._cursor = database.cursor()
         self._root = state_dir / FOLDER
         self._root.mkdir(parents=True, exist_ok=True)
-        self._state_dir = state_dir
         self._manifest = read_manifest(state_dir)
+        self._one_at_a_time = threading.Lock()
 
     @property
     def through_seq(self) -> int:
@@ -108,7 +109,10 @@ class Publisher:
 
     def publish(self, through_seq: int, now_s: float | None = None) -> Manifest:
         """Publish every durable row up to ``through_seq``; blocks, so call it off the loop."""
-        now = time.time() if now_s is None else now_s
+        with self._one_at_a_time:
+            return self._publish(through_seq, time.time() if now_s is None else now_s)
+
+    def _publish(self, through_seq: int, now: float) -> Manifest:
         old = self._manifest
         files = {name: list(old.files.get(name, ())) for name in NAMES}
         if through_seq > old.through_seq:
