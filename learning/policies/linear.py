@@ -68,6 +68,7 @@ class LinearChooser(Chooser):
     """Frozen coefficients: quality from ``theta`` [K, d], the rest one number an arm."""
 
     arms: tuple[str, ...]
+    everybody: tuple[int, ...]
     theta: NDArray[np.float64]
     tokens_out: Vector
     price_in: Vector  # dollars per token
@@ -81,12 +82,13 @@ class LinearChooser(Chooser):
     floor: float
 
     def scores(self, context: Context, eligible: Sequence[int]) -> Scores:
-        at = list(eligible)
+        # Usually everybody is eligible; then no array need be picked apart.
+        at = slice(None) if tuple(eligible) == self.everybody else list(eligible)
         out = self.tokens_out[at]
         if context.tokens_out_limit:
             out = np.minimum(out, context.tokens_out_limit)
         cost = context.tokens_in * self.price_in[at] + self.price_out[at] * out
-        quality = np.clip(self.theta[at] @ context.features, 0.0, 1.0)
+        quality = (self.theta @ context.features)[at].clip(0.0, 1.0)
         latency, errors = self.latency_s[at], self.error_rate[at]
         per_usd = context.cost_dial * self.per_usd + self.dual_price
         utility = quality * (1.0 - errors) - per_usd * cost - self.per_second * latency
@@ -195,6 +197,7 @@ class Linear(Policy):
         )
         chooser = LinearChooser(
             arms=self.setup.names,
+            everybody=tuple(range(len(arms))),
             theta=self._solve(slow),
             tokens_out=self._tokens_out(slow),
             price_in=np.array([arm.price_input_usd_mtok for arm in arms]) * 1e-6,

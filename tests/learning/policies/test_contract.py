@@ -76,6 +76,16 @@ def test_propensities_sum_to_one_and_hold_the_floor(kind: str, eligible: list[in
 
 
 @kinds
+def test_scores_belong_to_the_arms_whatever_their_order(kind: str) -> None:
+    policy = make(kind)
+    chooser = policy.chooser(teach(policy, 3))
+    seen = context(np.random.default_rng(1))
+    straight, mixed = chooser.scores(seen, [0, 1, 2, 3]), chooser.scores(seen, [2, 0, 3, 1])
+    for name in ("quality", "cost_usd", "latency_s", "error_rate", "utility"):
+        assert getattr(straight, name)[[2, 0, 3, 1]].tolist() == getattr(mixed, name).tolist()
+
+
+@kinds
 def test_propensities_equal_the_frequency_of_the_draw(kind: str) -> None:
     """Chi-square at p < 1e-4 on a fixed seed."""
     policy = make(kind)
