@@ -147,7 +147,7 @@ class _Play:
 
     def _phase(self) -> str:
         share = self._elapsed / self._settings.seconds
-        return "before" if share < 0.4 else "during" if share < 0.62 else "after"
+        return "before" if share < 0.35 else "during" if share < 0.55 else "after"
 
     async def run(self) -> Report:
         """Traffic until the time is over, then the report."""
@@ -250,7 +250,7 @@ class _Play:
 
     def _report(self) -> Report:
         seconds = self._settings.seconds
-        spans = {"before": (0.25, 0.4), "during": (0.5, 0.62), "after": (0.85, 1.0)}
+        spans = {"before": (0.2, 0.35), "during": (0.45, 0.55), "after": (0.8, 1.0)}
         phases = {
             name: _mean([s for t, s in self._seen.shares if low * seconds <= t < high * seconds])
             for name, (low, high) in spans.items()
@@ -290,7 +290,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _weights_table(weights: Sequence[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
-    widths = {"task": 5, "deployment": 10, "share": 5, "": 20, "quality": 7, "errors": 6,
+    widths = {"task": 5, "deployment": 10, "share": 5, "": 12, "quality": 7, "errors": 6,
               "latency": 7}  # fmt: skip
     for name, width in widths.items():
         table.add_column(name, no_wrap=True, min_width=width)
@@ -298,7 +298,7 @@ def _weights_table(weights: Sequence[dict[str, Any]]) -> Table:
     for each in sorted(weights, key=lambda w: (w["task"], w["cost_usd"])):
         table.add_row(
             each["task"], each["deployment"], f"{each['share']:4.0%}",
-            "█" * round(each["share"] * 20), f"{each['quality']:.2f}",
+            "█" * round(each["share"] * 12), f"{each['quality']:.2f}",
             f"{each['error_rate']:.0%}", f"{each['latency_s']:.2f} s", each["why"],
         )  # fmt: skip
     return table
