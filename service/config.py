@@ -196,8 +196,8 @@ class RewardPlan(_Strict):
     """What a point of quality is worth, in dollars and in seconds."""
 
     metric: str = "rating"
-    worth_usd: float = Field(default=0.1, gt=0.0)
-    patience_s: float = Field(default=120.0, gt=0.0)
+    worth_usd: float = Field(default=0.1, gt=0.0, allow_inf_nan=False)
+    patience_s: float = Field(default=120.0, gt=0.0, allow_inf_nan=False)
 
 
 class MetricPlan(_Strict):

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from learning.reward import RewardScale
 from service.api import shown
 from service.api.access import allowed
 from service.api.schemas import ErrorAnswer, FeedbackBody, FeedbackTaken
@@ -68,7 +69,9 @@ async def feedback(request: Request, body: FeedbackBody) -> FeedbackTaken:
 async def decision(request: Request, decision_id: str) -> dict[str, Any]:
     """Why this deployment answered: candidates, probabilities, the draw, calls, ratings."""
     runtime, key = allowed(request, "caller")
-    return shown.case(await _case(runtime, key, decision_id))
+    rules = runtime.plan.reward
+    scale = RewardScale(rules.worth_usd, rules.patience_s)
+    return shown.case(await _case(runtime, key, decision_id), scale, rules.metric)
 
 
 async def _case(runtime: Runtime, key: Key, text: str) -> Case:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from learning.reward import Reward, RewardScale, value
 from service.domain.clock import response_id
 from service.domain.records import Decision, Override, Weight
+from service.feedback.credit import rated_quality
 from service.monitoring.live import Standing
 from service.storage.cases import Case
 
@@ -63,8 +65,8 @@ def decision(record: Decision) -> dict[str, Any]:
     }
 
 
-def case(found: Case) -> dict[str, Any]:
-    """A decision with its attempts, outcome and ratings."""
+def case(found: Case, scale: RewardScale, metric: str) -> dict[str, Any]:
+    """A decision with its attempts, outcome, ratings, and the reward they make so far."""
     shown = decision(found.decision)
     shown["attempts"] = [
         {
@@ -95,6 +97,18 @@ def case(found: Case) -> dict[str, Any]:
         "cost_usd": o.usage.cost_micro_usd / 1e6,
         "tokens_in": o.usage.tokens_in,
         "tokens_out": o.usage.tokens_out,
+    }
+    quality = rated_quality(found.feedback, metric)
+    failed = o is not None and o.status >= 500
+    parts = Reward(quality, o.usage.cost_micro_usd / 1e6, o.latency_s, None, failed) if o else None
+    shown["reward"] = parts and {
+        "value": value(parts, scale),
+        "quality": quality,
+        "cost_usd": parts.cost_usd,
+        "latency_s": parts.latency_s,
+        "failed": failed,
+        "worth_usd": scale.worth_usd,
+        "patience_s": scale.patience_s,
     }
     shown["feedback"] = [
         {

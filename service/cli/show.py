@@ -15,6 +15,7 @@ from service.cli.output import (
     out,
     service_errors,
     table,
+    text,
 )
 
 
@@ -152,6 +153,13 @@ def show_why(found: dict[str, Any]) -> None:
             + (" (estimated)" if call["estimated"] else ""),
             highlight=False,
             markup=False,
+        )
+    reward = found.get("reward")
+    if reward and reward["value"] is not None:
+        out.print(
+            f"reward {reward['value']:.3f}: quality {text(reward['quality'])}, less "
+            f"${reward['cost_usd']:.6f} and {reward['latency_s']:.2f} s at the plan's rates",
+            highlight=False,
         )
     for rating in found.get("feedback", []):
         out.print(f"rated {rating['metric']} {rating['value']} by {rating['kind']}", markup=False)

@@ -38,8 +38,15 @@ VIEWS: Mapping[str, str] = {
                o.deployment AS served, o.mode AS served_mode, o.status, o.error_kind,
                o.latency_s, o.ttft_s, o.attempts, o.tokens_in, o.tokens_out,
                o.cost_micro_usd, o.cost_micro_usd / 1e6 AS cost_usd,
-               r.quality, r.rated_at
+               r.quality, r.rated_at,
+               CASE WHEN o.status >= 500 THEN 0.0 WHEN r.quality IS NULL THEN NULL
+                    ELSE greatest(0.0, least(1.0, r.quality
+                         - (o.cost_micro_usd / 1e6) / v.worth_usd - o.latency_s / v.patience_s))
+               END AS reward
         FROM decisions d
+        LEFT JOIN (SELECT id AS version_id, (parameters -> 'scale' ->> 'worth_usd')::DOUBLE AS
+                          worth_usd, (parameters -> 'scale' ->> 'patience_s')::DOUBLE AS patience_s
+                   FROM versions) v ON v.version_id = d.version_id
         LEFT JOIN outcomes o ON o.decision_id = d.id
         LEFT JOIN (SELECT decision_id, avg(quality) AS quality, max(ts) AS rated_at
                    FROM ratings WHERE quality IS NOT NULL GROUP BY decision_id) r

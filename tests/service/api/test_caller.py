@@ -78,6 +78,10 @@ def test_a_rating_is_taken_learned_and_shown(service: Service) -> None:
     assert again.status_code == 202
     (shown,) = why(service, answer["id"])["feedback"]
     assert (shown["value"], shown["revises"]) == (0.0, response.json()["feedback_id"])
+    assert rate(service, answer["id"], 0.9).status_code == 202
+    reward, scale = why(service, answer["id"])["reward"], service.runtime.plan.reward
+    lost = reward["cost_usd"] / scale.worth_usd + reward["latency_s"] / scale.patience_s
+    assert reward["value"] == pytest.approx(0.9 - lost) and 0.0 < lost < 0.5
     case = service.runtime.kept.cases.recent(why(service, answer["id"])["decision_id"])
     assert case is not None and case.outcome is not None
 

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from service.domain.records import Act
+from service.domain.records import Act, PolicyMark, Usage, Version
 from service.storage.database import FILE, Database
 from service.storage.errors import StorageError
 from service.storage.event_log import EventLog
@@ -104,6 +105,24 @@ def test_rounds_join_the_latest_rating(kept: Kept) -> None:
     found = dict(zip(columns, rows[0], strict=True))
     assert found["quality"] == pytest.approx(0.7) and found["served"] == "x"
     assert found["served_mode"] == "fallback" and found["decided"] == "randomised"
+
+
+def test_rounds_carry_the_reward_of_the_plan_that_was_in_force(kept: Kept) -> None:
+    scale = json.dumps({"scale": {"worth_usd": 0.1, "patience_s": 10.0}})
+    made = decision(policy=PolicyMark("default", "v1", "", 0))
+    failed = decision(policy=PolicyMark("default", "v1", "", 0))
+    unrated = decision(policy=PolicyMark("default", "v1", "", 0))
+    usage = Usage(1, 2, 0, 10_000)
+    kept.add(
+        Version("v1", 1, "default", "linear", scale, None, "plan", ""), made, failed, unrated,
+        replace(outcome(made), latency_s=2.0, usage=usage), feedback(made, quality=0.9),
+        replace(outcome(failed), status=503), outcome(unrated),
+    )  # fmt: skip
+    kept.publish()
+    rows = query(connect(kept.state), "SELECT id, reward FROM rounds")[1]
+    found = {str(row[0]): row[1] for row in rows}
+    assert found[made.id] == pytest.approx(0.9 - 0.1 - 0.2)
+    assert found[failed.id] == 0.0 and found[unrated.id] is None
 
 
 def test_a_closed_day_is_compacted_and_the_parts_go_after_a_grace(kept: Kept) -> None:
