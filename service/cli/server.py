@@ -13,7 +13,7 @@ import uvicorn
 from service.cli.output import err
 
 DRAIN_S = 30
-SWITCH_S = 0.001  # threads give the interpreter back sooner than by default: shorter stalls
+SWITCH_S = 0.002  # threads give the interpreter back sooner than by default: shorter stalls
 
 
 def run(app: Any, host: str, port: int) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -26,7 +26,7 @@ log = logging.getLogger("headgate.learning")
 PUBLISH_S = 0.1
 TICK_S = 1.0
 TICKS_AFTER_S = 3_600.0
-MAX_ROUND = 500
+MAX_ROUND = 5_000
 CHECKPOINT_S = 10.0
 CHECKPOINT_UPDATES = 5_000
 
@@ -57,7 +57,8 @@ class Learner:
         self._saved_seq = resumed.update_seq if resumed.checkpoint_id else -1
         self._saved_s = parts.clock.monotonic_s()
         self._published_s = 0.0
-        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._queue: deque[Callable[[], None]] = deque()
+        self._halt = threading.Event()
         self._thread = threading.Thread(target=self._run, name="headgate-learner", daemon=True)
         self.passed_over = 0
         self.failure = ""
@@ -66,12 +67,12 @@ class Learner:
 
     def ended(self, case: Case) -> None:
         """A request has ended: learn from what its calls showed."""
-        self._queue.put(lambda: self._outcome(case))
+        self._queue.append(lambda: self._outcome(case))
 
     def rated(self, case: Case, feedback: Feedback) -> None:
         """A durable rating came in."""
         ratings = dict(case.feedback)  # as they are now; the loop goes on changing them
-        self._queue.put(lambda: self._feedback(case, feedback, ratings))
+        self._queue.append(lambda: self._feedback(case, feedback, ratings))
 
     def learns_from(self, case: Case, feedback: Feedback) -> bool:
         """Whether the rules let the policy learn from a rating of this case."""
@@ -86,7 +87,7 @@ class Learner:
     @property
     def waiting(self) -> int:
         """How much is still to be learned."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     def start(self) -> None:
         """Start learning."""
@@ -94,7 +95,7 @@ class Learner:
 
     def stop(self) -> None:
         """Learn what is queued, save, and end."""
-        self._queue.put(None)
+        self._halt.set()
         if self._thread.is_alive():
             self._thread.join(timeout=30)
 
@@ -120,17 +121,21 @@ class Learner:
             log.exception("the last checkpoint could not be written")
 
     def _round(self) -> bool:
-        """Wait for news, take all there is, publish when due."""
-        try:
-            item = self._queue.get(timeout=PUBLISH_S)
-            for _ in range(MAX_ROUND):
-                if item is None:
-                    return True
-                item()
-                item = self._queue.get_nowait()
-            self._queue.put(item) if item is None else item()
-        except queue.Empty:
-            pass
+        """Take what has come in since the last turn, publish when due; whether all is done.
+
+        Nobody wakes the learner: a thread woken by every request would cost each of them a
+        switch. It looks by itself, as often as it publishes.
+        """
+        halting = self._halt.wait(PUBLISH_S)
+        for _ in range(MAX_ROUND):
+            if not self._queue:
+                break
+            try:
+                self._queue[0]()
+            finally:
+                self._queue.popleft()  # only now: what is under way still counts as waiting
+        if halting:
+            return not self._queue
         self._tick()
         now_s = self._parts.clock.monotonic_s()
         if now_s - self._published_s >= PUBLISH_S:
