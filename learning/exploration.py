@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from learning.errors import InvalidInteraction
 from learning.interaction import Vector
+
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)
 
 
 def with_floor(probabilities: Vector, floor: float) -> Vector:
@@ -42,6 +45,75 @@ def epsilon_greedy(scores: Vector, epsilon: float) -> Vector:
     weights = np.full(count, epsilon / count)
     weights[int(scores.argmax())] += 1.0 - epsilon
     return weights
+
+
+def probability_matching(
+    utility: NDArray[np.float64], spread: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Each arm as often as it may be the best (Thompson 1933), in closed form.
+
+    ``utility`` and ``spread`` (posterior mean and standard deviation) have shape [n, K]. Arm a
+    beats the leader with ``w_a = Phi(-gap / sd)``; the leader keeps ``prod(1 - w_a)``, the
+    others share the rest in proportion to ``w_a``. Exact for two arms.
+    """
+    rows = np.arange(utility.shape[0])
+    best = utility.argmax(1)
+    gap = utility[rows, best][:, None] - utility
+    both = np.sqrt(spread * spread + (spread[rows, best] ** 2)[:, None]) + 1e-12
+    beats = ndtr(-gap / both)
+    beats[rows, best] = 0.0
+    keeps = np.prod(1.0 - beats, axis=1)
+    total = np.maximum(beats.sum(1), 1e-300)
+    weights: NDArray[np.float64] = beats * ((1.0 - keeps) / total)[:, None]
+    weights[rows, best] = 1.0 - (weights.sum(1))
+    return weights
+
+
+def thompson(utility: Vector, spread: Vector) -> Vector:
+    """Each arm's probability of being the best under independent normal posteriors.
+
+    ``P(a) = E prod_b Phi((u_a + s_a Z - u_b) / s_b)`` by Gauss-Hermite quadrature in Z, then
+    normalised; shapes [K]. Source: Thompson 1933; quadrature: Abramowitz and Stegun 25.4.46.
+    """
+    spread = np.maximum(spread, 1e-9)
+    points = utility[:, None] + spread[:, None] * _NODES
+    beats = ndtr((points[:, None, :] - utility[None, :, None]) / spread[None, :, None])
+    each = np.arange(utility.shape[0])
+    beats[each, each] = 1.0
+    weights: Vector = (beats.prod(1) * _WEIGHTS).sum(1)
+    weights /= weights.sum()
+    return weights
+
+
+def with_floors(probabilities: Vector, floors: Vector) -> Vector:
+    """Mix so that arm a does not fall below ``floors[a]``: ``(1 - sum(floors)) p + floors``.
+
+    Floors that would take more than everything are scaled down to it. Shape [..., K].
+    """
+    total = floors.sum(-1, keepdims=True)
+    scaled = floors / np.maximum(total, 1.0)
+    mixed: Vector = (1.0 - np.minimum(total, 1.0)) * probabilities + scaled
+    return mixed
+
+
+def with_caps(probabilities: Vector, caps: Vector) -> Vector:
+    """No arm above its cap; what is taken goes to those below theirs, in proportion.
+
+    Where the caps leave less than everything, they are widened in proportion. Shape [K].
+    """
+    if (probabilities <= caps).all():
+        return probabilities
+    if caps.sum() <= 1.0:
+        return np.asarray(caps / caps.sum())
+    found = probabilities
+    for _ in range(found.shape[0]):
+        over = found > caps
+        if not over.any():
+            break
+        excess = float((found - caps)[over].sum())
+        room = np.where(over, 0.0, caps - found)
+        found = np.where(over, caps, found + room * (excess / room.sum()))
+    return np.asarray(found)
 
 
 def uniform(count: int) -> Vector:

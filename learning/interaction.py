@@ -18,7 +18,8 @@ class Arm:
 
     Prices are US dollars per million tokens. The priors are what is believed before any
     traffic: ``prior_quality`` in [0, 1] and ``prior_latency_s`` in seconds. A prior is never
-    zero by default: a new arm must be worth a try.
+    zero by default: a new arm must be worth a try. ``similar_to`` names an arm that it is
+    believed to resemble until its own answers say otherwise.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Arm:
     price_output_usd_mtok: float = 0.0
     prior_quality: float = 0.7
     prior_latency_s: float = 1.0
+    similar_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learning import exploration
 from learning.errors import SnapshotSchema, UnknownArm
@@ -24,7 +25,8 @@ class Scores:
 
     ``quality`` in [0, 1] (expected, given an answer), ``cost_usd``, ``latency_s``,
     ``error_rate`` in [0, 1], and the ``utility`` that the probabilities are made from, in
-    points of reward.
+    points of reward. How the probabilities may be made: ``spread`` (the utility's posterior
+    standard deviation, tempered), ``floor`` and ``cap`` (the least and the greatest share).
     """
 
     quality: Vector
@@ -32,6 +34,22 @@ class Scores:
     latency_s: Vector
     error_rate: Vector
     utility: Vector
+    spread: Vector | None = None
+    floor: Vector | None = None
+    cap: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What a model fitted elsewhere believes of quality: ``theta`` [arms, features].
+
+    A policy takes it as the centre that each arm is drawn towards, for the arms and features
+    that both know.
+    """
+
+    arms: tuple[str, ...]
+    features: tuple[str, ...]
+    theta: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,7 @@ class Chooser(ABC):
     """An immutable view of a policy: what it would choose, until the next one is published."""
 
     arms: tuple[str, ...]
+    states: tuple[str, ...] = ()  # what a person is shown of each arm; empty where nothing is
 
     @abstractmethod
     def scores(self, context: Context, eligible: Sequence[int]) -> Scores:
@@ -94,6 +113,10 @@ class Policy(ABC):
     @abstractmethod
     def learn(self, interaction: Interaction) -> None:
         """Take one interaction into the sums."""
+
+    def take_prior(self, prior: Prior) -> bool:
+        """Believe ``prior`` until answers say otherwise; whether this policy has a use for it."""
+        return False
 
     @abstractmethod
     def chooser(self, at_s: float) -> Chooser:

@@ -3,41 +3,56 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learning import exploration
+from learning import regression
+from learning.changes import Changes, Rated
 from learning.decay import DecayClock
 from learning.errors import InvalidInteraction, SnapshotSchema
-from learning.interaction import Context, Interaction, Vector
+from learning.interaction import Interaction, Vector
+from learning.length import LengthModel
+from learning.live import WatchedRatio
 from learning.pacing import Pacer
-from learning.policies.base import Chooser, Policy, PolicySetup, Scores, take_parameters
+from learning.policies.base import Policy, PolicySetup, Prior, take_parameters
+from learning.policies.linear_chooser import Exploring, LinearChooser, priced
+from learning.regression import Priors, Sums
 from learning.reward import Reward
 from learning.snapshot import Frozen
 
-# columns of the live sums, per arm
-_LATENCY_N, _LATENCY, _ERROR_N, _ERROR = range(4)
-PRIOR_TOKENS_OUT = 300.0
+LAYOUT = 2
+REFIT_MOST = 32  # rated answers between two full fits, at most
+CAP_AFTER_ALARM = 0.05
+FIRST_ANSWERS = 4.0
+ANEW_ANSWERS = 100.0
+TRIAL_AMONG = 50.0  # answers that somebody must have before a newcomer is on trial
 
 
 @dataclass(frozen=True, slots=True)
 class LinearParameters:
-    """``shrinkage`` and ``word_shrinkage``: ridge penalties, in rated answers. ``pooling``: the
-    penalty of the shared model. ``gamma``: greed per square root of ratings (inverse-gap
-    weighting). ``floor``: the least probability of an eligible arm. Half-lives in seconds.
-    ``live_prior``: how many calls the latency and error priors are worth. ``budget_usd``:
-    dollars per request, none for no budget.
+    """``temper``, ``optimism``, ``floor``: see ``Exploring``. ``floor_budget``: the part of the
+    budget that floors may cost. ``trial_answers`` and ``trial_share``: until a newcomer has so
+    many rated answers it gets at most that share, and at first at least ``trial_floor``.
+    ``rise_per_minute``: how fast a share may grow again after an alarm of latency or errors.
+    ``drift`` and ``threshold``: of the quality detector, in standard deviations. Half-lives in
+    seconds. ``live_prior``: how many calls the latency and error priors are worth.
+    ``budget_usd``: dollars per request, none for no budget.
     """
 
-    shrinkage: float = 12.0
-    word_shrinkage: float = 60.0
-    pooling: float = 4.0
-    gamma: float = 12.0
-    floor: float = 0.005
+    temper: float = 0.3
+    optimism: float = 0.5
+    floor: float = 0.0005
+    floor_budget: float = 0.05
+    trial_answers: float = 24.0
+    trial_share: float = 0.25
+    trial_floor: float = 0.1
+    rise_per_minute: float = 0.5
+    drift: float = 0.35
+    threshold: float = 12.0
     quality_half_life_s: float = 14 * 86_400.0
     live_half_life_s: float = 120.0
     live_prior: float = 4.0
@@ -53,7 +68,7 @@ class LinearParameters:
                 raise ValueError(f"{name} must be a number, not {number!r}")
             if not (math.isfinite(number) and number >= 0):
                 raise ValueError(f"{name} must be finite and not negative, not {number!r}")
-        for name in ("shrinkage", "word_shrinkage", "pooling", "budget_usd"):
+        for name in ("budget_usd", "trial_share", "threshold"):
             if getattr(self, name) == 0:
                 raise ValueError(f"{name} must be above zero")
         for name in ("quality_half_life_s", "live_half_life_s"):
@@ -63,49 +78,13 @@ class LinearParameters:
             raise ValueError(f"floor must be at most 0.2, not {self.floor!r}")
 
 
-@dataclass(frozen=True)
-class LinearChooser(Chooser):
-    """Frozen coefficients: quality from ``theta`` [K, d], the rest one number an arm."""
-
-    arms: tuple[str, ...]
-    everybody: tuple[int, ...]
-    theta: NDArray[np.float64]
-    tokens_out: Vector
-    price_in: Vector  # dollars per token
-    price_out: Vector
-    latency_s: Vector
-    error_rate: Vector
-    per_usd: float  # points per dollar that the plan sets
-    dual_price: float  # points per dollar that the budget adds
-    per_second: float
-    gamma: float
-    floor: float
-
-    def scores(self, context: Context, eligible: Sequence[int]) -> Scores:
-        # Usually everybody is eligible; then no array need be picked apart.
-        at = slice(None) if tuple(eligible) == self.everybody else list(eligible)
-        out = self.tokens_out[at]
-        if context.tokens_out_limit:
-            out = np.minimum(out, context.tokens_out_limit)
-        cost = context.tokens_in * self.price_in[at] + self.price_out[at] * out
-        quality = (self.theta @ context.features)[at].clip(0.0, 1.0)
-        latency, errors = self.latency_s[at], self.error_rate[at]
-        per_usd = context.cost_dial * self.per_usd + self.dual_price
-        utility = quality * (1.0 - errors) - per_usd * cost - self.per_second * latency
-        return Scores(quality, cost, latency, errors, utility)
-
-    def propensities(self, scores: Scores) -> Vector:
-        weights = exploration.inverse_gap(scores.utility, self.gamma)
-        return exploration.with_floor(weights, self.floor)
-
-
 class Linear(Policy):
-    """Sums that add and forget by time; coefficients solved anew whenever one publishes.
+    """Sums that add and forget by time; coefficients refitted as answers come in.
 
-    Quality of arm a: ``theta_a = (A_a + L)^-1 (b_a + L theta_0)`` with the shared ``theta_0``
-    ridged from all arms together (a two-level model; Jiang and Nachum's pooling in its plainest
-    form). Utility: quality times the chance of an answer, less cost and waiting at their
-    exchange rates. Exploration: inverse-gap weighting over a floor.
+    Quality: ``learning.regression`` (arms share strength), its changes: ``learning.changes``.
+    Cost: ``learning.length`` times the prices. Latency and errors: ``learning.live``.
+    Utility: quality times the chance of an answer, less cost and waiting at their exchange
+    rates. Each arm gets its tempered chance of being the best, above a floor.
     """
 
     kind = "linear"
@@ -114,17 +93,22 @@ class Linear(Policy):
         super().__init__(setup)
         self.parameters = parameters
         count, dimension = len(setup.arms), len(setup.features)
-        self._gram = np.zeros((count, dimension, dimension))
-        self._moment = np.zeros((count, dimension))
-        self._rated = np.zeros(count)
-        self._tokens = np.zeros((count, 2))
-        self._live = np.zeros((count, 4))
+        similar = [self._index.get(arm.similar_to, -1) for arm in setup.arms]
+        quality = np.array([arm.prior_quality for arm in setup.arms])
+        self._priors = Priors.flat(quality, np.array(similar), dimension)
+        self._sums = Sums.of(count, dimension)
+        self._changes = Changes(count, dimension, parameters.drift, parameters.threshold)
+        self._length = LengthModel(count, dimension)
+        self._latency = WatchedRatio.of(count, 0.5, 8.0)
+        self._errors = WatchedRatio.of(count, 0.35, 7.0)
+        self._alarmed_s = np.full(count, -math.inf)
         self._slow = DecayClock(parameters.quality_half_life_s)
         self._fast = DecayClock(parameters.live_half_life_s)
         self._pacer = Pacer(parameters.budget_usd, dimension)
-        words = np.array([name.startswith(("word_", "embedding_")) for name in setup.features])
-        self._ridge = np.where(words, parameters.word_shrinkage, parameters.shrinkage)
-        self._ridge[-1] = 1.0
+        self._shrinkage = regression.GRID[2]
+        self._weighed_at = 0.0  # how many answers there were when the shrinkage was chosen
+        self._unfitted = 0
+        self._fit = regression.fit(self._sums, 1.0, self._shrinkage, self._priors)
 
     @classmethod
     def build(cls, setup: PolicySetup, parameters: Mapping[str, Any]) -> Self:
@@ -137,50 +121,91 @@ class Linear(Policy):
         if not np.isfinite(interaction.context.features).all():
             raise InvalidInteraction("features must be finite")
         self._rescale(interaction.at_s)
+        x = interaction.context.features.astype(np.float64)
         reward, old = interaction.reward, interaction.revises
         if reward.quality is not None or (old is not None and old.quality is not None):
-            self._learn_quality(at, interaction)
+            self._learn_quality(at, x, interaction)
         if reward.cost_usd is not None and old is None:
             self._pacer.spent(
                 interaction.context.features, interaction.context.tokens_in, reward.cost_usd
             )
         if reward.failed is not None and old is None:
-            self._learn_live(at, reward, interaction.at_s)
+            self._learn_live(at, x, reward, interaction.at_s)
 
     def _rescale(self, at_s: float) -> None:
         slow = self._slow.rescale(at_s)
         if slow != 1.0:
-            for sums in (self._gram, self._moment, self._rated, self._tokens):
-                sums *= slow
+            for part in (self._sums, self._changes, self._length):
+                part.scale(slow)
         fast = self._fast.rescale(at_s)
         if fast != 1.0:
-            self._live *= fast
+            self._latency.scale(fast)
+            self._errors.scale(fast)
 
-    def _learn_quality(self, at: int, interaction: Interaction) -> None:
-        x = interaction.context.features.astype(np.float64)
-        weight = self._slow.weight(interaction.at_s)
+    def _learn_quality(self, at: int, x: Vector, interaction: Interaction) -> None:
+        at_s = interaction.at_s
+        weight = self._slow.weight(at_s) * self._changes.worth(at, at_s)
         old = interaction.revises.quality if interaction.revises else None
         new = interaction.reward.quality
-        if old is None or new is None:  # a first rating, or one that is taken back
-            signed = weight if old is None else -weight
-            self._gram[at] += np.multiply.outer(signed * x, x)
-            self._rated[at] += signed
-        self._moment[at] += (weight * ((new or 0.0) - (old or 0.0))) * x
+        discount = self._slow.discount(at_s)
+        changed = old is None or new is None
+        if old is None and new is not None:
+            error = new - float(self._fit.theta[at] @ x)
+            step = self._fit.covariance[at] @ x
+            spread = math.sqrt(self._fit.noise[at] * (1.0 + max(0.0, float(step @ x))))
+            self._sums.add(at, x, new, weight)
+            self._fit.absorb(at, x, error, weight * discount)
+            rated = Rated(x, new, weight, error, spread, at_s)
+            changed = self._changes.observe(at, rated, self._sums, self._fit, discount)
+        elif old is not None and new is not None:
+            self._sums.revise(at, x, (old, new), weight)
+            change = weight * discount * (new - old)
+            self._fit.theta[at] += change * (self._fit.covariance[at] @ x)
+        elif old is not None:
+            self._sums.add(at, x, old, -weight)
+        self._unfitted += 1
+        total = float(self._sums.count.sum()) * discount
+        if changed or self._unfitted >= min(REFIT_MOST, max(1.0, total / 32.0)):
+            self._refit(discount, total)
 
-    def _learn_live(self, at: int, reward: Reward, at_s: float) -> None:
+    def _refit(self, discount: float, total: float) -> None:
+        if total >= 1.1 * self._weighed_at + 8.0 or total < 0.5 * self._weighed_at:
+            self._weighed_at = total
+            self._shrinkage = regression.choose_shrinkage(self._sums, discount, self._priors)
+        self._fit = regression.fit(self._sums, discount, self._shrinkage, self._priors)
+        self._unfitted = 0
+
+    def _learn_live(self, at: int, x: Vector, reward: Reward, at_s: float) -> None:
         # A call that has just ended is news, even when the wall clock was set back meanwhile.
-        weight = self._fast.weight(max(at_s, self._fast.latest_s))
-        live = self._live[at]
-        live[_ERROR_N] += weight
-        live[_ERROR] += weight * bool(reward.failed)
+        now_s = max(at_s, self._fast.latest_s)
+        weight, now = self._fast.weight(now_s), self._fast.discount(now_s)
+        believed = float(self._error_rate(now)[at])
+        alarms = [self._errors.event(at, bool(reward.failed), weight, believed)]
         if reward.latency_s is not None:
-            live[_LATENCY_N] += weight
-            live[_LATENCY] += weight * reward.latency_s
+            seconds = (max(reward.latency_s, 1e-6), 1.0)
+            alarms.append(self._latency.positive(at, seconds, weight, now))
+        if 0 in alarms:  # UP: slower or failing more
+            self._alarmed_s[at] = now_s
         if reward.tokens_out is not None and not reward.failed:
             slow = self._slow.weight(at_s)
-            self._tokens[at] += (slow, slow * reward.tokens_out)
+            self._length.learn(at, x, reward.tokens_out, slow, self._slow.discount(at_s))
+
+    def take_prior(self, prior: Prior) -> bool:
+        arms, features = prior.arms, {name: i for i, name in enumerate(prior.features)}
+        columns = np.array([features.get(name, -1) for name in self.setup.features])
+        known = np.flatnonzero(columns >= 0)
+        for at, name in enumerate(self.setup.names):
+            if name in arms:
+                self._priors.centre[at, known] = prior.theta[arms.index(name), columns[known]]
+        discount = self._slow.discount(self._slow.latest_s) if self._slow.started else 1.0
+        self._refit(discount, float(self._sums.count.sum()) * discount)
+        return True
 
     # publishing -------------------------------------------------------------------------------
+
+    def _error_rate(self, discount: float) -> Vector:
+        p = self.parameters
+        return self._errors.ratio(discount, p.prior_error_rate, p.live_prior)
 
     def chooser(self, at_s: float) -> LinearChooser:
         slow, fast = self._slow.discount(at_s), self._fast.discount(at_s)
@@ -188,77 +213,73 @@ class Linear(Policy):
             slow = fast = 1.0
         p, arms = self.parameters, self.setup.arms
         prior_latency = np.array([arm.prior_latency_s for arm in arms])
-        live = self._live * fast
-        latency = (live[:, _LATENCY] + p.live_prior * prior_latency) / (
-            live[:, _LATENCY_N] + p.live_prior
-        )
-        errors = (live[:, _ERROR] + p.live_prior * p.prior_error_rate) / (
-            live[:, _ERROR_N] + p.live_prior
-        )
+        returning = tuple(sorted(self._changes.kept))
+        kept = [self._changes.kept[at] for at in returning]
         chooser = LinearChooser(
             arms=self.setup.names,
             everybody=tuple(range(len(arms))),
-            theta=self._solve(slow),
-            tokens_out=self._tokens_out(slow),
+            theta=self._fit.theta.copy(),
+            covariance=self._fit.covariance.reshape(-1, len(self.setup.features)).copy(),
+            noise=self._fit.noise.copy(),
+            usual_tokens=self._length.usual_tokens(slow),
+            length_weights=self._length.weights.copy(),
             price_in=np.array([arm.price_input_usd_mtok for arm in arms]) * 1e-6,
             price_out=np.array([arm.price_output_usd_mtok for arm in arms]) * 1e-6,
-            latency_s=latency,
-            error_rate=errors,
+            latency_s=self._latency.ratio(fast, prior_latency, p.live_prior),
+            error_rate=self._error_rate(fast),
             per_usd=self.setup.scale.per_usd,
             dual_price=0.0,
             per_second=self.setup.scale.per_second,
-            gamma=p.gamma * math.sqrt(1.0 + slow * float(self._rated.sum())),
-            floor=p.floor,
+            exploring=self._exploring(slow),
+            caps=self._caps(slow, max(at_s, self._fast.latest_s)),
+            returning=returning,
+            remembered=np.array([k.theta for k in kept]).reshape(-1, len(self.setup.features)),
+            chances=np.array([k.chance() for k in kept]),
+            states=self._states(slow, max(at_s, self._fast.latest_s)),
         )
-        return replace(chooser, dual_price=self._dual_price(chooser))
+        return priced(chooser, self._pacer, p.optimism)
 
-    def _solve(self, discount: float) -> NDArray[np.float64]:
-        gram, moment = self._gram * discount, self._moment * discount
-        priors = np.array([arm.prior_quality for arm in self.setup.arms])
-        ridge = self._ridge
-        centre = np.zeros(ridge.shape[0])
-        centre[-1] = priors.mean()
-        pool = np.full(ridge.shape[0], self.parameters.pooling)
-        shared = np.linalg.solve(gram.sum(0) + np.diag(pool), moment.sum(0) + pool * centre)
-        target = np.tile(shared, (len(priors), 1))
-        target[:, -1] += priors - priors.mean()
-        matrix = gram + np.diag(ridge)
-        theta: NDArray[np.float64] = np.linalg.solve(matrix, (moment + ridge * target)[..., None])
-        return theta[..., 0]
+    def _exploring(self, discount: float) -> Exploring:
+        """Where answers are few for a reason (a newcomer, a change), chances are not tempered."""
+        p, count = self.parameters, self._sums.count * discount
+        trial, changed = self._on_trial(discount), np.zeros(len(count), dtype=bool)
+        changed[list(self._changes.kept)] = True
+        anew = trial | (changed & (count < ANEW_ANSWERS))
+        temper = np.where(anew, max(p.temper, 1.0), p.temper)
+        first = trial & (count < FIRST_ANSWERS)
+        budget = math.inf if p.budget_usd is None else p.budget_usd
+        floor = np.where(first, max(p.floor, p.trial_floor), p.floor)
+        return Exploring(temper, 0.0, floor, p.floor_budget * budget)
 
-    def _tokens_out(self, discount: float) -> Vector:
-        weights, sums = self._tokens[:, 0] * discount, self._tokens[:, 1] * discount
-        known = weights.sum() > 0
-        typical = float(sums.sum() / weights.sum()) if known else PRIOR_TOKENS_OUT
-        means: Vector = (sums + typical) / (weights + 1.0)
-        return means
+    def _on_trial(self, discount: float) -> NDArray[np.bool_]:
+        count = self._sums.count * discount
+        few: NDArray[np.bool_] = count < self.parameters.trial_answers
+        return few & bool(count.max() >= TRIAL_AMONG)
 
-    def _dual_price(self, chooser: LinearChooser) -> float:
-        features, tokens = self._pacer.window()
-        if self._pacer.budget_usd is None or not len(tokens):
-            return 0.0
-        cost = np.outer(tokens, chooser.price_in) + chooser.price_out * chooser.tokens_out
-        quality = np.clip(features @ chooser.theta.T, 0.0, 1.0) * (1.0 - chooser.error_rate)
-        base = quality - chooser.per_usd * cost - chooser.per_second * chooser.latency_s
-        rows, count = np.arange(len(tokens)), len(chooser.arms)
-        share = min(chooser.floor * count, 1.0)
+    def _caps(self, discount: float, now_s: float) -> Vector:
+        caps = np.where(self._on_trial(discount), self.parameters.trial_share, 1.0)
+        risen = self.parameters.rise_per_minute * (now_s - self._alarmed_s) / 60.0
+        capped: Vector = np.minimum(caps, CAP_AFTER_ALARM + risen)
+        return capped
 
-        def spend_at(price: float) -> float:
-            utility = base - price * cost
-            best = utility.argmax(1)
-            gap = utility[rows, best][:, None] - utility
-            weights = 1.0 / (count + chooser.gamma * gap)
-            weights[rows, best] = 0.0
-            weights[rows, best] = 1.0 - weights.sum(1)
-            weights = (1.0 - share) * weights + share / count
-            return float((weights * cost).sum() / len(tokens))
-
-        return self._pacer.solve(spend_at)
+    def _states(self, discount: float, now_s: float) -> tuple[str, ...]:
+        """Each arm's state: what a person is shown."""
+        trial, caps = self._on_trial(discount), self._caps(discount, now_s)
+        states = []
+        for at in range(len(trial)):
+            if at in self._changes.kept:
+                states.append("re-exploring")
+            elif trial[at]:
+                states.append("on trial")
+            else:
+                states.append("recovering" if caps[at] < 1.0 else "steady")
+        return tuple(states)
 
     # rest -------------------------------------------------------------------------------------
 
     def state(self) -> Frozen:
         about = {
+            "layout": LAYOUT,
             "arms": list(self.setup.names),
             "features": list(self.setup.features),
             "parameters": asdict(self.parameters),
@@ -266,38 +287,58 @@ class Linear(Policy):
                 [clock.reference_s, clock.latest_s, clock.started]
                 for clock in (self._slow, self._fast)
             ],
+            "fitting": [self._shrinkage, self._weighed_at, self._unfitted],
         }
         arrays = {
-            "gram": self._gram, "moment": self._moment, "rated": self._rated,
-            "tokens": self._tokens, "live": self._live,
+            "gram": self._sums.gram, "moment": self._sums.moment, "square": self._sums.square,
+            "count": self._sums.count, "theta": self._fit.theta, "noise": self._fit.noise,
+            "covariance": self._fit.covariance, "target": self._fit.target,
+            "centre": self._priors.centre,
+            "alarmed_s": self._alarmed_s,
         }  # fmt: skip
-        copies = {name: array.copy() for name, array in arrays.items()}
-        return Frozen(self.kind, about, copies | self._pacer.arrays())
+        for part in (
+            self._length.arrays(), self._length.shared(), self._latency.arrays("latency"),
+            self._errors.arrays("errors"), self._changes.arrays(), self._pacer.arrays(),
+        ):  # fmt: skip
+            arrays |= part
+        return Frozen(self.kind, about, {name: array.copy() for name, array in arrays.items()})
 
     def restore(self, frozen: Frozen) -> None:
+        if frozen.about.get("layout") != LAYOUT:
+            raise SnapshotSchema("the snapshot was written by another version of this policy")
         arms = {name: i for i, name in enumerate(frozen.about["arms"])}
         features = {name: i for i, name in enumerate(frozen.about["features"])}
         if "constant" not in features:
             raise SnapshotSchema("the snapshot's features lack the constant")
         columns = np.array([features.get(name, -1) for name in self.setup.features])
         known = np.flatnonzero(columns >= 0)
-        for at, name in enumerate(self.setup.names):
-            if name not in arms:
-                continue
-            was = arms[name]
-            grid = np.ix_(columns[known], columns[known])
-            self._gram[at][np.ix_(known, known)] = frozen.arrays["gram"][was][grid]
-            self._moment[at][known] = frozen.arrays["moment"][was][columns[known]]
-            for sums, key in (
-                (self._rated, "rated"),
-                (self._tokens, "tokens"),
-                (self._live, "live"),
-            ):
-                sums[at] = frozen.arrays[key][was]
+        was = columns[known]
+        arrays = frozen.arrays
+        both = {at: arms[name] for at, name in enumerate(self.setup.names) if name in arms}
+        for at, old in both.items():
+            self._sums.gram[at][np.ix_(known, known)] = arrays["gram"][old][np.ix_(was, was)]
+            self._sums.moment[at][known] = arrays["moment"][old][was]
+            self._sums.square[at] = arrays["square"][old]
+            self._priors.centre[at, known] = arrays["centre"][old][was]
+            self._sums.count[at] = arrays["count"][old]
+            self._alarmed_s[at] = arrays["alarmed_s"][old]
+            self._length.usual.restore("length", arrays, at, old)
+            self._latency.restore("latency", arrays, at, old)
+            self._errors.restore("errors", arrays, at, old)
+        self._length.restore_shared(arrays, known, was)
+        self._changes.restore(arrays, both, known, was)
+        self._pacer.restore(arrays, columns)
         # Sums keep what they are worth at their reference, whatever the half-life from now on.
         clocks = frozen.about["clocks"]
         for clock, (reference_s, latest_s, started) in zip(
             (self._slow, self._fast), clocks, strict=True
         ):
             clock.reference_s, clock.latest_s, clock.started = reference_s, latest_s, started
-        self._pacer.restore(frozen.arrays, columns)
+        self._shrinkage, self._weighed_at, self._unfitted = frozen.about["fitting"]
+        same = list(arms) == list(self.setup.names) and list(features) == list(self.setup.features)
+        if same:
+            self._fit = regression.Fit(*(arrays[name].copy() for name in (
+                "theta", "covariance", "noise", "target")))  # fmt: skip
+        else:
+            discount = self._slow.discount(self._slow.latest_s) if self._slow.started else 1.0
+            self._refit(discount, float(self._sums.count.sum()) * discount)

@@ -42,7 +42,7 @@ def test_overspending_lowers_the_target() -> None:
 def test_the_window_is_bounded_and_state_returns() -> None:
     pacer = _filled(0.001, cost=0.002, count=WINDOW + 9)
     features, tokens = pacer.window()
-    assert features.shape == (WINDOW, 3) and tokens.shape == (WINDOW,)
+    assert features.shape == (WINDOW // 2, 3) and tokens.shape == (WINDOW // 2,)
     other = Pacer(0.001, 4)
     other.restore(pacer.arrays(), np.array([2, -1, 0, 1]))
     assert other.credit_usd == pacer.credit_usd

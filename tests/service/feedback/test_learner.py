@@ -205,7 +205,7 @@ def test_what_was_carried_over_survives_a_kill_right_after_the_change(tmp_path: 
     home = Home(tmp_path)
     run(home, 30)
     home.leave()
-    changed = replace(WANTED, parameters={"gamma": 3.0})
+    changed = replace(WANTED, parameters={"temper": 0.6})
     killed = Home(tmp_path, changed)  # promoted, and then nothing more is written
     carried, seq = killed.resumed.policy.freeze(), killed.resumed.update_seq
     killed.abandon()

@@ -1,0 +1,103 @@
+"""Estimators of what calls show (latency, errors, length): they fade by time and jump on alarm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learning.drift import Cusum
+from learning.interaction import Vector
+
+# columns of the sums
+_TOP, _BOTTOM, _COUNT, _LOG, _LOG2 = range(5)
+LEAST_CALLS = 5.0  # before that a residual says nothing
+SPREAD_CALLS = 4.0  # what the prior spread of a logarithm is worth
+SPREAD = 0.1  # its variance: a coefficient of variation of about a third
+LEAST_RATE, GREATEST_RATE = 0.02, 0.5
+
+
+@dataclass(slots=True)
+class WatchedRatio:
+    """Per arm the ratio of two sums, and a detector that cuts them to what came after a change.
+
+    ``sums`` [K, 5] and ``since`` [K, 2, 5] (the sums since either side of the detector last
+    stood at zero). Weights are those of a ``DecayClock``; the owner rescales.
+    """
+
+    sums: NDArray[np.float64]
+    since: NDArray[np.float64]
+    cusum: Cusum
+
+    @classmethod
+    def of(cls, arms: int, drift: float, threshold: float) -> WatchedRatio:
+        """Nothing seen yet."""
+        cusum = Cusum.of(arms, drift, threshold)
+        return cls(np.zeros((arms, 5)), np.zeros((arms, 2, 5)), cusum)
+
+    def scale(self, factor: float) -> None:
+        """Rescale after the clock moved."""
+        self.sums *= factor
+        self.since *= factor
+
+    def positive(
+        self, at: int, parts: tuple[float, float], weight: float, now: float
+    ) -> int | None:
+        """One positive measurement ``parts[0] / parts[1]``, watched on the logarithmic scale.
+
+        ``now`` is the discount that reads the sums as of now. Returns the side of an alarm.
+        """
+        log = math.log(max(parts[0] / parts[1], 1e-6))
+        count = self.sums[at, _COUNT] * now
+        z = 0.0
+        if count >= LEAST_CALLS:
+            mean = self.sums[at, _LOG] / self.sums[at, _COUNT]
+            spread = max(self.sums[at, _LOG2] * now - count * mean * mean, 0.0)
+            spread = (spread + SPREAD_CALLS * SPREAD) / (count + SPREAD_CALLS)
+            z = (log - mean) / math.sqrt(spread)
+        return self._take(at, (*parts, 1.0, log, log * log), weight, z)
+
+    def event(self, at: int, happened: bool, weight: float, rate: float) -> int | None:
+        """One yes or no, held against the ``rate`` believed so far."""
+        rate = min(GREATEST_RATE, max(LEAST_RATE, rate))
+        z = (happened - rate) / math.sqrt(rate * (1.0 - rate))
+        return self._take(at, (float(happened), 1.0, 1.0, 0.0, 0.0), weight, z)
+
+    def _take(self, at: int, row: tuple[float, ...], weight: float, z: float) -> int | None:
+        alarm = self.cusum.push(at, z)
+        added = np.array(row) * weight
+        self.sums[at] += added
+        self.since[at] += added
+        self.since[at, self.cusum.run[at] == 0] = 0.0
+        if alarm is not None:
+            self.sums[at] = self.since[at, alarm]
+            self.since[at] = 0.0
+            self.cusum.rest(at)
+        return alarm
+
+    def ratio(self, discount: float, prior: Vector | float, worth: float) -> Vector:
+        """The ratio of each arm, ``worth`` calls of the prior mixed in; shape [K]."""
+        top, bottom = self.sums[:, _TOP] * discount, self.sums[:, _BOTTOM] * discount
+        mixed: Vector = (top + worth * prior) / (bottom + worth)
+        return mixed
+
+    def mean_of_all(self, default: float) -> float:
+        """The ratio over all arms together, or the default."""
+        bottom = float(self.sums[:, _BOTTOM].sum())
+        return float(self.sums[:, _TOP].sum()) / bottom if bottom > 0 else default
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """The state at rest, each array under ``name``."""
+        return {
+            f"{name}_sums": self.sums, f"{name}_since": self.since,
+            f"{name}_level": self.cusum.level, f"{name}_run": self.cusum.run,
+        }  # fmt: skip
+
+    def restore(self, name: str, arrays: Mapping[str, NDArray[Any]], at: int, was: int) -> None:
+        """Take arm ``was`` of a frozen state as arm ``at``."""
+        for key, array in self.arrays(name).items():
+            array[at] = arrays[key][was]

@@ -1,0 +1,154 @@
+"""What the linear policy publishes: frozen coefficients, and how they become probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learning import exploration
+from learning.interaction import Context, Vector
+from learning.pacing import Pacer
+from learning.policies.base import Chooser, Scores
+from learning.regression import Matrix
+
+LENGTH_BOUND = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Exploring:
+    """How the linear policy explores.
+
+    ``temper`` [K]: posterior standard deviations are scaled by it before each arm gets its
+    chance of being the best. ``optimism``: standard deviations added to the estimate, only
+    while money is left over. ``floor`` [K]: the least shares; under a budget all floors
+    together may cost at most ``floor_usd`` dollars a request more than the leader does.
+    """
+
+    temper: Vector
+    optimism: float
+    floor: Vector
+    floor_usd: float
+
+
+@dataclass(frozen=True)
+class LinearChooser(Chooser):
+    """Frozen coefficients: quality from ``theta`` [K, d], the rest one number an arm.
+
+    ``remembered`` [m, d] are the kept coefficients of the arms ``returning`` [m], each of which
+    may hold again with probability ``chances`` [m].
+    """
+
+    arms: tuple[str, ...]
+    everybody: tuple[int, ...]
+    theta: Matrix
+    covariance: Matrix  # [K * d, d]
+    noise: Vector
+    usual_tokens: Vector
+    length_weights: Vector
+    price_in: Vector  # dollars per token
+    price_out: Vector
+    latency_s: Vector
+    error_rate: Vector
+    per_usd: float  # points per dollar that the plan sets
+    dual_price: float  # points per dollar that the budget adds
+    per_second: float
+    exploring: Exploring
+    caps: Vector
+    returning: tuple[int, ...]
+    remembered: Matrix
+    chances: Vector
+    states: tuple[str, ...] = ()
+
+    def scores(self, context: Context, eligible: Sequence[int]) -> Scores:
+        # Usually everybody is eligible; then no array need be picked apart.
+        at = slice(None) if tuple(eligible) == self.everybody else list(eligible)
+        x = context.features.astype(np.float64)
+        factor = float(x @ self.length_weights)
+        out = self.usual_tokens * np.exp(min(LENGTH_BOUND, max(-LENGTH_BOUND, factor)))
+        if context.tokens_out_limit:
+            out = np.minimum(out, context.tokens_out_limit)
+        cost = context.tokens_in * self.price_in + self.price_out * out
+        quality = self.theta @ x
+        answers = 1.0 - self.error_rate
+        per_usd = context.cost_dial * self.per_usd + self.dual_price
+        burden = per_usd * cost + self.per_second * self.latency_s
+        variance = (self.covariance @ x).reshape(self.theta.shape) @ x
+        deviation = answers * np.sqrt(self.noise * np.maximum(variance, 0.0))
+        utility = quality * answers - burden + self.exploring.optimism * deviation
+        scores = Scores(
+            quality=quality.clip(0.0, 1.0)[at],
+            cost_usd=cost[at],
+            latency_s=self.latency_s[at],
+            error_rate=self.error_rate[at],
+            utility=utility[at],
+            spread=(self.exploring.temper * deviation)[at],
+            floor=self.floors(cost[at], utility[at], self.exploring.floor[at]),
+            cap=self.caps[at],
+        )
+        return self._remember(scores, x, burden, eligible) if self.returning else scores
+
+    def floors(
+        self, cost: NDArray[np.float64], utility: NDArray[np.float64], least: Vector
+    ) -> NDArray[np.float64]:
+        """The least shares, cheap enough to be kept up; shapes [..., K]."""
+        best = np.take_along_axis(cost, utility.argmax(-1)[..., None], -1)
+        dearer = np.maximum(cost - best, 1e-12)
+        paid: NDArray[np.float64] = self.exploring.floor_usd / dearer / cost.shape[-1]
+        return np.minimum(least, paid)
+
+    def _remember(
+        self, scores: Scores, x: Vector, burden: Vector, eligible: Sequence[int]
+    ) -> Scores:
+        """An arm that would lead as it once was gets the chance that it is so again."""
+        assert scores.floor is not None
+        floor = scores.floor.copy()
+        place = {arm: i for i, arm in enumerate(eligible)}
+        lead = float(scores.utility.max())
+        for row, arm in enumerate(self.returning):
+            if arm not in place:
+                continue
+            was = float(self.remembered[row] @ x) * (1.0 - self.error_rate[arm]) - burden[arm]
+            if was >= lead:
+                floor[place[arm]] = max(floor[place[arm]], float(self.chances[row]))
+        return replace(scores, floor=floor)
+
+    def propensities(self, scores: Scores) -> Vector:
+        assert scores.spread is not None and scores.floor is not None and scores.cap is not None
+        matched = exploration.probability_matching(scores.utility[None], scores.spread[None])[0]
+        return exploration.with_caps(exploration.with_floors(matched, scores.floor), scores.cap)
+
+
+def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChooser:
+    """The chooser at the dual price that keeps the budget, or with the optimism that spends it."""
+    features, tokens = pacer.window()
+    if pacer.budget_usd is None or not len(tokens):
+        return chooser
+    factor = np.exp(np.clip(features @ chooser.length_weights, -LENGTH_BOUND, LENGTH_BOUND))
+    cost = np.outer(tokens, chooser.price_in)
+    cost += factor[:, None] * (chooser.price_out * chooser.usual_tokens)
+    answers = 1.0 - chooser.error_rate
+    base = (features @ chooser.theta.T) * answers
+    base -= chooser.per_usd * cost + chooser.per_second * chooser.latency_s
+    shape = (*chooser.theta.shape, chooser.theta.shape[1])
+    variance = np.einsum(
+        "nd,kde,ne->nk", features, chooser.covariance.reshape(shape), features, optimize=True
+    )
+    deviation = answers * np.sqrt(chooser.noise * np.maximum(variance, 0.0))
+    spread = chooser.exploring.temper * deviation
+
+    def spend(utility: NDArray[np.float64]) -> float:
+        shares = exploration.probability_matching(utility, spread)
+        shares = exploration.with_floors(
+            shares, chooser.floors(cost, utility, chooser.exploring.floor)
+        )
+        return float((shares * cost).sum() / len(tokens))
+
+    price = pacer.solve(lambda price: spend(base - price * cost))
+    chooser = replace(chooser, dual_price=price)
+    if price > 0.0:
+        return chooser
+    hope = pacer.optimism(lambda hope: spend(base + hope * deviation), optimism)
+    return replace(chooser, exploring=replace(chooser.exploring, optimism=hope))

@@ -1,0 +1,166 @@
+"""Ridge regressions of many arms that share strength: an empirical-Bayes hierarchy over sums."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learning.interaction import Vector
+
+Matrix = NDArray[np.float64]
+
+GRID = (10.0, 30.0, 100.0, 300.0, 1_000.0)
+SHARED_RIDGE = 3.0
+LEVEL_RIDGE = 0.5  # the constant's: a half rated answer
+SHARED_LEVEL_RIDGE = 1.0
+NOISE_PRIOR = 0.05
+NOISE_ANSWERS = 8.0
+
+
+@dataclass(slots=True)
+class Sums:
+    """Sufficient statistics: sums over rated answers, so those of two replicas add.
+
+    ``gram`` [K, d, d] of w x x', ``moment`` [K, d] of w y x, ``square`` [K] of w y^2 and
+    ``count`` [K] of w.
+    """
+
+    gram: Matrix
+    moment: Matrix
+    square: Vector
+    count: Vector
+
+    @classmethod
+    def of(cls, arms: int, dimension: int) -> Sums:
+        """Nothing seen yet."""
+        return cls(
+            np.zeros((arms, dimension, dimension)),
+            np.zeros((arms, dimension)),
+            np.zeros(arms),
+            np.zeros(arms),
+        )
+
+    def add(self, at: int, x: Vector, y: float, weight: float) -> None:
+        """One answer of arm ``at``; a negative weight takes it back."""
+        self.gram[at] += np.multiply.outer(weight * x, x)
+        self.moment[at] += (weight * y) * x
+        self.square[at] += weight * y * y
+        self.count[at] += weight
+
+    def revise(self, at: int, x: Vector, change: tuple[float, float], weight: float) -> None:
+        """The answer's value was ``change[0]`` and is ``change[1]``."""
+        old, new = change
+        self.moment[at] += (weight * (new - old)) * x
+        self.square[at] += weight * (new * new - old * old)
+
+    def scale(self, factor: float, at: int | slice = slice(None)) -> None:
+        """Forget: of one arm, or of all."""
+        for sums in (self.gram, self.moment, self.square, self.count):
+            sums[at] *= factor
+
+
+@dataclass(slots=True)
+class Fit:
+    """Coefficients as they stand: ``theta`` [K, d], ``covariance`` [K, d, d] up to the noise,
+    ``noise`` [K] (residual variance), ``target`` [K, d] (what each arm is drawn towards).
+    """
+
+    theta: Matrix
+    covariance: Matrix
+    noise: Vector
+    target: Matrix
+
+    def absorb(self, at: int, x: Vector, error: float, weight: float) -> None:
+        """One more answer of arm ``at``, ``error`` off the prediction (Sherman and Morrison)."""
+        covariance = self.covariance[at]
+        step = covariance @ x
+        gain = weight / (1.0 + weight * float(step @ x))
+        covariance -= np.multiply.outer(gain * step, step)
+        self.theta[at] += (gain * error) * step
+
+
+def penalties(dimension: int, shrinkage: float) -> tuple[Vector, Vector]:
+    """The ridge of an arm about what is shared, and of what is shared about the prior; [d]."""
+    own, shared = np.full(dimension, shrinkage), np.full(dimension, SHARED_RIDGE)
+    own[-1], shared[-1] = LEVEL_RIDGE, SHARED_LEVEL_RIDGE
+    return own, shared
+
+
+@dataclass(frozen=True, slots=True)
+class Priors:
+    """What is believed before any answer: each arm's coefficients ``centre`` [K, d], and whom it
+    resembles [K] (an arm's index, -1 for nobody).
+    """
+
+    centre: Matrix
+    similar: NDArray[np.int64]
+
+    @classmethod
+    def flat(cls, quality: Vector, similar: NDArray[np.int64], dimension: int) -> Priors:
+        """The same quality [K] for every context."""
+        centre = np.zeros((len(quality), dimension))
+        centre[:, -1] = quality
+        return cls(centre, similar)
+
+
+def fit(sums: Sums, discount: float, shrinkage: float, priors: Priors) -> Fit:
+    """The posterior of theta_a = theta_0 + delta_a, theta_0 estimated from all arms.
+
+    Lindley and Smith (JRSS-B 1972), with theta_0 in closed form: the arms' data seen through
+    ``P - P (A_a + P)^-1 P``. An arm that resembles another is drawn towards that one instead.
+    """
+    return _posterior(sums, discount, shrinkage, priors)[0]
+
+
+def choose_shrinkage(sums: Sums, discount: float, priors: Priors) -> float:
+    """The shrinkage of the grid under which the data are likeliest (type-II likelihood, with
+    the noise profiled out; Efron and Morris, JASA 1973). From sums alone.
+    """
+    return max(GRID, key=lambda shrinkage: _posterior(sums, discount, shrinkage, priors)[1])
+
+
+def _posterior(sums: Sums, discount: float, shrinkage: float, priors: Priors) -> tuple[Fit, float]:
+    gram, moment = sums.gram * discount, sums.moment * discount
+    arms, dimension = moment.shape
+    own, shared = penalties(dimension, shrinkage)
+    each = np.arange(dimension)
+    matrix = gram.copy()
+    matrix[:, each, each] += own
+    covariance = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+    alone = np.einsum("kij,kj->ki", covariance, moment)
+    centre = priors.centre.mean(0)
+    offset = priors.centre - centre
+    alone_beyond = alone - offset + np.einsum("kij,kj->ki", covariance, own * offset)
+    through = np.diag(own * arms + shared) - own[:, None] * covariance.sum(0) * own[None, :]
+    drawn = (own * alone_beyond).sum(0) + shared * centre
+    common = np.linalg.solve(through, drawn)
+    target = common + offset
+    theta = alone + np.einsum("kij,kj->ki", covariance, own * target)
+    for at in np.flatnonzero(priors.similar >= 0):
+        target[at] = theta[priors.similar[at]]
+        theta[at] = alone[at] + covariance[at] @ (own * target[at])
+    square, count = sums.square * discount, sums.count * discount
+    quadratic = square + (target * own * target).sum(1) - (theta * (moment + own * target)).sum(1)
+    total = float(count.sum())
+    pooled = max(float(quadratic.sum()), 0.0) + float(shared @ (common - centre) ** 2)
+    pooled = (pooled + NOISE_PRIOR) / (total + 1.0)
+    evidence = -0.5 * total * math.log(pooled)
+    evidence += 0.5 * (arms * float(np.log(own).sum()) - float(np.linalg.slogdet(matrix)[1].sum()))
+    evidence -= 0.5 * float(np.linalg.slogdet(through)[1])
+    noise = _noise(gram, moment, square, count, theta, covariance)
+    return Fit(theta, covariance, noise, target), evidence
+
+
+def _noise(
+    gram: Matrix, moment: Matrix, square: Vector, count: Vector, theta: Matrix, covariance: Matrix
+) -> Vector:
+    """Residual variance an arm, drawn towards the common one by a few answers' weight."""
+    left = square - 2.0 * (theta * moment).sum(1)
+    left = np.maximum(left + np.einsum("ki,kij,kj->k", theta, gram, theta, optimize=True), 0.0)
+    free = np.maximum(count - (covariance * gram).sum((1, 2)), 0.0)
+    common = (float(left.sum()) + NOISE_PRIOR) / (float(free.sum()) + 1.0)
+    found: Vector = (left + NOISE_ANSWERS * common) / (free + NOISE_ANSWERS)
+    return found
