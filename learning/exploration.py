@@ -69,6 +69,23 @@ def probability_matching(
     return weights
 
 
+def chances(utility: Vector, spread: Vector) -> Vector:
+    """``probability_matching`` of one row, shapes [K]: the request path's."""
+    best = int(utility.argmax())
+    gap = utility[best] - utility
+    both = np.sqrt(spread * spread + spread[best] ** 2) + 1e-12
+    beats = ndtr(-gap / both)
+    beats[best] = 0.0
+    total = float(beats.sum())
+    if total < 1e-300:
+        beats[best] = 1.0
+        return np.asarray(beats)
+    keeps = float(np.multiply.reduce(1.0 - beats))
+    weights: Vector = beats * ((1.0 - keeps) / total)
+    weights[best] = keeps
+    return weights
+
+
 def thompson(utility: Vector, spread: Vector) -> Vector:
     """Each arm's probability of being the best under independent normal posteriors.
 
@@ -91,29 +108,28 @@ def with_floors(probabilities: Vector, floors: Vector) -> Vector:
     Floors that would take more than everything are scaled down to it. Shape [..., K].
     """
     total = floors.sum(-1, keepdims=True)
-    scaled = floors / np.maximum(total, 1.0)
-    mixed: Vector = (1.0 - np.minimum(total, 1.0)) * probabilities + scaled
+    if (total > 1.0).any():
+        floors = floors / np.maximum(total, 1.0)
+        total = np.minimum(total, 1.0)
+    mixed: Vector = (1.0 - total) * probabilities + floors
     return mixed
 
 
 def with_caps(probabilities: Vector, caps: Vector) -> Vector:
-    """No arm above its cap; what is taken goes to those below theirs, in proportion.
+    """No arm above its cap; what is taken goes to those below theirs, in proportion to the room.
 
-    Where the caps leave less than everything, they are widened in proportion. Shape [K].
+    Where the caps leave less than everything, they are widened in proportion. ``probabilities``
+    [..., K], ``caps`` [K].
     """
     if (probabilities <= caps).all():
         return probabilities
     if caps.sum() <= 1.0:
-        return np.asarray(caps / caps.sum())
-    found = probabilities
-    for _ in range(found.shape[0]):
-        over = found > caps
-        if not over.any():
-            break
-        excess = float((found - caps)[over].sum())
-        room = np.where(over, 0.0, caps - found)
-        found = np.where(over, caps, found + room * (excess / room.sum()))
-    return np.asarray(found)
+        return np.broadcast_to(caps / caps.sum(), probabilities.shape)
+    held = np.minimum(probabilities, caps)
+    room = caps - held
+    lack = 1.0 - held.sum(-1, keepdims=True)
+    mixed: Vector = held + room * (lack / room.sum(-1, keepdims=True))
+    return mixed
 
 
 def uniform(count: int) -> Vector:

@@ -85,6 +85,11 @@ class WatchedRatio:
         mixed: Vector = (top + worth * prior) / (bottom + worth)
         return mixed
 
+    @property
+    def count(self) -> Vector:
+        """How many measurements each arm's sums hold, weighted; [K]."""
+        return self.sums[:, _COUNT]
+
     def mean_of_all(self, default: float) -> float:
         """The ratio over all arms together, or the default."""
         bottom = float(self.sums[:, _BOTTOM].sum())

@@ -9,12 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.interaction import Context
+
 WINDOW = 256
-LEAST_CONTEXTS = 16
+LEAST_CONTEXTS = 4
 CREDIT_REQUESTS = 75.0
-BISECTIONS = 14
-OPTIMISM_BISECTIONS = 6
+DEBT_REQUESTS = 250.0
+BIAS_KEEP = 1.0 - 1.0 / 400.0  # a request
+BIAS_REQUESTS = 30.0
+LEAST_DIAL = 0.1
+ROOT_STEPS = 18
+CLOSE = 2e-3  # of the target
 GREATEST_BEND = 0.6
+
+
+def weight_of(dial: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """How much the budget's price counts for a request of that dial.
+
+    Quality alone (0) does not switch a budget off: it makes a dollar a tenth as dear.
+    """
+    return np.maximum(dial, LEAST_DIAL)
 
 
 class Pacer:
@@ -28,26 +42,33 @@ class Pacer:
     def __init__(self, budget_usd: float | None, dimension: int) -> None:
         self.budget_usd = budget_usd
         self.credit_usd = 0.0
+        self._paid = self._predicted = 0.0
         self._features = np.zeros((WINDOW, dimension), dtype=np.float32)
         self._tokens = np.zeros(WINDOW)
+        self._dials = np.ones(WINDOW)
         self._seen = 0
 
-    def spent(self, features: NDArray[np.float32], tokens_in: int, cost_usd: float) -> None:
-        """One request was paid for."""
+    def spent(self, context: Context, cost_usd: float, predicted_usd: float | None = None) -> None:
+        """One request was paid for; ``predicted_usd`` is what it had been taken to cost."""
+        if predicted_usd is not None:
+            self._paid = BIAS_KEEP * self._paid + cost_usd
+            self._predicted = BIAS_KEEP * self._predicted + predicted_usd
         at = self._seen % WINDOW
-        self._features[at] = features
-        self._tokens[at] = tokens_in
+        self._features[at] = context.features
+        self._tokens[at] = context.tokens_in
+        self._dials[at] = context.cost_dial
         self._seen += 1
         if self.budget_usd is not None:
-            bound = CREDIT_REQUESTS * self.budget_usd
             credit = self.credit_usd + self.budget_usd - cost_usd
-            self.credit_usd = min(max(credit, -bound), bound)
+            least = -DEBT_REQUESTS * self.budget_usd
+            self.credit_usd = min(max(credit, least), CREDIT_REQUESTS * self.budget_usd)
 
-    def window(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Every second of the recent contexts: features [n, d] and prompt tokens [n]."""
+    def window(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Every second of the recent contexts: features [n, d], prompt tokens [n], dials [n]."""
         count = min(self._seen, WINDOW)
         step = 1 if count < WINDOW // 2 else 2
-        return self._features[:count:step].astype(np.float64), self._tokens[:count:step]
+        features = self._features[:count:step].astype(np.float64)
+        return features, self._tokens[:count:step], self._dials[:count:step]
 
     @property
     def target_usd(self) -> float:
@@ -55,7 +76,18 @@ class Pacer:
         if self.budget_usd is None or self._seen < LEAST_CONTEXTS:
             return math.inf
         bend = self.credit_usd / (CREDIT_REQUESTS * self.budget_usd)
-        return self.budget_usd * min(max(1.0 + bend, 1.0 - GREATEST_BEND), 1.0 + GREATEST_BEND)
+        bent = min(max(1.0 + bend, 1.0 - GREATEST_BEND), 1.0 + GREATEST_BEND)
+        return self.budget_usd * bent / self.bias
+
+    @property
+    def bias(self) -> float:
+        """What is paid for a dollar predicted, drawn towards one.
+
+        A dear deployment is drawn most where its cost looks low, so predictions of what is drawn
+        are low on average (the winner's curse).
+        """
+        drawn = BIAS_REQUESTS * (self.budget_usd or 0.0)
+        return (self._paid + drawn) / max(self._predicted + drawn, 1e-300) if drawn else 1.0
 
     def solve(self, spend_at: Callable[[float], float]) -> float:
         """The least price at which ``spend_at(price)`` (expected dollars a request) fits.
@@ -68,14 +100,8 @@ class Pacer:
         low, high = 0.0, 1e-2 / self.budget_usd
         ceiling = 1e4 / self.budget_usd
         while high < ceiling and spend_at(high) > target:
-            low, high = high, high * 4.0
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            if spend_at(middle) > target:
-                low = middle
-            else:
-                high = middle
-        return high
+            low, high = high, high * 8.0
+        return _root(lambda price: spend_at(price) - target, low, high, CLOSE * target)
 
     def optimism(self, spend_at: Callable[[float], float], greatest: float) -> float:
         """How much optimism spends what no price keeps back, up to ``greatest``.
@@ -87,28 +113,50 @@ class Pacer:
             return 0.0
         if spend_at(greatest) <= target:
             return greatest
-        low, high = 0.0, greatest
-        for _ in range(OPTIMISM_BISECTIONS):
-            middle = 0.5 * (low + high)
-            if spend_at(middle) > target:
-                high = middle
-            else:
-                low = middle
-        return low
+        return _root(lambda hope: target - spend_at(hope), 0.0, greatest, CLOSE * target)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The state at rest."""
-        scalars = np.array([self.credit_usd, float(self._seen)])
+        scalars = np.array([self.credit_usd, float(self._seen), self._paid, self._predicted])
         return {
             "pacer_features": self._features.copy(),
             "pacer_tokens": self._tokens.copy(),
+            "pacer_dials": self._dials.copy(),
             "pacer_scalars": scalars,
         }
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], columns: NDArray[np.int64]) -> None:
         """Take a state; ``columns[i]`` is where feature ``i`` stood then, -1 for a new one."""
-        self.credit_usd, seen = arrays["pacer_scalars"].tolist()
+        self.credit_usd, seen, self._paid, self._predicted = arrays["pacer_scalars"].tolist()
         self._seen = int(seen) if math.isfinite(seen) else 0
         known = columns >= 0
         self._features[:, known] = arrays["pacer_features"][:, columns[known]]
         self._tokens[:] = arrays["pacer_tokens"]
+        self._dials[:] = arrays["pacer_dials"]
+
+
+def _root(excess: Callable[[float], float], low: float, high: float, close: float) -> float:
+    """Where ``excess``, falling from above zero at ``low`` to below it at ``high``, is nearly zero.
+
+    The Illinois method (Dowell and Jarratt, BIT 1971), every other step a bisection, for spend
+    may fall in steps; ends at the side that does not exceed.
+    """
+    above, below = excess(low), excess(high)
+    short = below  # what the answer falls short by; ``below`` is halved by the method
+    side = 0
+    for step in range(ROOT_STEPS):
+        if short >= -close:
+            break
+        halfway = step % 2 == 0 or above <= below
+        share = 0.5 if halfway else above / (above - below)
+        middle = low + share * (high - low)
+        found = excess(middle)
+        if found > 0.0:
+            low, above = middle, found
+            below = 0.5 * below if side > 0 else below
+            side = 1
+        else:
+            high, below, short = middle, found, found
+            above = 0.5 * above if side < 0 else above
+            side = -1
+    return high

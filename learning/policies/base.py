@@ -98,6 +98,7 @@ class Policy(ABC):
     """
 
     kind: ClassVar[str]
+    takes_budget: ClassVar[bool] = False  # whether `budget_usd` is a parameter of it
 
     def __init__(self, setup: PolicySetup) -> None:
         self.setup = setup
@@ -121,6 +122,10 @@ class Policy(ABC):
     @abstractmethod
     def chooser(self, at_s: float) -> Chooser:
         """The view to publish, as of ``at_s`` (seconds since the epoch)."""
+
+    def alarms(self) -> Mapping[str, int]:
+        """How often each arm's quality was found changed; empty for a policy that does not look."""
+        return {}
 
     @abstractmethod
     def state(self) -> Frozen:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from learning.errors import InvalidInteraction, SnapshotSchema
 from learning.interaction import Context, Interaction, Vector
-from learning.pacing import Pacer
+from learning.pacing import Pacer, weight_of
 from learning.policies.base import Chooser, Policy, PolicySetup, Scores, take_parameters
 from learning.regression import Sums
 from learning.snapshot import Frozen
@@ -69,7 +69,8 @@ class RidgeChooser(Chooser):
             out = np.minimum(out, context.tokens_out_limit)
         cost = context.tokens_in * self.price_in[at] + self.price_out[at] * out
         quality = (self.theta @ x)[at]
-        per_usd = context.cost_dial * self.per_usd + self.dual_price
+        dial = context.cost_dial
+        per_usd = dial * self.per_usd + float(weight_of(dial)) * self.dual_price
         variance = np.maximum(np.einsum("i,kij,j->k", x, self.covariance, x), 0.0)[at]
         return Scores(
             quality=quality.clip(0.0, 1.0),
@@ -93,6 +94,7 @@ class Disjoint(Policy):
     """
 
     parameters_type: ClassVar[type[RidgeParameters]] = RidgeParameters
+    takes_budget = True
 
     def __init__(self, setup: PolicySetup, parameters: RidgeParameters) -> None:
         super().__init__(setup)
@@ -125,9 +127,7 @@ class Disjoint(Policy):
             return
         self._calls[at] += (1.0, float(reward.failed))
         if reward.cost_usd is not None:
-            self._pacer.spent(
-                interaction.context.features, interaction.context.tokens_in, reward.cost_usd
-            )
+            self._pacer.spent(interaction.context, reward.cost_usd)
         if reward.tokens_out is not None and not reward.failed:
             self._tokens[at] += (1.0, reward.tokens_out)
 
@@ -154,14 +154,15 @@ class Disjoint(Policy):
         return replace(chooser, dual_price=self._dual_price(chooser))
 
     def _dual_price(self, chooser: RidgeChooser) -> float:
-        features, tokens = self._pacer.window()
+        features, tokens, dials = self._pacer.window()
         if self._pacer.budget_usd is None or not len(tokens):
             return 0.0
         cost = np.outer(tokens, chooser.price_in) + chooser.price_out * chooser.tokens_out
-        base = features @ chooser.theta.T - chooser.per_usd * cost
+        base = features @ chooser.theta.T - chooser.per_usd * dials[:, None] * cost
+        weighted = weight_of(dials)[:, None] * cost
         rows = np.arange(len(tokens))
         return self._pacer.solve(
-            lambda price: float(cost[rows, (base - price * cost).argmax(1)].mean())
+            lambda price: float(cost[rows, (base - price * weighted).argmax(1)].mean())
         )
 
     def state(self) -> Frozen:

@@ -27,7 +27,10 @@ from learning.snapshot import Frozen
 LAYOUT = 2
 REFIT_MOST = 32  # rated answers between two full fits, at most
 CAP_AFTER_ALARM = 0.05
-FIRST_ANSWERS = 4.0
+JUMP = 0.1  # points of reward that an answer is suddenly worth less
+FIRST_ANSWERS = 2.0
+FIRST_CALLS = 8.0
+GREATEST_TRIAL = 0.5  # what all newcomers together may have
 ANEW_ANSWERS = 100.0
 TRIAL_AMONG = 50.0  # answers that somebody must have before a newcomer is on trial
 
@@ -36,7 +39,9 @@ TRIAL_AMONG = 50.0  # answers that somebody must have before a newcomer is on tr
 class LinearParameters:
     """``temper``, ``optimism``, ``floor``: see ``Exploring``. ``floor_budget``: the part of the
     budget that floors may cost. ``trial_answers`` and ``trial_share``: until a newcomer has so
-    many rated answers it gets at most that share, and at first at least ``trial_floor``.
+    many rated answers it gets at most that share; for its first two it gets ``first_share``,
+    then ``trial_floor`` where it may lead, as long as ``trial_budget`` (a part of the budget)
+    pays for it.
     ``rise_per_minute``: how fast a share may grow again after an alarm of latency or errors.
     ``drift`` and ``threshold``: of the quality detector, in standard deviations. Half-lives in
     seconds. ``live_prior``: how many calls the latency and error priors are worth.
@@ -46,13 +51,15 @@ class LinearParameters:
     temper: float = 0.3
     optimism: float = 0.5
     floor: float = 0.0005
-    floor_budget: float = 0.05
+    floor_budget: float = 0.02
     trial_answers: float = 24.0
     trial_share: float = 0.25
-    trial_floor: float = 0.1
+    trial_floor: float = 0.15
+    trial_budget: float = 0.25
+    first_share: float = 0.5
     rise_per_minute: float = 0.5
     drift: float = 0.35
-    threshold: float = 12.0
+    threshold: float = 14.0
     quality_half_life_s: float = 14 * 86_400.0
     live_half_life_s: float = 120.0
     live_prior: float = 4.0
@@ -88,6 +95,7 @@ class Linear(Policy):
     """
 
     kind = "linear"
+    takes_budget = True
 
     def __init__(self, setup: PolicySetup, parameters: LinearParameters) -> None:
         super().__init__(setup)
@@ -126,9 +134,9 @@ class Linear(Policy):
         if reward.quality is not None or (old is not None and old.quality is not None):
             self._learn_quality(at, x, interaction)
         if reward.cost_usd is not None and old is None:
-            self._pacer.spent(
-                interaction.context.features, interaction.context.tokens_in, reward.cost_usd
-            )
+            context = interaction.context
+            expected = self._expected_usd(at, x, context.tokens_in, interaction.at_s)
+            self._pacer.spent(context, reward.cost_usd, expected)
         if reward.failed is not None and old is None:
             self._learn_live(at, x, reward, interaction.at_s)
 
@@ -175,16 +183,23 @@ class Linear(Policy):
         self._fit = regression.fit(self._sums, discount, self._shrinkage, self._priors)
         self._unfitted = 0
 
+    def _expected_usd(self, at: int, x: Vector, tokens_in: int, at_s: float) -> float:
+        arm = self.setup.arms[at]
+        usual = float(self._length.usual_tokens(self._slow.discount(at_s))[at])
+        out = usual * float(self._length.factor(x))
+        return (tokens_in * arm.price_input_usd_mtok + out * arm.price_output_usd_mtok) * 1e-6
+
     def _learn_live(self, at: int, x: Vector, reward: Reward, at_s: float) -> None:
         # A call that has just ended is news, even when the wall clock was set back meanwhile.
         now_s = max(at_s, self._fast.latest_s)
         weight, now = self._fast.weight(now_s), self._fast.discount(now_s)
-        believed = float(self._error_rate(now)[at])
-        alarms = [self._errors.event(at, bool(reward.failed), weight, believed)]
+        believed, waited = float(self._error_rate(now)[at]), float(self._latency_s(now)[at])
+        self._errors.event(at, bool(reward.failed), weight, believed)
         if reward.latency_s is not None:
-            seconds = (max(reward.latency_s, 1e-6), 1.0)
-            alarms.append(self._latency.positive(at, seconds, weight, now))
-        if 0 in alarms:  # UP: slower or failing more
+            self._latency.positive(at, (max(reward.latency_s, 1e-6), 1.0), weight, now)
+        worse = float(self._error_rate(now)[at]) - believed
+        worse += self.setup.scale.per_second * (float(self._latency_s(now)[at]) - waited)
+        if worse >= JUMP:
             self._alarmed_s[at] = now_s
         if reward.tokens_out is not None and not reward.failed:
             slow = self._slow.weight(at_s)
@@ -201,18 +216,24 @@ class Linear(Policy):
         self._refit(discount, float(self._sums.count.sum()) * discount)
         return True
 
+    def alarms(self) -> Mapping[str, int]:
+        return dict(zip(self.setup.names, self._changes.alarms.tolist(), strict=True))
+
     # publishing -------------------------------------------------------------------------------
 
     def _error_rate(self, discount: float) -> Vector:
         p = self.parameters
         return self._errors.ratio(discount, p.prior_error_rate, p.live_prior)
 
+    def _latency_s(self, discount: float) -> Vector:
+        prior = np.array([arm.prior_latency_s for arm in self.setup.arms])
+        return self._latency.ratio(discount, prior, self.parameters.live_prior)
+
     def chooser(self, at_s: float) -> LinearChooser:
         slow, fast = self._slow.discount(at_s), self._fast.discount(at_s)
         if not self._slow.started:
             slow = fast = 1.0
         p, arms = self.parameters, self.setup.arms
-        prior_latency = np.array([arm.prior_latency_s for arm in arms])
         returning = tuple(sorted(self._changes.kept))
         kept = [self._changes.kept[at] for at in returning]
         chooser = LinearChooser(
@@ -225,7 +246,7 @@ class Linear(Policy):
             length_weights=self._length.weights.copy(),
             price_in=np.array([arm.price_input_usd_mtok for arm in arms]) * 1e-6,
             price_out=np.array([arm.price_output_usd_mtok for arm in arms]) * 1e-6,
-            latency_s=self._latency.ratio(fast, prior_latency, p.live_prior),
+            latency_s=self._latency_s(fast),
             error_rate=self._error_rate(fast),
             per_usd=self.setup.scale.per_usd,
             dual_price=0.0,
@@ -246,19 +267,33 @@ class Linear(Policy):
         changed[list(self._changes.kept)] = True
         anew = trial | (changed & (count < ANEW_ANSWERS))
         temper = np.where(anew, max(p.temper, 1.0), p.temper)
-        first = trial & (count < FIRST_ANSWERS)
+        first = self._untried(trial, discount)
         budget = math.inf if p.budget_usd is None else p.budget_usd
-        floor = np.where(first, max(p.floor, p.trial_floor), p.floor)
-        return Exploring(temper, 0.0, floor, p.floor_budget * budget)
+        floor = np.full(len(count), p.floor)
+        usd = np.where(trial, p.trial_budget / max(1, trial.sum()), p.floor_budget / len(count))
+        usd = usd * budget
+        share = min(p.trial_floor, p.trial_share / max(1, trial.sum()))
+        hopeful = np.where(trial, share, 0.0)
+        hopeful[first] = p.first_share / max(1, first.sum())
+        return Exploring(temper, 0.0, floor, usd, hopeful if trial.any() else None)
 
     def _on_trial(self, discount: float) -> NDArray[np.bool_]:
         count = self._sums.count * discount
         few: NDArray[np.bool_] = count < self.parameters.trial_answers
         return few & bool(count.max() >= TRIAL_AMONG)
 
+    def _untried(self, trial: NDArray[np.bool_], discount: float) -> NDArray[np.bool_]:
+        """Newcomers with next to no answers; where ratings are rare, calls end it too."""
+        calls = self._length.usual.count * discount
+        untried: NDArray[np.bool_] = self._sums.count * discount < FIRST_ANSWERS
+        return trial & untried & (calls < FIRST_CALLS)
+
     def _caps(self, discount: float, now_s: float) -> Vector:
-        caps = np.where(self._on_trial(discount), self.parameters.trial_share, 1.0)
-        risen = self.parameters.rise_per_minute * (now_s - self._alarmed_s) / 60.0
+        p, trial = self.parameters, self._on_trial(discount)
+        several = max(1, trial.sum())
+        caps = np.where(trial, min(p.trial_share, GREATEST_TRIAL / several), 1.0)
+        caps[self._untried(trial, discount)] = max(p.first_share, p.trial_share) / several
+        risen = p.rise_per_minute * (now_s - self._alarmed_s) / 60.0
         capped: Vector = np.minimum(caps, CAP_AFTER_ALARM + risen)
         return capped
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learning import exploration
 from learning.interaction import Context, Vector
-from learning.pacing import Pacer
+from learning.pacing import Pacer, weight_of
 from learning.policies.base import Chooser, Scores
 from learning.regression import Matrix
 
@@ -23,14 +25,16 @@ class Exploring:
 
     ``temper`` [K]: posterior standard deviations are scaled by it before each arm gets its
     chance of being the best. ``optimism``: standard deviations added to the estimate, only
-    while money is left over. ``floor`` [K]: the least shares; under a budget all floors
-    together may cost at most ``floor_usd`` dollars a request more than the leader does.
+    while money is left over. ``floor`` [K]: the least shares; under a budget each may cost at
+    most ``floor_usd`` [K] dollars a request more than the leader does. ``hopeful`` [K]: the
+    least shares of arms on trial where one deviation more would make them lead.
     """
 
     temper: Vector
     optimism: float
     floor: Vector
-    floor_usd: float
+    floor_usd: Vector
+    hopeful: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -67,36 +71,61 @@ class LinearChooser(Chooser):
         at = slice(None) if tuple(eligible) == self.everybody else list(eligible)
         x = context.features.astype(np.float64)
         factor = float(x @ self.length_weights)
-        out = self.usual_tokens * np.exp(min(LENGTH_BOUND, max(-LENGTH_BOUND, factor)))
+        out = self.usual_tokens * math.exp(min(LENGTH_BOUND, max(-LENGTH_BOUND, factor)))
         if context.tokens_out_limit:
             out = np.minimum(out, context.tokens_out_limit)
         cost = context.tokens_in * self.price_in + self.price_out * out
         quality = self.theta @ x
-        answers = 1.0 - self.error_rate
-        per_usd = context.cost_dial * self.per_usd + self.dual_price
-        burden = per_usd * cost + self.per_second * self.latency_s
+        dial = context.cost_dial
+        per_usd = dial * self.per_usd + float(weight_of(dial)) * self.dual_price
+        burden = per_usd * cost + self._waiting
         variance = (self.covariance @ x).reshape(self.theta.shape) @ x
-        deviation = answers * np.sqrt(self.noise * np.maximum(variance, 0.0))
-        utility = quality * answers - burden + self.exploring.optimism * deviation
+        deviation = self._deviation * np.sqrt(np.maximum(variance, 0.0))
+        utility = quality * self._answers - burden + self.exploring.optimism * deviation
         scores = Scores(
-            quality=quality.clip(0.0, 1.0)[at],
+            quality=np.minimum(np.maximum(quality, 0.0), 1.0)[at],
             cost_usd=cost[at],
             latency_s=self.latency_s[at],
             error_rate=self.error_rate[at],
             utility=utility[at],
             spread=(self.exploring.temper * deviation)[at],
-            floor=self.floors(cost[at], utility[at], self.exploring.floor[at]),
+            floor=self.floors(cost, utility, deviation)[at],
             cap=self.caps[at],
         )
         return self._remember(scores, x, burden, eligible) if self.returning else scores
 
+    @cached_property
+    def _answers(self) -> Vector:
+        return 1.0 - self.error_rate
+
+    @cached_property
+    def _waiting(self) -> Vector:
+        return self.per_second * self.latency_s
+
+    @cached_property
+    def _deviation(self) -> Vector:
+        return np.asarray(self._answers * np.sqrt(self.noise))
+
     def floors(
-        self, cost: NDArray[np.float64], utility: NDArray[np.float64], least: Vector
+        self,
+        cost: NDArray[np.float64],
+        utility: NDArray[np.float64],
+        deviation: NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """The least shares, cheap enough to be kept up; shapes [..., K]."""
-        best = np.take_along_axis(cost, utility.argmax(-1)[..., None], -1)
-        dearer = np.maximum(cost - best, 1e-12)
-        paid: NDArray[np.float64] = self.exploring.floor_usd / dearer / cost.shape[-1]
+        exploring = self.exploring
+        least: NDArray[np.float64] = exploring.floor
+        if exploring.hopeful is not None:
+            lead = utility.max(-1, keepdims=True)
+            hope = np.where(utility + deviation >= lead, exploring.hopeful, 0.0)
+            least = np.maximum(least, hope)
+        if math.isinf(exploring.floor_usd[0]):
+            return np.broadcast_to(least, utility.shape)
+        if utility.ndim == 1:
+            dearer = cost - cost[int(utility.argmax())]
+        else:
+            dearer = cost - np.take_along_axis(cost, utility.argmax(-1)[..., None], -1)
+        paid: NDArray[np.float64] = exploring.floor_usd / np.maximum(dearer, 1e-12)
         return np.minimum(least, paid)
 
     def _remember(
@@ -117,13 +146,13 @@ class LinearChooser(Chooser):
 
     def propensities(self, scores: Scores) -> Vector:
         assert scores.spread is not None and scores.floor is not None and scores.cap is not None
-        matched = exploration.probability_matching(scores.utility[None], scores.spread[None])[0]
+        matched = exploration.chances(scores.utility, scores.spread)
         return exploration.with_caps(exploration.with_floors(matched, scores.floor), scores.cap)
 
 
 def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChooser:
     """The chooser at the dual price that keeps the budget, or with the optimism that spends it."""
-    features, tokens = pacer.window()
+    features, tokens, dials = pacer.window()
     if pacer.budget_usd is None or not len(tokens):
         return chooser
     factor = np.exp(np.clip(features @ chooser.length_weights, -LENGTH_BOUND, LENGTH_BOUND))
@@ -131,22 +160,31 @@ def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChoos
     cost += factor[:, None] * (chooser.price_out * chooser.usual_tokens)
     answers = 1.0 - chooser.error_rate
     base = (features @ chooser.theta.T) * answers
-    base -= chooser.per_usd * cost + chooser.per_second * chooser.latency_s
+    base -= chooser.per_usd * dials[:, None] * cost + chooser.per_second * chooser.latency_s
+    weighted = weight_of(dials)[:, None] * cost
+    capped = bool((chooser.caps < 1.0).any())
     shape = (*chooser.theta.shape, chooser.theta.shape[1])
-    variance = np.einsum(
-        "nd,kde,ne->nk", features, chooser.covariance.reshape(shape), features, optimize=True
-    )
+    variance = ((features @ chooser.covariance.reshape(shape)) * features).sum(2).T
     deviation = answers * np.sqrt(chooser.noise * np.maximum(variance, 0.0))
     spread = chooser.exploring.temper * deviation
 
+    theta = chooser.theta[list(chooser.returning)]
+    answering = answers[list(chooser.returning)][:, None]
+    gains = (chooser.remembered - theta) @ features.T * answering
+
     def spend(utility: NDArray[np.float64]) -> float:
+        floors = chooser.floors(cost, utility, deviation).copy()
+        for row, arm in enumerate(chooser.returning):
+            was = utility[:, arm] + gains[row]
+            leads = was >= utility.max(1)
+            floors[leads, arm] = np.maximum(floors[leads, arm], chooser.chances[row])
         shares = exploration.probability_matching(utility, spread)
-        shares = exploration.with_floors(
-            shares, chooser.floors(cost, utility, chooser.exploring.floor)
-        )
+        shares = exploration.with_floors(shares, floors)
+        if capped:
+            shares = exploration.with_caps(shares, chooser.caps)
         return float((shares * cost).sum() / len(tokens))
 
-    price = pacer.solve(lambda price: spend(base - price * cost))
+    price = pacer.solve(lambda price: spend(base - price * weighted))
     chooser = replace(chooser, dual_price=price)
     if price > 0.0:
         return chooser

@@ -5,13 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from learning.pacing import LEAST_CONTEXTS, WINDOW, Pacer
+from learning.interaction import Context
+from learning.pacing import (
+    CREDIT_REQUESTS,
+    DEBT_REQUESTS,
+    GREATEST_BEND,
+    LEAST_CONTEXTS,
+    LEAST_DIAL,
+    WINDOW,
+    Pacer,
+    weight_of,
+)
 
 
 def _filled(budget: float | None, cost: float = 0.001, count: int = 50) -> Pacer:
     pacer = Pacer(budget, 3)
     for _ in range(count):
-        pacer.spent(np.ones(3, np.float32), 10, cost)
+        pacer.spent(Context(np.ones(3, np.float32), 10), cost)
     return pacer
 
 
@@ -41,9 +51,29 @@ def test_overspending_lowers_the_target() -> None:
 
 def test_the_window_is_bounded_and_state_returns() -> None:
     pacer = _filled(0.001, cost=0.002, count=WINDOW + 9)
-    features, tokens = pacer.window()
-    assert features.shape == (WINDOW // 2, 3) and tokens.shape == (WINDOW // 2,)
+    features, tokens, dials = pacer.window()
+    assert features.shape == (WINDOW // 2, 3)
+    assert tokens.shape == dials.shape == (WINDOW // 2,)
     other = Pacer(0.001, 4)
     other.restore(pacer.arrays(), np.array([2, -1, 0, 1]))
     assert other.credit_usd == pacer.credit_usd
     assert other.window()[0][:, 1].sum() == 0.0
+
+
+def test_what_is_paid_beyond_the_prediction_lowers_the_target() -> None:
+    pacer, context = Pacer(0.001, 3), Context(np.ones(3, np.float32), 10)
+    for _ in range(400):
+        pacer.spent(context, 0.001, 0.0008)
+    assert pacer.bias == pytest.approx(1.25, rel=0.05)
+    assert pacer.target_usd == pytest.approx(0.001 / pacer.bias)
+
+
+def test_debts_and_credits_are_remembered_within_bounds() -> None:
+    over, under = _filled(0.001, cost=1.0, count=99), _filled(0.001, cost=0.0, count=9_999)
+    assert over.credit_usd == pytest.approx(-DEBT_REQUESTS * 0.001)
+    assert under.credit_usd == pytest.approx(CREDIT_REQUESTS * 0.001)
+    assert over.target_usd >= (1.0 - GREATEST_BEND) * 0.001 > 0.0
+
+
+def test_quality_alone_does_not_switch_a_budget_off() -> None:
+    assert weight_of(0.0) == LEAST_DIAL and weight_of(1.0) == 1.0 and weight_of(10.0) == 10.0

@@ -11,6 +11,8 @@ from learning.interaction import Context
 from learning.pacing import Pacer
 from learning.policies.linear_chooser import Exploring, LinearChooser, priced
 
+EXPLORING = Exploring(np.full(3, 0.3), 0.0, np.full(3, 0.01), np.full(3, np.inf))
+
 
 def _chooser(**changed: object) -> LinearChooser:
     theta = np.array([[0.0, 0.9], [0.0, 0.6], [0.0, 0.5]])
@@ -20,7 +22,7 @@ def _chooser(**changed: object) -> LinearChooser:
         usual_tokens=np.array([100.0, 100.0, 100.0]), length_weights=np.zeros(2),
         price_in=np.zeros(3), price_out=np.array([10e-6, 1e-6, 0.1e-6]),
         latency_s=np.ones(3), error_rate=np.zeros(3), per_usd=0.0, dual_price=0.0,
-        per_second=0.0, exploring=Exploring(np.full(3, 0.3), 0.0, np.full(3, 0.01), np.inf),
+        per_second=0.0, exploring=EXPLORING,
         caps=np.ones(3), returning=(), remembered=np.zeros((0, 2)), chances=np.zeros(0),
     )  # fmt: skip
     return replace(made, **changed)  # type: ignore[arg-type]
@@ -43,11 +45,20 @@ def test_a_cap_gives_what_it_takes_to_the_others() -> None:
 
 
 def test_floors_of_dear_arms_cost_no_more_than_their_part_of_the_budget() -> None:
-    exploring = Exploring(np.full(3, 0.3), 0.0, np.full(3, 0.01), 1e-6)
+    exploring = Exploring(np.full(3, 0.3), 0.0, np.full(3, 0.01), np.full(3, 5e-7))
     chooser = _chooser(exploring=exploring, theta=np.array([[0, 0.5], [0, 0.6], [0, 0.9]]))
     found, cost = _shares(chooser), np.array([1e-3, 1e-4, 1e-5])
     assert (found[:2] > 0).all()
     assert float(found[:2] @ (cost[:2] - cost[2])) <= 1e-6 + 1e-12
+
+
+def test_a_newcomer_keeps_its_trial_floor_only_where_it_may_lead() -> None:
+    hopeful, floor = np.array([0.0, 0.2, 0.2]), np.full(3, 0.01)
+    exploring = Exploring(np.full(3, 0.01), 0.0, floor, np.full(3, np.inf), hopeful)
+    spread = np.tile(np.eye(2) * 1e-6, (3, 1))
+    spread[2:4] = np.eye(2) * 10.0  # of the second arm, a deviation of 0.32
+    found = _shares(_chooser(exploring=exploring, covariance=spread))
+    assert found[1] >= 0.2 and found[2] == pytest.approx(0.01, abs=1e-6)
 
 
 def test_an_arm_that_once_led_gets_the_chance_that_it_does_again() -> None:
@@ -61,21 +72,21 @@ def test_an_arm_that_once_led_gets_the_chance_that_it_does_again() -> None:
 def test_the_price_keeps_the_expected_spend_at_the_budget() -> None:
     pacer = Pacer(4e-4, 2)
     for step in range(100):
-        pacer.spent(np.array([step % 5 - 2.0, 1.0], np.float32), 10, 4e-4)
+        pacer.spent(Context(np.array([step / 25 - 2.0, 1.0], np.float32), 10), 4e-4)
     theta = np.array([[0.1, 0.9], [0.0, 0.6], [-0.1, 0.5]])
     chooser = priced(_chooser(theta=theta), pacer, 0.5)
     assert chooser.dual_price > 0
-    features = np.array([[step % 5 - 2.0, 1.0] for step in range(5)], np.float32)
+    features = np.array([[step / 25 - 2.0, 1.0] for step in range(100)], np.float32)
     spent = 0.0
     for x in features:
         scores = chooser.scores(Context(x, 10), [0, 1, 2])
-        spent += float(chooser.propensities(scores) @ scores.cost_usd) / 5
-    assert spent == pytest.approx(4e-4, rel=0.05)  # the window holds no whole number of rounds
+        spent += float(chooser.propensities(scores) @ scores.cost_usd) / 100
+    assert spent == pytest.approx(4e-4, rel=0.02)
 
 
 def test_money_left_over_buys_optimism_and_no_price() -> None:
     pacer = Pacer(1.0, 2)
     for _ in range(50):
-        pacer.spent(np.array([0.0, 1.0], np.float32), 10, 1e-4)
+        pacer.spent(SEEN, 1e-4)
     chooser = priced(_chooser(), pacer, 0.5)
     assert chooser.dual_price == 0.0 and chooser.exploring.optimism == 0.5
