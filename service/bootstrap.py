@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from learning.features import Featurizer
+from learning.policies import registry
 from learning.policies.base import PolicySetup
 from learning.reward import RewardScale
 from service.config import Plan, Settings
@@ -25,7 +26,7 @@ from service.feedback.versions import Resumed, Wanted, arm_of, promoted, resume
 from service.monitoring.live import LiveBoard
 from service.monitoring.weights import WeightBoard
 from service.providers.registry import PROVIDERS
-from service.routing.asked import RoutingTable, Rule
+from service.routing.asked import Dials, RoutingTable, Rule
 from service.routing.dispatch import Bounds, Dispatcher, Means
 from service.routing.eligibility import RateWindows
 from service.routing.router import Router, RouterParts
@@ -186,14 +187,14 @@ def _published_at(state_dir: Path) -> str:
 def _wanted(
     plan: Plan, catalog: tuple[Deployment, ...], featurizer: Featurizer, now_us: int
 ) -> Wanted:
-    parameters = dict(plan.policy.parameters)
-    if plan.budgets.usd_per_request is not None and plan.policy.kind == "linear":
-        parameters.setdefault("budget_usd", plan.budgets.usd_per_request)
     setup = PolicySetup(
         arms=tuple(arm_of(each, now_us) for each in catalog),
         features=featurizer.names,
         scale=RewardScale(plan.reward.worth_usd, plan.reward.patience_s),
     )
+    parameters, budget_usd = dict(plan.policy.parameters), plan.budgets.usd_per_request
+    if budget_usd is not None and registry.takes(plan.policy.kind, setup, "budget_usd"):
+        parameters.setdefault("budget_usd", budget_usd)
     return Wanted(plan.policy.name, plan.policy.kind, parameters, setup)
 
 
@@ -208,6 +209,7 @@ def _table(plan: Plan, catalog: tuple[Deployment, ...]) -> RoutingTable:
         tiers=tuple(plan.tiers),
         policy=plan.policy.name,
         sticky=plan.sessions.sticky,
+        dials=Dials(plan.dials.tenants, plan.dials.tiers),
     )
 
 
@@ -271,6 +273,8 @@ def _jobs(runtime: Runtime) -> list[Job]:
             kept.log.append(weight)
         for weight in runtime.weights.current:
             telemetry.weight(weight.task, weight.deployment, weight.share)
+        for deployment, state in runtime.live.current.states().items():
+            telemetry.state(deployment, state)
         telemetry.gauge("log_queued", kept.log.queued)
         telemetry.gauge("learner_waiting", runtime.learner.waiting)
         telemetry.gauge("storage_healthy", float(kept.log.healthy))

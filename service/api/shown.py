@@ -153,13 +153,15 @@ def weight(record: Weight) -> dict[str, Any]:
         "contexts": record.contexts,
         "update_seq": record.update_seq,
         "why": record.why,
+        "state": record.state,
     }
 
 
-def standing(record: Standing) -> dict[str, Any]:
-    """A deployment over the last minutes."""
+def standing(record: Standing, state: str) -> dict[str, Any]:
+    """A deployment over the last minutes, and the state in which the policy holds it."""
     return {
         "deployment": record.deployment,
+        "state": state,
         "calls": record.calls,
         "errors": record.errors,
         "p50_s": record.p50_s,

@@ -71,7 +71,7 @@ class Manifest:
         """As JSON."""
         content = {
             "format": FORMAT,
-            "schema": len(migrations()),
+            "schema": max(migrations()),
             "through_seq": self.through_seq,
             "published_at": self.published_at,
             "files": {name: list(files) for name, files in self.files.items()},
@@ -89,7 +89,7 @@ def read_manifest(state_dir: Path) -> Manifest:
         return Manifest()
     except (OSError, ValueError) as error:
         raise StorageError(f"{path} cannot be read: {error}") from None
-    if content["format"] > FORMAT or content["schema"] > len(migrations()):
+    if content["format"] > FORMAT or content["schema"] > max(migrations()):
         raise StorageError(f"{path} was written by a newer version of Headgate; use that one")
     return Manifest(
         through_seq=content["through_seq"],
@@ -180,7 +180,8 @@ class Publisher:
             last = max(path.split("rows-")[1].split("-")[1] for path in paths)
             whole = f"{name}/{day}/rows-{first}-{last}"
             listed = _file_list(str(self._root / path) for path in paths)
-            self._copy(f"SELECT * FROM read_parquet({listed}) ORDER BY log_seq", whole, name)
+            parts = f"read_parquet({listed}, union_by_name = true)"  # some may lack a new column
+            self._copy(f"SELECT * FROM {parts} ORDER BY log_seq", whole, name)
             kept.append(whole)
             gone += paths
         return kept, gone
@@ -243,7 +244,7 @@ def _create_views(
     connection: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[str]]
 ) -> None:
     connection.execute("CREATE SCHEMA none_yet; SET schema = 'none_yet'")
-    for step in migrations():
+    for step in migrations().values():
         connection.execute(step)
     connection.execute("SET schema = 'main'")
     for name in NAMES:

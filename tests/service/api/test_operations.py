@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from learning.policies.base import STATES
 from tests.conftest import KEY, Service
 
 AUTH = {"Authorization": f"Bearer {KEY}"}
@@ -120,6 +121,10 @@ def test_status_and_weights(service: Service) -> None:
         time.sleep(0.1)
         weights = httpx.get(service.url + "/admin/weights", headers=AUTH).json()["weights"]
         tasks = {w["task"] for w in weights}
+    assert all(w["state"] in STATES for w in weights)
+    assert all(d["state"] in STATES for d in found["deployments"])
+    counters = httpx.get(service.url + "/metrics").text
+    assert 'headgate_arm_state{deployment="brook",state="steady"} 1.0' in counters
     for task in tasks:
         assert sum(w["share"] for w in weights if w["task"] == task) == pytest.approx(1.0)
     one = httpx.get(service.url + "/admin/weights?task=code", headers=AUTH).json()["weights"]
