@@ -10,6 +10,7 @@ import secrets
 import time
 from pathlib import Path
 
+from experiments.statistics.response_rate import Cell
 from learning.features import Featurizer
 from learning.policies import registry
 from learning.policies.base import PolicySetup
@@ -24,6 +25,7 @@ from service.feedback.intake import Intake, Scale
 from service.feedback.learner import Learner, LearnerParts
 from service.feedback.versions import Resumed, Wanted, arm_of, promoted, resume
 from service.monitoring.live import LiveBoard
+from service.monitoring.responses import ResponseBoard
 from service.monitoring.weights import WeightBoard
 from service.providers.registry import PROVIDERS
 from service.routing.asked import Dials, RoutingTable, Rule
@@ -39,6 +41,7 @@ from service.storage.event_log import EventLog
 from service.storage.history import Publisher, read_manifest
 from service.storage.keys import KeyStore
 from service.storage.overrides import OverrideStore
+from service.storage.responses import drawn_responses
 from service.storage.restore import open_live
 from service.storage.tally import Tally
 from service.storage.updates import unlearned
@@ -48,6 +51,7 @@ from service.telemetry import Telemetry
 log = logging.getLogger("headgate")
 
 PUBLISH_EVERY_S = 30.0
+RESPONSES_EVERY_S = 60.0
 UNLEARNED_WINDOW_US = 3_600_000_000
 SESSION_SPAN_US = 7 * 86_400_000_000
 HASH_KEY_FILE = "hash.key"
@@ -99,6 +103,7 @@ def build(
         ledger=ledger,
         board=board,
         weights=weights,
+        responses=_responses(plan, kept, clock),
         telemetry=telemetry,
         providers=providers,
         scheduler=Scheduler([]),
@@ -221,6 +226,13 @@ def _intake(plan: Plan, kept: Kept, learner: Learner, clock: Clock) -> Intake:
     return Intake(scales, plan.feedback.expires_days, kept.log, learner, clock)
 
 
+def _responses(plan: Plan, kept: Kept, clock: Clock) -> ResponseBoard:
+    def counts(since_us: int, until_us: int) -> list[Cell]:
+        return drawn_responses(kept.database.cursor(), plan.reward.metric, since_us, until_us)
+
+    return ResponseBoard(counts, clock)
+
+
 def _sessions(plan: Plan, kept: Kept, clock: Clock) -> Sessions:
     """The sessions that were held before the restart are held again."""
     sessions, now_us = Sessions(plan.sessions.idle_s), clock.wall_us()
@@ -291,8 +303,12 @@ def _jobs(runtime: Runtime) -> list[Job]:
     async def publish() -> None:
         await asyncio.to_thread(kept.publisher.publish, kept.log.last_seq)
 
+    async def count_responses() -> None:
+        await asyncio.to_thread(runtime.responses.evaluate)
+
     return [
         Job("weights", 1.0, weigh),
+        Job("responses", RESPONSES_EVERY_S, count_responses),
         Job("expiry", 0.5, expire),
         Job("publication", PUBLISH_EVERY_S, publish),
     ]

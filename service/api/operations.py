@@ -35,6 +35,7 @@ async def status(request: Request) -> dict[str, Any]:
         "ready": not runtime.ready(),
         "not_ready_because": runtime.ready(),
         "notices": runtime.notices,
+        "warnings": runtime.responses.warnings(),
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,
         "requests": board.requests,
         "failed": board.failed,
@@ -64,6 +65,7 @@ async def status(request: Request) -> dict[str, Any]:
         "deployments": [
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()
         ],
+        "responses": shown.responses(runtime.responses.current),
         "overrides": [shown.override(o, now_us) for o in runtime.kept.overrides.holding()],
     }
 

@@ -53,6 +53,13 @@ def _show_status(found: dict[str, Any]) -> None:
     )
     for notice in found["notices"]:
         out.print(f"note: {notice}", markup=False, highlight=False)
+    for warning in found["warnings"]:
+        out.print(f"warning: {warning}", markup=False, highlight=False)
+    told = found["responses"]
+    if told["rates"]:
+        rates = ", ".join(f"{r['deployment']} {r['rate']:.0%}" for r in told["rates"])
+        out.print(f"answers that are rated: {rates}   {told['verdict']}: {told['reason']}",
+                  markup=False, highlight=False)  # fmt: skip
     table(
         ("deployment", "state", "calls", "errors", "p50 s", "p95 s", "cost $", "last error"),
         [

@@ -16,6 +16,7 @@ import duckdb
 
 from service.storage.database import Database, migrations
 from service.storage.errors import StorageError
+from service.storage.responses import RESPONSE_RATES
 from service.storage.tables import NAMES, PRIVATE
 
 FOLDER = "history"
@@ -31,6 +32,7 @@ VIEWS: Mapping[str, str] = {
             SELECT *, row_number() OVER (
                 PARTITION BY decision_id, metric, kind, author ORDER BY log_seq DESC) AS newest
             FROM feedback) WHERE newest = 1""",
+    "response_rates": RESPONSE_RATES,
     "rounds": """
         SELECT d.id, d.ts, d.task, d.tenant, d.feature, d.mode AS decided, d.deployment AS drawn,
                d.propensity, d.eligible, d.propensities, d.policy, d.version_id, d.override_id,
@@ -209,9 +211,9 @@ class Publisher:
 def connect(state_dir: Path | str) -> duckdb.DuckDBPyConnection:
     """A connection with the published history as views; it never touches the live file.
 
-    Views: every table of the log, and ``rounds``, ``ratings``, ``spend``. What was published
-    later is seen by connecting again. A file that is missing or damaged is left out with a
-    warning.
+    Views: every table of the log, and ``rounds``, ``ratings``, ``response_rates``, ``spend``.
+    What was published later is seen by connecting again. A file that is missing or damaged is
+    left out with a warning.
     """
     root = Path(state_dir) / FOLDER
     if not (root / MANIFEST).exists():

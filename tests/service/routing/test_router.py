@@ -226,11 +226,11 @@ def test_a_requests_own_dial_beats_its_tenants_and_that_its_tiers() -> None:
     router = Router(table, world.router._parts)
     tenant, both = replace(KEY, tenant="acme"), replace(KEY, tenant="acme", tier="free")
     tier = replace(KEY, tier="paid")
-    own, lower = {"quality_cost": 0.0}, {"tier": "free"}
+    own, lower, of_tenant = {"quality_cost": 0.0}, {"tier": "free"}, cost_dial(0.7)
     for key, options, expected in (
-        (KEY, {}, 1.0), (tier, {}, 1.0), (tier, lower, cost_dial(0.3)), (tenant, {}, cost_dial(0.7)),
-        (both, {}, cost_dial(0.7)), (both, own, 0.0), (tier, own | lower, 0.0),
+        (KEY, {}, 1.0), (tier, {}, 1.0), (tier, lower, cost_dial(0.3)), (tenant, {}, of_tenant),
+        (both, {}, of_tenant), (both, own, 0.0), (tier, own | lower, 0.0),
     ):  # fmt: skip
         assert router.decide(ask(headgate=options), key).cost_dial == expected
     labelled = ask(metadata={"tenant": "acme"})
-    assert router.decide(labelled, KEY).cost_dial == cost_dial(0.7)
+    assert router.decide(labelled, KEY).cost_dial == of_tenant
