@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -124,7 +125,10 @@ def test_status_and_weights(service: Service) -> None:
     assert all(w["state"] in STATES for w in weights)
     assert all(d["state"] in STATES for d in found["deployments"])
     counters = httpx.get(service.url + "/metrics").text
-    assert 'headgate_arm_state{deployment="brook",state="steady"} 1.0' in counters
+    for name in ("brook", "mill", "river", "fall"):
+        told = re.findall(f'headgate_arm_state{{deployment="{name}",state="(.*)"}} (.*)', counters)
+        assert {state for state, _ in told} == set(STATES)
+        assert sum(float(value) for _, value in told) == 1.0
     for task in tasks:
         assert sum(w["share"] for w in weights if w["task"] == task) == pytest.approx(1.0)
     one = httpx.get(service.url + "/admin/weights?task=code", headers=AUTH).json()["weights"]
