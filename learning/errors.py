@@ -3,6 +3,7 @@
 LearningError
 ├── UnknownArm            an arm that the policy does not hold
 ├── UnknownPolicy         a policy kind that is not registered
+├── UnknownParameter      a parameter that the policy kind does not take
 ├── InvalidInteraction    a value that must not enter the sums (not finite, out of range)
 └── SnapshotError
     ├── SnapshotCorrupt   the bytes are not what was frozen
@@ -30,6 +31,14 @@ class UnknownPolicy(LearningError):
     def __init__(self, kind: str, known: tuple[str, ...]) -> None:
         super().__init__(f"unknown policy kind {kind!r}; registered: {', '.join(known)}")
         self.kind = kind
+
+
+class UnknownParameter(LearningError, ValueError):
+    """A parameter that the policy kind does not take."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"unknown parameter {name!r}; known: {', '.join(known) or 'none'}")
+        self.name = name
 
 
 class InvalidInteraction(LearningError):

@@ -10,7 +10,9 @@ import secrets
 import time
 from pathlib import Path
 
+from experiments.statistics.response_rate import Cell
 from learning.features import Featurizer
+from learning.policies import registry
 from learning.policies.base import PolicySetup
 from learning.reward import RewardScale
 from service.config import Plan, Settings
@@ -23,9 +25,10 @@ from service.feedback.intake import Intake, Scale
 from service.feedback.learner import Learner, LearnerParts
 from service.feedback.versions import Resumed, Wanted, arm_of, promoted, resume
 from service.monitoring.live import LiveBoard
+from service.monitoring.responses import ResponseBoard
 from service.monitoring.weights import WeightBoard
 from service.providers.registry import PROVIDERS
-from service.routing.asked import RoutingTable, Rule
+from service.routing.asked import Dials, RoutingTable, Rule
 from service.routing.dispatch import Bounds, Dispatcher, Means
 from service.routing.eligibility import RateWindows
 from service.routing.router import Router, RouterParts
@@ -38,6 +41,7 @@ from service.storage.event_log import EventLog
 from service.storage.history import Publisher, read_manifest
 from service.storage.keys import KeyStore
 from service.storage.overrides import OverrideStore
+from service.storage.responses import drawn_responses
 from service.storage.restore import open_live
 from service.storage.tally import Tally
 from service.storage.updates import unlearned
@@ -47,6 +51,7 @@ from service.telemetry import Telemetry
 log = logging.getLogger("headgate")
 
 PUBLISH_EVERY_S = 30.0
+RESPONSES_EVERY_S = 60.0
 UNLEARNED_WINDOW_US = 3_600_000_000
 SESSION_SPAN_US = 7 * 86_400_000_000
 HASH_KEY_FILE = "hash.key"
@@ -98,6 +103,7 @@ def build(
         ledger=ledger,
         board=board,
         weights=weights,
+        responses=_responses(plan, kept, clock),
         telemetry=telemetry,
         providers=providers,
         scheduler=Scheduler([]),
@@ -186,14 +192,14 @@ def _published_at(state_dir: Path) -> str:
 def _wanted(
     plan: Plan, catalog: tuple[Deployment, ...], featurizer: Featurizer, now_us: int
 ) -> Wanted:
-    parameters = dict(plan.policy.parameters)
-    if plan.budgets.usd_per_request is not None and plan.policy.kind == "linear":
-        parameters.setdefault("budget_usd", plan.budgets.usd_per_request)
     setup = PolicySetup(
         arms=tuple(arm_of(each, now_us) for each in catalog),
         features=featurizer.names,
         scale=RewardScale(plan.reward.worth_usd, plan.reward.patience_s),
     )
+    parameters, budget_usd = dict(plan.policy.parameters), plan.budgets.usd_per_request
+    if budget_usd is not None and registry.takes(plan.policy.kind, setup, "budget_usd"):
+        parameters.setdefault("budget_usd", budget_usd)
     return Wanted(plan.policy.name, plan.policy.kind, parameters, setup)
 
 
@@ -208,6 +214,7 @@ def _table(plan: Plan, catalog: tuple[Deployment, ...]) -> RoutingTable:
         tiers=tuple(plan.tiers),
         policy=plan.policy.name,
         sticky=plan.sessions.sticky,
+        dials=Dials(plan.dials.tenants, plan.dials.tiers),
     )
 
 
@@ -217,6 +224,13 @@ def _intake(plan: Plan, kept: Kept, learner: Learner, clock: Clock) -> Intake:
         for name, metric in plan.feedback.metrics.items()
     }
     return Intake(scales, plan.feedback.expires_days, kept.log, learner, clock)
+
+
+def _responses(plan: Plan, kept: Kept, clock: Clock) -> ResponseBoard:
+    def counts(since_us: int, until_us: int) -> list[Cell]:
+        return drawn_responses(kept.database.cursor(), plan.reward.metric, since_us, until_us)
+
+    return ResponseBoard(counts, clock)
 
 
 def _sessions(plan: Plan, kept: Kept, clock: Clock) -> Sessions:
@@ -271,6 +285,8 @@ def _jobs(runtime: Runtime) -> list[Job]:
             kept.log.append(weight)
         for weight in runtime.weights.current:
             telemetry.weight(weight.task, weight.deployment, weight.share)
+        for deployment, state in runtime.live.current.states().items():
+            telemetry.state(deployment, state)
         telemetry.gauge("log_queued", kept.log.queued)
         telemetry.gauge("learner_waiting", runtime.learner.waiting)
         telemetry.gauge("storage_healthy", float(kept.log.healthy))
@@ -287,8 +303,12 @@ def _jobs(runtime: Runtime) -> list[Job]:
     async def publish() -> None:
         await asyncio.to_thread(kept.publisher.publish, kept.log.last_seq)
 
+    async def count_responses() -> None:
+        await asyncio.to_thread(runtime.responses.evaluate)
+
     return [
         Job("weights", 1.0, weigh),
+        Job("responses", RESPONSES_EVERY_S, count_responses),
         Job("expiry", 0.5, expire),
         Job("publication", PUBLISH_EVERY_S, publish),
     ]

@@ -88,6 +88,11 @@ def _references(plan: Plan, found: _Findings) -> None:
     tasks = set(plan.task_names)
     for index, each in enumerate(plan.deployments):
         _known(found, ("deployments", index, "tasks"), each.tasks, tasks, "task")
+        if each.similar_to:
+            at_similar: Path_ = ("deployments", index, "similar_to")
+            _known(found, at_similar, [each.similar_to], deployments, "deployment")
+    _resemblances(plan, found)
+    _dials(plan, found)
     for index, rule in enumerate(plan.rules):
         at = ("rules", index)
         if rule.task is not None:
@@ -101,10 +106,31 @@ def _references(plan: Plan, found: _Findings) -> None:
             found.add(path, f"no deployment serves the task {task}", "add it to a deployment")
 
 
+def _resemblances(plan: Plan, found: _Findings) -> None:
+    """Following similar_to from a deployment must never lead back to it."""
+    similar = {each.name: each.similar_to for each in plan.deployments}
+    for index, each in enumerate(plan.deployments):
+        at: Path_ = ("deployments", index, "similar_to")
+        if each.similar_to == each.name:
+            found.add(at, f"{each.name} resembles itself", "name another, or remove it")
+            continue
+        way = [each.name]
+        while (following := similar.get(way[-1])) and following not in way:
+            way.append(following)
+        if following == each.name:
+            found.add(at, f"goes in a circle: {' -> '.join([*way, following])}", "remove one")
+
+
+def _dials(plan: Plan, found: _Findings) -> None:
+    for tier in plan.dials.tiers:
+        _known(found, ("dials", "tiers", tier), [tier], set(plan.tiers), "tier")
+
+
 def _known(found: _Findings, path: Path_, names: Sequence[str], known: set[str], what: str) -> None:
     for name in names:
         if name not in known:
-            found.add(path, f"no {what} {name!r}", f"known: {', '.join(sorted(known))}")
+            mend = f"known: {', '.join(sorted(known))}" if known else f"the plan has no {what}s"
+            found.add(path, f"no {what} {name!r}", mend)
 
 
 def _conditions(plan: Plan, found: _Findings) -> None:
@@ -133,12 +159,15 @@ def _policy(plan: Plan, found: _Findings) -> None:
         registry.build(plan.policy.kind, setup, plan.policy.parameters)
     except (LearningError, ValueError, TypeError) as error:
         found.add(("policy",), str(error))
-    if plan.budgets.usd_per_request is not None and plan.policy.kind != "linear":
-        found.add(
-            ("budgets", "usd_per_request"),
-            f"the policy kind {plan.policy.kind} does not pace spend",
-            "use kind: linear, or drop the budget",
-        )
+        return
+    if plan.budgets.usd_per_request is not None:
+        pacing = [kind for kind in registry.POLICIES if registry.takes(kind, setup, "budget_usd")]
+        if plan.policy.kind not in pacing:
+            found.add(
+                ("budgets", "usd_per_request"),
+                f"the policy kind {plan.policy.kind} does not pace spend",
+                f"use one of {', '.join(pacing)}, or drop the budget",
+            )
 
 
 def _feedback(plan: Plan, found: _Findings) -> None:

@@ -20,6 +20,7 @@ from service.domain.expressions import Expression, ExpressionInvalid, parse
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
+Label = Annotated[str, Field(min_length=1, max_length=128)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Money = Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0.0, le=86_400.0, allow_inf_nan=False)]
@@ -110,6 +111,7 @@ class DeploymentPlan(_Strict):
     tasks: list[str] = []
     prior_quality: Share = 0.7
     prior_latency_s: Seconds = 1.0
+    similar_to: str = ""
 
     @field_validator("price", mode="before")
     @classmethod
@@ -134,6 +136,7 @@ class DeploymentPlan(_Strict):
             tasks=frozenset(self.tasks),
             prior_quality=self.prior_quality,
             prior_latency_s=self.prior_latency_s,
+            similar_to=self.similar_to,
         )
 
 
@@ -220,6 +223,13 @@ class BudgetPlan(_Strict):
     usd_per_request: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
 
 
+class DialPlan(_Strict):
+    """How much a dollar counts for a tenant or a tier, where the request does not say."""
+
+    tenants: dict[Label, Share] = {}
+    tiers: dict[str, Share] = {}
+
+
 class SessionPlan(_Strict):
     """Whether a conversation stays where it began, and for how long it is remembered."""
 
@@ -246,6 +256,7 @@ class Plan(_Strict):
     policy: PolicyPlan = PolicyPlan()
     reward: RewardPlan = RewardPlan()
     budgets: BudgetPlan = BudgetPlan()
+    dials: DialPlan = DialPlan()
     feedback: FeedbackPlan = FeedbackPlan()
     sessions: SessionPlan = SessionPlan()
     service: ServicePlan = ServicePlan()
@@ -343,6 +354,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "deployments": DeploymentPlan, "tasks": TaskPlan, "rules": RulePlan, "policy": PolicyPlan,
     "reward": RewardPlan, "budgets": BudgetPlan, "feedback": FeedbackPlan, "price": PricePlan,
     "sessions": SessionPlan, "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,
+    "dials": DialPlan,
 }  # fmt: skip
 
 

@@ -290,15 +290,15 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _weights_table(weights: Sequence[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
-    widths = {"task": 5, "deployment": 10, "share": 5, "": 12, "quality": 7, "errors": 6,
-              "latency": 7}  # fmt: skip
+    widths = {"task": 5, "deployment": 10, "share": 5, "": 12, "state": 12, "quality": 7,
+              "errors": 6, "latency": 7}  # fmt: skip
     for name, width in widths.items():
         table.add_column(name, no_wrap=True, min_width=width)
     table.add_column("moved by", no_wrap=True)
     for each in sorted(weights, key=lambda w: (w["task"], w["cost_usd"])):
         table.add_row(
             each["task"], each["deployment"], f"{each['share']:4.0%}",
-            "█" * round(each["share"] * 12), f"{each['quality']:.2f}",
+            "█" * round(each["share"] * 12), each["state"], f"{each['quality']:.2f}",
             f"{each['error_rate']:.0%}", f"{each['latency_s']:.2f} s", each["why"],
         )  # fmt: skip
     return table

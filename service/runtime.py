@@ -15,6 +15,7 @@ from service.domain.records import Attempt, Decision, Outcome
 from service.feedback.intake import Intake
 from service.feedback.learner import Learner
 from service.monitoring.live import LiveBoard
+from service.monitoring.responses import ResponseBoard
 from service.monitoring.weights import WeightBoard
 from service.providers.base import Provider
 from service.routing.dispatch import Dispatcher
@@ -121,6 +122,7 @@ class Runtime:
     ledger: Ledger
     board: LiveBoard
     weights: WeightBoard
+    responses: ResponseBoard
     telemetry: Telemetry
     providers: dict[str, Provider]
     scheduler: Scheduler

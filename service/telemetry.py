@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from learning.policies.base import STATES
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _OVERHEAD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0)
@@ -42,6 +44,10 @@ class Telemetry:
         self._weight = Gauge(
             "headgate_weight", "Share of a task that a deployment gets", ["task", "deployment"],
             registry=self.registry,
+        )  # fmt: skip
+        self._state = Gauge(
+            "headgate_arm_state", "1 for the state that a deployment is in, 0 for the others",
+            ["deployment", "state"], registry=self.registry,
         )  # fmt: skip
         self._gauges = {
             name: Gauge(f"headgate_{name}", text, registry=self.registry)
@@ -100,6 +106,11 @@ class Telemetry:
     def weight(self, task: str, deployment: str, share: float) -> None:
         """A weight as it now stands."""
         self._weight.labels(task, deployment).set(share)
+
+    def state(self, deployment: str, state: str) -> None:
+        """The state that a deployment is in."""
+        for each in STATES:
+            self._state.labels(deployment, each).set(float(each == state))
 
     def gauge(self, name: str, value: float) -> None:
         """One of the plain gauges."""

@@ -169,5 +169,6 @@ MIRRORED: dict[str, str] = {
     "service/routing/asked.py": "service/routing/test_router.py",
     "service/routing/exhaustion.py": "service/routing/test_dispatch.py",
     "service/storage/errors.py": "service/storage/test_database.py",
+    "service/storage/responses.py": "service/monitoring/test_responses.py",
     "service/storage/updates.py": "service/feedback/test_learner.py",
 }

@@ -11,12 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning import exploration
-from learning.errors import SnapshotSchema, UnknownArm
+from learning.errors import SnapshotSchema, UnknownArm, UnknownParameter
 from learning.interaction import Arm, Choice, Context, Interaction, Vector
 from learning.reward import RewardScale
 from learning.snapshot import Frozen, freeze, thaw
 
 P = TypeVar("P")
+
+# Every word that a chooser may say of an arm, and what it means to an operator.
+STATES: Mapping[str, str] = {
+    "steady": "nothing holds it back",
+    "on trial": "new here: its share is bounded until enough of its answers are rated",
+    "re-exploring": "its quality changed: it is tried anew",
+    "recovering": "its share is held down after an alarm of latency or errors",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,7 @@ class Chooser(ABC):
     """An immutable view of a policy: what it would choose, until the next one is published."""
 
     arms: tuple[str, ...]
-    states: tuple[str, ...] = ()  # what a person is shown of each arm; empty where nothing is
+    states: tuple[str, ...] = ()  # of each arm a word of STATES; empty where nothing is told
 
     @abstractmethod
     def scores(self, context: Context, eligible: Sequence[int]) -> Scores:
@@ -157,7 +165,7 @@ def take_parameters(cls: type[P], parameters: Mapping[str, Any]) -> P:
     known = tuple(cls.__dataclass_fields__)  # type: ignore[attr-defined]
     for name in parameters:
         if name not in known:
-            raise ValueError(f"unknown parameter {name!r}; known: {', '.join(known)}")
+            raise UnknownParameter(name, known)
     return cls(**parameters)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from learning.policies.base import STATES
 from service.api import shown
 from service.api.access import allowed
 from service.api.schemas import ErrorAnswer, LiftBody, OverrideBody, OverrideShown
@@ -28,11 +29,13 @@ async def status(request: Request) -> dict[str, Any]:
     runtime, _ = allowed(request, "analyst")
     board, mark = runtime.board, runtime.live.current.mark
     p50, p95 = board.latency()
+    states = runtime.live.current.states()
     now_us = runtime.clock.wall_us()
     return {
         "ready": not runtime.ready(),
         "not_ready_because": runtime.ready(),
         "notices": runtime.notices,
+        "warnings": runtime.responses.warnings(),
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,
         "requests": board.requests,
         "failed": board.failed,
@@ -59,7 +62,10 @@ async def status(request: Request) -> dict[str, Any]:
             "published_through": runtime.kept.publisher.through_seq,
         },
         "jobs_failing": runtime.scheduler.failures,
-        "deployments": [shown.standing(each) for each in board.standings()],
+        "deployments": [
+            shown.standing(each, states.get(each.deployment, "")) for each in board.standings()
+        ],
+        "responses": shown.responses(runtime.responses.current),
         "overrides": [shown.override(o, now_us) for o in runtime.kept.overrides.holding()],
     }
 
@@ -69,7 +75,7 @@ async def weights(request: Request, task: str | None = None) -> dict[str, Any]:
     """The share that each deployment now gets of each task, and why it moved."""
     runtime, _ = allowed(request, "analyst")
     found = [w for w in runtime.weights.current if task in (None, w.task)]
-    return {"weights": [shown.weight(each) for each in found]}
+    return {"weights": [shown.weight(each) for each in found], "states": dict(STATES)}
 
 
 @router.get("/overrides", responses=_ERRORS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import isnan
 from typing import Any
 
 from learning.reward import Reward, RewardScale, value
@@ -10,6 +11,7 @@ from service.domain.clock import response_id
 from service.domain.records import Decision, Override, Weight
 from service.feedback.credit import rated_quality
 from service.monitoring.live import Standing
+from service.monitoring.responses import Responses
 from service.storage.cases import Case
 
 
@@ -153,13 +155,46 @@ def weight(record: Weight) -> dict[str, Any]:
         "contexts": record.contexts,
         "update_seq": record.update_seq,
         "why": record.why,
+        "state": record.state,
     }
 
 
-def standing(record: Standing) -> dict[str, Any]:
-    """A deployment over the last minutes."""
+def responses(found: Responses) -> dict[str, Any]:
+    """Who rates: the verdict, each deployment's rate, and what its ratings leave open."""
+    report = found.report
+    return {
+        "verdict": report.verdict.value,
+        "reason": report.reason,
+        "e_value": report.e_value,
+        "rates": [
+            {
+                "deployment": rate.deployment,
+                "answers": rate.answers,
+                "rated": rate.rated,
+                "rate": rate.interval.estimate,
+                "low": rate.interval.low,
+                "high": rate.interval.high,
+            }
+            for rate in report.rates
+        ],
+        "quality": [
+            {
+                "deployment": each.deployment,
+                "mean_rating": None if isnan(each.bounds.estimate) else each.bounds.estimate,
+                "least": each.bounds.low,
+                "greatest": each.bounds.high,
+                "weighted_by_task": each.weighted,
+            }
+            for each in found.qualities
+        ],
+    }
+
+
+def standing(record: Standing, state: str) -> dict[str, Any]:
+    """A deployment over the last minutes, and the state in which the policy holds it."""
     return {
         "deployment": record.deployment,
+        "state": state,
         "calls": record.calls,
         "errors": record.errors,
         "p50_s": record.p50_s,

@@ -53,11 +53,18 @@ def _show_status(found: dict[str, Any]) -> None:
     )
     for notice in found["notices"]:
         out.print(f"note: {notice}", markup=False, highlight=False)
+    for warning in found["warnings"]:
+        out.print(f"warning: {warning}", markup=False, highlight=False)
+    told = found["responses"]
+    if told["rates"]:
+        rates = ", ".join(f"{r['deployment']} {r['rate']:.0%}" for r in told["rates"])
+        out.print(f"answers that are rated: {rates}   {told['verdict']}: {told['reason']}",
+                  markup=False, highlight=False)  # fmt: skip
     table(
-        ("deployment", "calls", "errors", "p50 s", "p95 s", "cost $", "last error"),
+        ("deployment", "state", "calls", "errors", "p50 s", "p95 s", "cost $", "last error"),
         [
-            (d["deployment"], d["calls"], d["errors"], d["p50_s"], d["p95_s"], d["cost_usd"],
-             d["last_error"])
+            (d["deployment"], d["state"], d["calls"], d["errors"], d["p50_s"], d["p95_s"],
+             d["cost_usd"], d["last_error"])
             for d in found["deployments"]
         ],
         "last five minutes",
@@ -103,13 +110,16 @@ def _show_weights(found: dict[str, Any]) -> None:
         out.print("no traffic yet")
         return
     table(
-        ("task", "deployment", "share", "quality", "cost $", "latency s", "errors", "moved by"),
+        ("task", "deployment", "share", "state", "quality", "cost $", "latency s", "errors",
+         "moved by"),
         [
-            (w["task"], w["deployment"], f"{w['share']:.1%}", round(w["quality"], 3),
+            (w["task"], w["deployment"], f"{w['share']:.1%}", w["state"], round(w["quality"], 3),
              w["cost_usd"], round(w["latency_s"], 3), f"{w['error_rate']:.1%}", w["why"])
             for w in found["weights"]
         ],
     )  # fmt: skip
+    for state in sorted({w["state"] for w in found["weights"]} - {"", "steady"}):
+        out.print(f"{state}: {found['states'][state]}", markup=False, highlight=False)
 
 
 def why(

@@ -44,6 +44,7 @@ class Deployment:
     tasks: frozenset[str] = frozenset()  # empty: every task
     prior_quality: float = 0.7
     prior_latency_s: float = 1.0
+    similar_to: str = ""  # the deployment that it is believed to resemble
 
     def price_at(self, at_us: int) -> Price:
         """The price in force at ``at_us``."""

@@ -15,6 +15,10 @@ class Published:
     chooser: Chooser
     mark: PolicyMark
 
+    def states(self) -> dict[str, str]:
+        """What a person is shown of each deployment; empty where the policy tells nothing."""
+        return dict(zip(self.chooser.arms, self.chooser.states, strict=False))
+
 
 class LivePolicy:
     """The holder of what is published; swapped whole, so a request sees one or the other."""

@@ -244,6 +244,7 @@ class Weight:
     contexts: int
     update_seq: int
     why: str
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ def arm_of(deployment: Deployment, at_us: int) -> Arm:
         price.output_micro_usd_mtok / 1e6,
         deployment.prior_quality,
         deployment.prior_latency_s,
+        deployment.similar_to,
     )
 
 

@@ -17,7 +17,7 @@ from service.domain.will import will_for
 CONTEXTS = 32
 MOVED = 0.01
 KEEP_EVERY_S = 60.0
-PARTS = ("quality", "errors", "latency", "cost")
+STEADY = "steady"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,20 @@ class WeightBoard:
         for weight in current:
             before = self._kept.get((weight.task, weight.deployment))
             if before is None:
+                if weight.state not in ("", STEADY):
+                    weight = _turned(weight, "")
                 keep.append(weight)
             else:
                 old, kept_s = before
+                turned = weight.state != old.state
                 moved = abs(old.share - weight.share) >= MOVED
-                weight = _explained(weight, old) if moved else _with_why(weight, old.why)
-                if moved or now_s - kept_s >= KEEP_EVERY_S:
+                if moved:
+                    weight = _explained(weight, old)
+                if turned:
+                    weight = _turned(weight, old.state)
+                if not moved and not turned:
+                    weight = _with_why(weight, old.why)
+                if moved or turned or now_s - kept_s >= KEEP_EVERY_S:
                     keep.append(weight)
             shown.append(weight)
         for weight in keep:
@@ -114,6 +122,7 @@ def _of_task(
         elif eligible:
             shares[eligible] += chooser.propensities(chooser.scores(each.context, eligible))
     means = sums / np.maximum(known, 1)
+    states = published.states()
     why = "forced by an operator" if forced else ""
     return [
         Weight(
@@ -129,6 +138,7 @@ def _of_task(
             contexts=len(seen),
             update_seq=published.mark.update_seq,
             why="excluded by an operator" if name in excluded else why,
+            state=states.get(name, ""),
         )
         for name, i in index.items()
         if known[i]
@@ -139,11 +149,17 @@ def _with_why(weight: Weight, why: str) -> Weight:
     return weight if weight.why else replace(weight, why=why)
 
 
+def _turned(now: Weight, was: str) -> Weight:
+    """Name the state that a deployment came to, after what moved it."""
+    told = f"no longer {was}" if now.state == STEADY else f"now {now.state}"
+    return replace(now, why=f"{now.why}; {told}" if now.why else told)
+
+
 def _explained(now: Weight, before: Weight) -> Weight:
     """Name the part of the deployment's own score that moved its utility most."""
     if now.why:
         return now
-    if before.why.endswith("by an operator"):
+    if "by an operator" in before.why:
         return _with_why(now, "an operator's override ended")
     effects = {
         "quality": (now.quality - before.quality) * (1 - now.error_rate),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from learning.features import Featurizer, Signals, inspect
@@ -28,6 +29,20 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Dials:
+    """The plan's dials of quality against cost, in [0, 1], by tenant and by tier."""
+
+    tenants: Mapping[str, float] = field(default_factory=dict)
+    tiers: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, asked: float | None, caller: Caller) -> float | None:
+        """The request's own, else its tenant's, else its tier's; None: as the plan says."""
+        if asked is not None:
+            return asked
+        return self.tenants.get(caller.tenant, self.tiers.get(caller.tier))
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingTable:
     """The plan's part of routing."""
 
@@ -37,6 +52,7 @@ class RoutingTable:
     tiers: tuple[str, ...]  # least first
     policy: str
     sticky: bool
+    dials: Dials = Dials()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +79,15 @@ class Reader:
     def read(self, request: ChatRequest, key: Key, session_header: str) -> Asked:
         """What is asked; raises InvalidRequest for an option that cannot be."""
         options = request.options
-        for field in ("deployments", "exclude"):
-            if not self._deployments.issuperset(getattr(options, field)):
+        for option in ("deployments", "exclude"):
+            if not self._deployments.issuperset(getattr(options, option)):
                 known = ", ".join(each.name for each in self._table.catalog)
-                raise _unknown(field, f"names an unknown deployment; known: {known}")
+                raise _unknown(option, f"names an unknown deployment; known: {known}")
         caller = self._caller(request, key, session_header)
         signals = inspect(request.shape)
         names = _names(request, signals, caller)
         task, confidence, source = self._task(request, names)
-        dial = options.quality_cost
+        dial = self._table.dials.of(options.quality_cost, caller)
         context = Context(
             features=self._featurizer.vector(signals, task),
             tokens_in=request.shape.tokens_in,

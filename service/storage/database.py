@@ -74,15 +74,16 @@ class Database:
     def _migrate(self) -> None:
         connection = self._connection
         connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER)")
-        row = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()
-        current = int(row[0]) if row else 0
+        done = {row[0] for row in connection.execute("FROM schema_version").fetchall()}
         steps = migrations()
-        if current > len(steps):
+        if not done.issubset(steps):
             raise SchemaNewer(
-                f"{self.path} has schema {current}; this version of Headgate reads up to "
-                f"{len(steps)}: run the newer one"
+                f"{self.path} has schema {max(done)}; this version of Headgate reads up to "
+                f"{max(steps)}: run the newer one"
             )
-        for number, step in enumerate(steps[current:], start=current + 1):
+        for number, step in steps.items():
+            if number in done:
+                continue
             connection.begin()
             try:
                 connection.execute(step)
@@ -127,8 +128,8 @@ class Database:
         self._connection.close()
 
 
-def migrations() -> list[str]:
-    """The migration scripts in order."""
+def migrations() -> Mapping[int, str]:
+    """The migration scripts by the number that their name begins with, in order."""
     folder = resources.files("service.storage") / "migrations"
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return [(folder / name).read_text("utf-8") for name in names]
+    return {int(name[:4]): (folder / name).read_text("utf-8") for name in names}

@@ -16,6 +16,7 @@ import duckdb
 
 from service.storage.database import Database, migrations
 from service.storage.errors import StorageError
+from service.storage.responses import RESPONSE_RATES
 from service.storage.tables import NAMES, PRIVATE
 
 FOLDER = "history"
@@ -31,6 +32,7 @@ VIEWS: Mapping[str, str] = {
             SELECT *, row_number() OVER (
                 PARTITION BY decision_id, metric, kind, author ORDER BY log_seq DESC) AS newest
             FROM feedback) WHERE newest = 1""",
+    "response_rates": RESPONSE_RATES,
     "rounds": """
         SELECT d.id, d.ts, d.task, d.tenant, d.feature, d.mode AS decided, d.deployment AS drawn,
                d.propensity, d.eligible, d.propensities, d.policy, d.version_id, d.override_id,
@@ -71,7 +73,7 @@ class Manifest:
         """As JSON."""
         content = {
             "format": FORMAT,
-            "schema": len(migrations()),
+            "schema": max(migrations()),
             "through_seq": self.through_seq,
             "published_at": self.published_at,
             "files": {name: list(files) for name, files in self.files.items()},
@@ -89,7 +91,7 @@ def read_manifest(state_dir: Path) -> Manifest:
         return Manifest()
     except (OSError, ValueError) as error:
         raise StorageError(f"{path} cannot be read: {error}") from None
-    if content["format"] > FORMAT or content["schema"] > len(migrations()):
+    if content["format"] > FORMAT or content["schema"] > max(migrations()):
         raise StorageError(f"{path} was written by a newer version of Headgate; use that one")
     return Manifest(
         through_seq=content["through_seq"],
@@ -180,7 +182,8 @@ class Publisher:
             last = max(path.split("rows-")[1].split("-")[1] for path in paths)
             whole = f"{name}/{day}/rows-{first}-{last}"
             listed = _file_list(str(self._root / path) for path in paths)
-            self._copy(f"SELECT * FROM read_parquet({listed}) ORDER BY log_seq", whole, name)
+            parts = f"read_parquet({listed}, union_by_name = true)"  # some may lack a new column
+            self._copy(f"SELECT * FROM {parts} ORDER BY log_seq", whole, name)
             kept.append(whole)
             gone += paths
         return kept, gone
@@ -208,9 +211,9 @@ class Publisher:
 def connect(state_dir: Path | str) -> duckdb.DuckDBPyConnection:
     """A connection with the published history as views; it never touches the live file.
 
-    Views: every table of the log, and ``rounds``, ``ratings``, ``spend``. What was published
-    later is seen by connecting again. A file that is missing or damaged is left out with a
-    warning.
+    Views: every table of the log, and ``rounds``, ``ratings``, ``response_rates``, ``spend``.
+    What was published later is seen by connecting again. A file that is missing or damaged is
+    left out with a warning.
     """
     root = Path(state_dir) / FOLDER
     if not (root / MANIFEST).exists():
@@ -243,7 +246,7 @@ def _create_views(
     connection: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[str]]
 ) -> None:
     connection.execute("CREATE SCHEMA none_yet; SET schema = 'none_yet'")
-    for step in migrations():
+    for step in migrations().values():
         connection.execute(step)
     connection.execute("SET schema = 'main'")
     for name in NAMES:

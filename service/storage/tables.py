@@ -145,7 +145,7 @@ _UPDATES = [
 _WEIGHTS = [
     ("ts", _TIME), ("task", _TEXT), ("deployment", _TEXT), ("share", _REAL), ("quality", _REAL),
     ("cost_usd", _REAL), ("latency_s", _REAL), ("error_rate", _REAL), ("utility", _REAL),
-    ("contexts", _INT), ("update_seq", _LONG), ("why", _TEXT),
+    ("contexts", _INT), ("update_seq", _LONG), ("why", _TEXT), ("state", _TEXT),
 ]  # fmt: skip
 
 
@@ -164,7 +164,7 @@ TABLES: Mapping[type, Table] = {
         _WEIGHTS,
         _plain(
             "at_us", "task", "deployment", "share", "quality", "cost_usd", "latency_s",
-            "error_rate", "utility", "contexts", "update_seq", "why",
+            "error_rate", "utility", "contexts", "update_seq", "why", "state",
         ),
     ),
     r.Version: _table(

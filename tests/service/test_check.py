@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from learning.features import Featurizer
+from service.bootstrap import _wanted
 from service.check import load_checked
 from service.domain.errors import PlanInvalid
 from tests.conftest import ROOT
@@ -33,6 +35,13 @@ TWO = GOOD + GOOD.replace("deployments:\n", "").replace("name: a", "name: b")
         (GOOD + "policy: {parameters: {gama: 3}}\n", 7, "unknown parameter 'gama'"),
         (GOOD + "policy: {kind: fixed, parameters: {arm: z}}\n", 7, "unknown arm 'z'"),
         (GOOD + "policy: {kind: uniform}\nbudgets: {usd_per_request: 1}\n", 8, "does not pace"),
+        (TWO + "policy: {kind: fixed}\nbudgets: {usd_per_request: 1}\n", None,
+         "use one of linear, epsilon_greedy"),
+        (GOOD + "    similar_to: z\n", 7, "no deployment 'z'"),
+        (GOOD + "    similar_to: a\n", 7, "a resembles itself"),
+        (TWO.replace("model: m\n", "model: m\n    similar_to: b\n", 1) + "    similar_to: a\n", 6,
+         "in a circle: a -> b -> a"),
+        (GOOD + "dials: {tiers: {gold: 0.5}}\n", 7, "no tier 'gold' the plan has no tiers"),
         (GOOD + "reward: {metric: joy}\n", 7, "no feedback metric 'joy'"),
         (GOOD + "feedback:\n  metrics:\n    rating: {scale: labels}\n", None, "labels"),
     ],
@@ -44,6 +53,23 @@ def test_what_cannot_be_served_from(tmp_path: Path, text: str, line: int | None,
     assert found, caught.value.message
     assert line is None or found[0].line == line
     assert all(p.line for p in caught.value.problems)
+
+
+@pytest.mark.parametrize("kind", ["linear", "epsilon_greedy", "linucb", "thompson", "inverse_gap"])
+def test_a_budget_goes_with_every_policy_that_paces(tmp_path: Path, kind: str) -> None:
+    plan = load_checked(
+        write(tmp_path, f"{GOOD}policy: {{kind: {kind}}}\nbudgets: {{usd_per_request: 1}}\n")
+    )
+    wanted = _wanted(plan, plan.catalog({}), Featurizer(plan.task_names), 0)
+    assert wanted.parameters == {"budget_usd": 1.0}
+
+
+def test_what_a_deployment_resembles_reaches_the_learner(tmp_path: Path) -> None:
+    plan = load_checked(
+        write(tmp_path, TWO + "    similar_to: a\ntiers: [t]\ndials: {tiers: {t: 1}}\n")
+    )
+    wanted = _wanted(plan, plan.catalog({}), Featurizer(plan.task_names), 0)
+    assert [arm.similar_to for arm in wanted.setup.arms] == ["", "a"]
 
 
 def test_a_rule_of_one_task_before_one_for_all_is_reached(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from learning.policies.base import STATES
 from service.telemetry import Telemetry
 
 
@@ -16,6 +17,8 @@ def test_what_is_counted_is_shown() -> None:
     made.feedback("rating")
     made.weight("code", "a", 0.75)
     made.gauge("log_queued", 3)
+    made.state("a", "on trial")
+    made.state("a", "steady")
     found = {
         (s.name, tuple(sorted(s.labels.items()))): s.value
         for family in text_string_to_metric_families(made.text().decode())
@@ -23,6 +26,11 @@ def test_what_is_counted_is_shown() -> None:
     }
     assert found["headgate_cost_usd_total", (("deployment", "a"),)] == 0.5
     assert found["headgate_attempt_errors_total", (("deployment", "a"), ("kind", "server"))] == 1
+    states = {
+        labels: value for (name, labels), value in found.items() if name == "headgate_arm_state"
+    }
+    assert len(states) == len(STATES) and sum(states.values()) == 1.0
+    assert states[("deployment", "a"), ("state", "steady")] == 1.0
     assert found["headgate_weight", (("deployment", "a"), ("task", "code"))] == 0.75
     assert (
         found["headgate_log_queued", ()] == 3 and found["headgate_overhead_seconds_count", ()] == 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
 import httpx
 import pytest
 
+from learning.policies.base import STATES
 from tests.conftest import KEY, Service
 
 AUTH = {"Authorization": f"Bearer {KEY}"}
@@ -120,6 +122,13 @@ def test_status_and_weights(service: Service) -> None:
         time.sleep(0.1)
         weights = httpx.get(service.url + "/admin/weights", headers=AUTH).json()["weights"]
         tasks = {w["task"] for w in weights}
+    assert all(w["state"] in STATES for w in weights)
+    assert all(d["state"] in STATES for d in found["deployments"])
+    counters = httpx.get(service.url + "/metrics").text
+    for name in ("brook", "mill", "river", "fall"):
+        told = re.findall(f'headgate_arm_state{{deployment="{name}",state="(.*)"}} (.*)', counters)
+        assert {state for state, _ in told} == set(STATES)
+        assert sum(float(value) for _, value in told) == 1.0
     for task in tasks:
         assert sum(w["share"] for w in weights if w["task"] == task) == pytest.approx(1.0)
     one = httpx.get(service.url + "/admin/weights?task=code", headers=AUTH).json()["weights"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from learning.interaction import Choice, Interaction
+from learning.policies.base import STATES
 from learning.reward import Reward
 from service.domain.live import Published
 from service.domain.records import Weight
@@ -55,7 +56,8 @@ def test_errors_move_a_weight_and_are_named() -> None:
     board.learn("wide", Reward(failed=True))
     kept = board.board.evaluate()
     assert board.of("wide").share < before / 2
-    assert "error rate" in board.of("wide").why and board.of("wide") in kept
+    assert board.of("wide").why.startswith("error rate") and board.of("wide") in kept
+    assert board.of("wide").why.endswith("; now recovering")
     gained = max(board.board.current, key=lambda w: w.share - shares[w.deployment])
     assert gained.why == "others moved"
 
@@ -91,3 +93,45 @@ def test_a_pin_is_no_context_of_the_policy() -> None:
     board.board.saw(board.world.router.decide(ask("python code", model="wide"), KEY))
     board.board.evaluate()
     assert {w.task for w in board.board.current} == {"other"}
+
+
+def test_a_change_of_state_keeps_a_row_and_is_named() -> None:
+    board = Board()
+    board.board.evaluate()
+    assert {w.state for w in board.board.current} == {"steady"}
+    for name in ("small", "seeing"):
+        board.learn(name, Reward(quality=0.8))
+    kept = board.board.evaluate()
+    assert board.of("wide").state == "on trial" and board.of("wide") in kept
+    assert board.of("wide").why.endswith("now on trial") and board.of("wide").share <= 0.25
+    exclusion = board.world.override("exclude", "wide")
+    board.board.evaluate()
+    assert board.of("wide").why == "excluded by an operator"
+    board.learn("wide", Reward(quality=0.8))
+    kept = board.board.evaluate()
+    assert board.of("wide") in kept and board.of("wide").share == 0.0
+    assert board.of("wide").why == "excluded by an operator; no longer on trial"
+    board.world.overrides.remove(exclusion)
+    board.board.evaluate()
+    assert board.of("wide").why == "an operator's override ended"
+
+
+def test_a_new_arm_is_kept_with_its_state() -> None:
+    board = Board()
+    for name in ("small", "seeing"):
+        board.learn(name, Reward(quality=0.8))
+    kept = board.board.evaluate()
+    assert next(w for w in kept if w.deployment == "wide").why == "now on trial"
+
+
+def test_the_states_that_the_learner_tells_are_those_that_are_shown() -> None:
+    board = Board()
+    board.learn("small", Reward(quality=0.9))
+    board.learn("small", Reward(quality=0.1))
+    board.learn("wide", Reward(failed=True))
+    told = set(board.world.live.current.states().values())
+    assert told >= {"on trial", "re-exploring"} and told <= set(STATES)
+    for _ in range(3):
+        board.learn("seeing", Reward(quality=0.8, failed=False))
+    board.learn("seeing", Reward(failed=True))
+    assert board.world.live.current.states()["seeing"] == "recovering"

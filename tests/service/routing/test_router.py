@@ -12,7 +12,8 @@ from scipy import stats
 from service.domain.errors import CapabilityMissing, InvalidRequest, ModelNotFound, NoDeployment
 from service.domain.records import Mode
 from service.feedback.apply import context_of
-from service.routing.asked import cost_dial
+from service.routing.asked import Dials, cost_dial
+from service.routing.router import Router
 from tests.service.routing.world import CATALOG, KEY, World, ask
 
 NAMES = [each.name for each in CATALOG]
@@ -217,3 +218,19 @@ def test_the_dial() -> None:
     assert [cost_dial(x) for x in (0.0, 0.25, 0.5, 1.0)] == [0.0, 0.5, 1.0, 10.0]
     dials = [cost_dial(x / 100) for x in range(101)]
     assert dials == sorted(dials)
+
+
+def test_a_requests_own_dial_beats_its_tenants_and_that_its_tiers() -> None:
+    world = World()
+    table = replace(world.router.table, dials=Dials({"acme": 0.7}, {"free": 0.3}))
+    router = Router(table, world.router._parts)
+    tenant, both = replace(KEY, tenant="acme"), replace(KEY, tenant="acme", tier="free")
+    tier = replace(KEY, tier="paid")
+    own, lower, of_tenant = {"quality_cost": 0.0}, {"tier": "free"}, cost_dial(0.7)
+    for key, options, expected in (
+        (KEY, {}, 1.0), (tier, {}, 1.0), (tier, lower, cost_dial(0.3)), (tenant, {}, of_tenant),
+        (both, {}, of_tenant), (both, own, 0.0), (tier, own | lower, 0.0),
+    ):  # fmt: skip
+        assert router.decide(ask(headgate=options), key).cost_dial == expected
+    labelled = ask(metadata={"tenant": "acme"})
+    assert router.decide(labelled, KEY).cost_dial == of_tenant

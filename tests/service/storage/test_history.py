@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.records import Act, PolicyMark, Usage, Version
+from service.domain.records import Act, PolicyMark, Usage, Version, Weight
 from service.storage.database import FILE, Database
 from service.storage.errors import StorageError
 from service.storage.event_log import EventLog
@@ -137,6 +137,26 @@ def test_a_closed_day_is_compacted_and_the_parts_go_after_a_grace(kept: Kept) ->
     assert len(parts) == 3 and all(part.exists() for part in parts)
     kept.publish(time.time() + GRACE_S + 1)
     assert not any(part.exists() for part in parts) and kept.count("acts") == 3
+
+
+def test_a_day_with_parts_from_before_a_new_column_keeps_it(kept: Kept) -> None:
+    """The rows of a migration's day: the older part lacks `state`, the newer one has it."""
+    at_us = int((time.time() - 3 * DAY_S) * 1e6)
+    row = Weight(at_us, "code", "a", 0.5, 0.7, 1e-4, 0.3, 0.0, 0.6, 32, 1, "", "on trial")
+    kept.add(row)
+    kept.publish(time.time() - 3 * DAY_S)
+    part = kept.state / FOLDER / read_manifest(kept.state).files["weights"][0]
+    aside = part.with_name("aside")
+    query(connect(kept.state), f"COPY (SELECT * EXCLUDE (state) FROM read_parquet('{part}')) "
+          f"TO '{aside}' (FORMAT parquet)")  # fmt: skip
+    aside.rename(part)
+    kept.add(replace(row, state="steady"))
+    kept.publish(time.time() - 3 * DAY_S)
+    for _ in range(2):
+        found = query(connect(kept.state), "SELECT state FROM weights ORDER BY log_seq")[1]
+        assert found == [(None,), ("steady",)]
+        kept.publish()  # compacts the closed day
+    assert len(read_manifest(kept.state).files["weights"]) == 1
 
 
 def test_days_are_partitions(kept: Kept) -> None:
