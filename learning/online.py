@@ -1,4 +1,4 @@
-"""What the quality model's prediction has been off by since its fit, arm by arm, as ratings come."""
+"""What the quality model has been off by since its fit, arm by arm, as ratings come in."""
 
 from __future__ import annotations
 

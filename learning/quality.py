@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,55 @@ from learning.regression import Matrix
 from learning.snapshot import Frozen
 
 KIND = "quality"
+ROWS = "quality.rows"
+REFUSED = "quality.refused"
 LAYOUT = 1
 BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rated answers: whose (index into ``arms``) [n], the features [n, d], how good [n], the
+    weight [n], and ``order`` [n], growing with the time at which each was learned.
+    """
+
+    arms: tuple[str, ...]
+    features: tuple[str, ...]
+    arm: NDArray[np.int64]
+    x: Matrix
+    quality: Vector
+    weight: Vector
+    order: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.arm)
+
+    def take(self, at: NDArray[np.int64] | slice) -> Rows:
+        """Some of the rows."""
+        return Rows(
+            self.arms, self.features, self.arm[at], self.x[at], self.quality[at],
+            self.weight[at], self.order[at],
+        )  # fmt: skip
+
+    def state(self) -> Frozen:
+        """The rows at rest, for the process that fits them."""
+        about = {"arms": list(self.arms), "features": list(self.features)}
+        arrays: dict[str, NDArray[Any]] = {
+            "arm": self.arm, "x": self.x.astype(np.float32), "quality": self.quality,
+            "weight": self.weight, "order": self.order,
+        }  # fmt: skip
+        return Frozen(ROWS, about, arrays)
+
+    @classmethod
+    def of(cls, frozen: Frozen) -> Rows:
+        """The rows that were frozen."""
+        if frozen.kind != ROWS:
+            raise SnapshotSchema(f"a snapshot of {frozen.kind!r}, not of rated answers")
+        found = frozen.arrays
+        return cls(
+            tuple(frozen.about["arms"]), tuple(frozen.about["features"]), found["arm"],
+            found["x"].astype(np.float64), found["quality"], found["weight"], found["order"],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

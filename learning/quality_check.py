@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.interaction import Vector
-from learning.quality import Figures, QualityModel, calibration_error
-from learning.quality_fit import Fit, Rows, fit, projection
+from learning.quality import Figures, QualityModel, Rows, calibration_error
+from learning.quality_fit import Fit, fit, projection
 
 LEAST_ROWS = 200
 HELD_OUT = 5  # the newest fifth

@@ -12,40 +12,16 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import TimeSeriesSplit
 
 from learning.interaction import Vector
+from learning.quality import Rows
 from learning.regression import Matrix
 
 ALPHAS = (3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0)
 FOLDS = 4
-SHARED = 3.0  # what is shared is penalised by its square less than what is an arm's own
-LEVEL = 10.0  # and so is the constant, less than a feature
+SHARED = 2.0  # what is shared is penalised by its square less than what is an arm's own
+LEVEL = 3.0  # and so is the constant, less than a feature
 DIRECT = 1_500  # columns up to which the normal equations are solved directly
 ISOTONIC_LEAST = 1_000  # Niculescu-Mizil and Caruana (ICML 2005): with fewer it overfits
 NEAR = 1.0  # rows' worth of pull of the projection towards the uncalibrated plane
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rated answers: whose (index into ``arms``) [n], the features [n, d], how good [n], the
-    weight [n], and ``order`` [n], growing with the time at which each was learned.
-    """
-
-    arms: tuple[str, ...]
-    features: tuple[str, ...]
-    arm: NDArray[np.int64]
-    x: Matrix
-    quality: Vector
-    weight: Vector
-    order: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.arm)
-
-    def take(self, at: NDArray[np.int64] | slice) -> Rows:
-        """Some of the rows."""
-        return Rows(
-            self.arms, self.features, self.arm[at], self.x[at], self.quality[at],
-            self.weight[at], self.order[at],
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from service.domain.live import LivePolicy
 from service.domain.records import Attempt, Decision, Outcome
 from service.feedback.intake import Intake
 from service.feedback.learner import Learner
+from service.feedback.refit import Refitter
 from service.monitoring.live import LiveBoard
 from service.monitoring.weights import WeightBoard
 from service.providers.base import Provider
@@ -121,6 +122,7 @@ class Runtime:
     ledger: Ledger
     board: LiveBoard
     weights: WeightBoard
+    quality: Refitter
     telemetry: Telemetry
     providers: dict[str, Provider]
     scheduler: Scheduler
