@@ -55,7 +55,7 @@ def test_ratings_of_swapped_arms_are_refused() -> None:
 
 def test_a_refit_that_is_worse_than_the_model_in_use_is_refused() -> None:
     """A third of what it learns from is muddled; the newest fifth, new to both, is sound."""
-    world = World(10)
+    world = World(3)
     old = refit(world.rows(20_000))
     assert isinstance(old, Fitted)
     rows = joined(shuffled(world.rows(2_000, 20_000), 1), world.rows(4_000, 22_000))

@@ -35,7 +35,7 @@ def test_an_arm_with_few_rows_leans_on_the_others() -> None:
     fitted, x = fit(few), world.requests(500)
     arm = np.zeros(500, dtype=np.int64)
     off = fitted.predict(x, arm) - world.truth(x)[:, 0]
-    assert (off**2).mean() < 0.25 * world.truth(x)[:, 0].var()
+    assert off.var() < 0.25 * world.truth(x)[:, 0].var()  # its level is its own to learn
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
