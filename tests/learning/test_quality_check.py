@@ -1,4 +1,4 @@
-"""A refit is accepted when it knows something, refused when it does not or knows less than before."""
+"""A refit that knows something is accepted; one that knows nothing, or less than before, is not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from learning.interaction import Arm, Choice, Context, Interaction
+from learning.interaction import Arm, Context, Interaction
 from learning.policies.base import PolicySetup, Prior
 from learning.policies.registry import build
 from learning.quality import Rows

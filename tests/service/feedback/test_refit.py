@@ -20,6 +20,7 @@ from service.feedback.refit import RefitParts, RefitRules, Refitter
 from service.feedback.versions import restored
 from service.storage.cases import rows_of
 from tests.service.feedback.test_learner import WANTED, Home
+from tests.service.storage.test_tables import feedback
 
 RULES = RefitRules(least_ratings=50)
 
@@ -39,7 +40,11 @@ def teach(home: Home, count: int, sound: bool = True) -> None:
         case = home.round(None)
         sense = 1.0 if case.decision.deployment == "x" else -1.0
         good = 0.5 + 0.4 * np.tanh(sense * float(case.decision.features[0]))
-        home.rate(case, float(np.clip(good, 0.0, 1.0)) if sound else float(rng.random()))
+        quality = float(np.clip(good, 0.0, 1.0)) if sound else float(rng.random())
+        rating = feedback(case.decision, quality=quality)
+        case.feedback = {("rating", "user", "key"): rating}
+        home.log.append(rating)
+        home.learner.rated(case, rating)
     home.settle()
     home.log.flush().result(5)
 

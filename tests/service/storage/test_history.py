@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from service.domain.records import Act, PolicyMark, Usage, Version
+from service.domain.records import Act, PolicyMark, Update, Usage, Version
 from service.storage.database import FILE, Database
 from service.storage.errors import StorageError
 from service.storage.event_log import EventLog
@@ -137,6 +138,19 @@ def test_a_closed_day_is_compacted_and_the_parts_go_after_a_grace(kept: Kept) ->
     assert len(parts) == 3 and all(part.exists() for part in parts)
     kept.publish(time.time() + GRACE_S + 1)
     assert not any(part.exists() for part in parts) and kept.count("acts") == 3
+
+
+def test_a_day_with_files_from_before_a_migration_loses_no_column(kept: Kept) -> None:
+    then = int((time.time() - 3 * DAY_S) * 1e6)
+    for model_id in (None, "after"):
+        kept.add(Update(1, then, "", then, "", "prior", *[None] * 7, "v", model_id))  # type: ignore[arg-type]
+        kept.publish(time.time() - 3 * DAY_S)
+    first = kept.state / FOLDER / read_manifest(kept.state).files["updates"][0]
+    pq.write_table(pq.ParquetFile(first).read().drop_columns(["model_id"]), first)
+    kept.publish()
+    assert len(read_manifest(kept.state).files["updates"]) == 1
+    found = query(connect(kept.state), "SELECT model_id FROM updates ORDER BY log_seq")[1]
+    assert found == [(None,), ("after",)]
 
 
 def test_days_are_partitions(kept: Kept) -> None:

@@ -1,4 +1,4 @@
-"""The rows of a refit: each answer once, as it is rated now, of arms and features that are meant."""
+"""The rows of a refit: each answer once, as it is rated now, of the arms and features meant."""
 
 from __future__ import annotations
 
