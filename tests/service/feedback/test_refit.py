@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -233,6 +234,11 @@ def test_what_was_accepted_and_not_taken_is_taken_at_the_start(tmp_path: Path) -
         time.sleep(0.01)
     assert renewed.learner.prediction is not None  # a new version is told of the model in use
     renewed.leave()
+
+
+def test_only_the_child_carries_scikit_learn() -> None:
+    code = "import sys, service.app, service.bootstrap; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=child_environment()).returncode == 0
 
 
 def test_the_child_is_the_same_fit(tmp_path: Path) -> None:
