@@ -21,7 +21,7 @@ from service.storage.database import FILE
 from service.storage.errors import StateLocked
 from service.storage.restore import open_live
 from service.storage.versions import VersionStore
-from tests.conftest import KEY, Server, plan_text
+from tests.conftest import KEY, Server, make_runtime, plan_text
 from tests.service.processes import Process
 
 AUTH = {"Authorization": f"Bearer {KEY}"}
@@ -187,6 +187,16 @@ def test_a_prior_among_the_updates_is_found_again_after_a_kill(
     process.stop()
 
 
+@pytest.mark.parametrize(("minutes", "jobs"), [(0, []), (2.5, [150.0])])
+async def test_refits_are_a_job_unless_switched_off(
+    tmp_path: Path, providers: Server, minutes: float, jobs: list[float]
+) -> None:
+    text = plan_text(providers.url) + f"\nquality: {{refit_minutes: {minutes}}}\n"
+    runtime = make_runtime(tmp_path / "state", text)
+    assert [job.every_s for job in runtime.scheduler._jobs if job.name == "quality"] == jobs
+    await runtime.stop()
+
+
 def tell_apart(client: httpx.Client, count: int) -> None:
     """Ask and rate so that which deployment is good depends on what was asked."""
 
@@ -198,7 +208,7 @@ def tell_apart(client: httpx.Client, count: int) -> None:
         good = (answer["model"] in ("brook", "mill")) == code
         client.post("/v1/feedback", json={"id": answer["id"], "value": 0.9 if good else 0.2})
 
-    with ThreadPoolExecutor(8) as callers:
+    with ThreadPoolExecutor(24) as callers:
         list(callers.map(one, range(count)))
 
 
