@@ -78,7 +78,7 @@ def test_status_shows_the_quality_model_and_the_last_setback(service: Service) -
     runtime.quality._setback = Setback("quality.refused", 1, "it knows too little")
     code, out, _ = run("status", "--url", service.url)
     told = " ".join(out.split())
-    assert code == 0 and f"quality model {identity}, 0:00:0" in told and "600 rows" in told
+    assert code == 0 and f"quality model {identity}, " in told and "600 rows" in told
     assert "1 ratings since" in told
     assert "last quality.refused at 1970-01-01T00:00:00.000Z: it knows too little" in told
     found = json.loads(run("status", "--url", service.url, "--json")[1])["quality"]
