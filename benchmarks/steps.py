@@ -57,6 +57,7 @@ def steps(runtime: Runtime) -> dict[str, Callable[[], Any]]:
     outcome = Outcome(decision.id, 1, deployment.name, Mode.RANDOMISED, 200, None, 0.1, None, 0.0,
                       1, usage)  # fmt: skip
     served = Served(deployment, Mode.RANDOMISED, 1, usage, 0.001, "")
+    models = runtime.learner._parts.versions.models.read
     (update,) = from_outcome(decision, [attempt], outcome, "v")
 
     def record() -> None:
@@ -78,7 +79,7 @@ def steps(runtime: Runtime) -> dict[str, Callable[[], Any]]:
         "headers": lambda: _headers(decision, served, "r"),
         "log rows and telemetry": record,
         "an id": new_id,
-        "learn an outcome": lambda: apply(runtime.learner.policy, update, decision),
+        "learn an outcome": lambda: apply(runtime.learner.policy, update, decision, models),
         "publish a chooser": lambda: runtime.learner.policy.chooser(decision.at_us / 1e6),
     }
 

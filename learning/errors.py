@@ -7,6 +7,7 @@ LearningError
 ├── InvalidInteraction    a value that must not enter the sums (not finite, out of range)
 └── SnapshotError
     ├── SnapshotCorrupt   the bytes are not what was frozen
+    ├── SnapshotMissing   there are no bytes
     └── SnapshotSchema    frozen by another schema, kind or feature space
 """
 
@@ -51,6 +52,10 @@ class SnapshotError(LearningError):
 
 class SnapshotCorrupt(SnapshotError):
     """The bytes are not what was frozen."""
+
+
+class SnapshotMissing(SnapshotError):
+    """What was frozen is not there."""
 
 
 class SnapshotSchema(SnapshotError):

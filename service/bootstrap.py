@@ -15,7 +15,7 @@ from learning.features import Featurizer
 from learning.policies import registry
 from learning.policies.base import PolicySetup
 from learning.reward import RewardScale
-from service.config import Plan, Settings
+from service.config import Plan, Settings, child_environment
 from service.domain.catalog import Deployment
 from service.domain.clock import Clock, SystemClock, new_id
 from service.domain.live import LivePolicy, Published
@@ -23,6 +23,7 @@ from service.domain.records import Act, PolicyMark
 from service.feedback.credit import CreditRules
 from service.feedback.intake import Intake, Scale
 from service.feedback.learner import Learner, LearnerParts
+from service.feedback.refit import RefitParts, RefitRules, Refitter
 from service.feedback.versions import Resumed, Wanted, arm_of, promoted, resume
 from service.monitoring.live import LiveBoard
 from service.monitoring.responses import ResponseBoard
@@ -67,7 +68,7 @@ def build(
     kept = _open(settings, clock, notices)
     first_key = kept.keys.bootstrap(settings.bootstrap_key)
     featurizer = Featurizer(plan.task_names)
-    live, learner = _learning(plan, catalog, featurizer, kept, clock)
+    live, learner, refitter = _learning(plan, catalog, featurizer, kept, clock)
     windows = RateWindows(catalog)
     parts = RouterParts(
         live=live,
@@ -104,6 +105,7 @@ def build(
         board=board,
         weights=weights,
         responses=_responses(plan, kept, clock),
+        quality=refitter,
         telemetry=telemetry,
         providers=providers,
         scheduler=Scheduler([]),
@@ -121,8 +123,10 @@ def _learning(
     featurizer: Featurizer,
     kept: Kept,
     clock: Clock,
-) -> tuple[LivePolicy, Learner]:
-    """The live policy as it stood, and its learner, with what a kill left uncredited queued."""
+) -> tuple[LivePolicy, Learner, Refitter]:
+    """The live policy as it stood, its learner with what a kill left uncredited queued, and the
+    refits of its prior.
+    """
     versions = VersionStore(kept.database, kept.state_dir)
     now_us = clock.wall_us()
     wanted = _wanted(plan, catalog, featurizer, now_us)
@@ -135,8 +139,19 @@ def _learning(
     live = LivePolicy(Published(resumed.policy.chooser(resumed.last_at_us / 1e6), mark))
     rules = CreditRules(plan.reward.metric, plan.policy.learn_from_pinned)
     learner = Learner(resumed, LearnerParts(kept.log, versions, live, clock, rules))
+    parts = RefitParts(
+        kept.log, kept.database.cursor, versions, learner, clock, child_environment()
+    )
+    refitter = Refitter(_refit_rules(plan), parts)
+    refitter.resume(resumed.is_new)
     _credit_unlearned(kept, learner, clock, resumed)
-    return live, learner
+    return live, learner, refitter
+
+
+def _refit_rules(plan: Plan) -> RefitRules:
+    """Answers age in the refit as they do in the policy, where that says how."""
+    half_life_s = plan.policy.parameters.get("quality_half_life_s", RefitRules().half_life_s)
+    return RefitRules(plan.quality.least_ratings, float(half_life_s))
 
 
 def _open(settings: Settings, clock: Clock, notices: list[str]) -> Kept:
@@ -198,7 +213,7 @@ def _wanted(
         scale=RewardScale(plan.reward.worth_usd, plan.reward.patience_s),
     )
     parameters, budget_usd = dict(plan.policy.parameters), plan.budgets.usd_per_request
-    if budget_usd is not None and registry.takes(plan.policy.kind, setup, "budget_usd"):
+    if budget_usd is not None and registry.POLICIES[plan.policy.kind].takes_budget:
         parameters.setdefault("budget_usd", budget_usd)
     return Wanted(plan.policy.name, plan.policy.kind, parameters, setup)
 
@@ -306,9 +321,12 @@ def _jobs(runtime: Runtime) -> list[Job]:
     async def count_responses() -> None:
         await asyncio.to_thread(runtime.responses.evaluate)
 
+    every_s = runtime.plan.quality.refit_minutes * 60.0
+    refits = [Job("quality", every_s, runtime.quality.turn)] if every_s else []
     return [
         Job("weights", 1.0, weigh),
         Job("responses", RESPONSES_EVERY_S, count_responses),
         Job("expiry", 0.5, expire),
         Job("publication", PUBLISH_EVERY_S, publish),
+        *refits,
     ]

@@ -161,7 +161,7 @@ def _policy(plan: Plan, found: _Findings) -> None:
         found.add(("policy",), str(error))
         return
     if plan.budgets.usd_per_request is not None:
-        pacing = [kind for kind in registry.POLICIES if registry.takes(kind, setup, "budget_usd")]
+        pacing = [kind for kind, policy in registry.POLICIES.items() if policy.takes_budget]
         if plan.policy.kind not in pacing:
             found.add(
                 ("budgets", "usd_per_request"),

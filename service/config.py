@@ -56,6 +56,13 @@ def one_blas_thread() -> None:
         os.environ.setdefault(name, "1")
 
 
+def child_environment() -> dict[str, str]:
+    """What a child that computes needs of the environment: no keys, one thread of algebra."""
+    needed = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR")
+    kept = {name: os.environ[name] for name in needed if name in os.environ}
+    return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
 def process_environment() -> dict[str, str]:
     """A copy of the environment, for a child process."""
     return dict(os.environ)
@@ -217,6 +224,13 @@ class FeedbackPlan(_Strict):
     expires_days: float = Field(default=30.0, gt=0.0, le=3650.0)
 
 
+class QualityPlan(_Strict):
+    """How often the quality model is refitted (0: never), and after how many new ratings."""
+
+    refit_minutes: float = Field(default=10.0, ge=0.0, le=10_080.0, allow_inf_nan=False)
+    least_ratings: int = Field(default=200, ge=1, le=1_000_000)
+
+
 class BudgetPlan(_Strict):
     """What the policy paces spend to."""
 
@@ -257,6 +271,7 @@ class Plan(_Strict):
     reward: RewardPlan = RewardPlan()
     budgets: BudgetPlan = BudgetPlan()
     dials: DialPlan = DialPlan()
+    quality: QualityPlan = QualityPlan()
     feedback: FeedbackPlan = FeedbackPlan()
     sessions: SessionPlan = SessionPlan()
     service: ServicePlan = ServicePlan()
@@ -352,7 +367,8 @@ def _problems(error: pydantic.ValidationError, lines: Lines) -> list[Problem]:
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "deployments": DeploymentPlan, "tasks": TaskPlan, "rules": RulePlan, "policy": PolicyPlan,
-    "reward": RewardPlan, "budgets": BudgetPlan, "feedback": FeedbackPlan, "price": PricePlan,
+    "reward": RewardPlan, "budgets": BudgetPlan, "quality": QualityPlan,
+    "feedback": FeedbackPlan, "price": PricePlan,
     "sessions": SessionPlan, "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,
     "dials": DialPlan,
 }  # fmt: skip

@@ -14,6 +14,7 @@ from service.domain.live import LivePolicy
 from service.domain.records import Attempt, Decision, Outcome
 from service.feedback.intake import Intake
 from service.feedback.learner import Learner
+from service.feedback.refit import Refitter
 from service.monitoring.live import LiveBoard
 from service.monitoring.responses import ResponseBoard
 from service.monitoring.weights import WeightBoard
@@ -123,6 +124,7 @@ class Runtime:
     board: LiveBoard
     weights: WeightBoard
     responses: ResponseBoard
+    quality: Refitter
     telemetry: Telemetry
     providers: dict[str, Provider]
     scheduler: Scheduler

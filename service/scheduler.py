@@ -1,4 +1,4 @@
-"""What happens by the clock: weights, expiries, publication."""
+"""What happens by the clock: weights, expiries, publication, refits."""
 
 from __future__ import annotations
 

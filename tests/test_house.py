@@ -160,6 +160,7 @@ MIRRORED: dict[str, str] = {
     "service/domain/errors.py": "service/api/test_chat_bad_input.py",
     "service/domain/live.py": "service/feedback/test_learner.py",
     "service/domain/records.py": "service/storage/test_tables.py",
+    "service/feedback/fitting.py": "service/feedback/test_refit.py",
     "service/feedback/apply.py": "service/feedback/test_learner.py",
     "service/feedback/versions.py": "service/feedback/test_learner.py",
     "service/providers/base.py": "service/providers/test_openai.py",

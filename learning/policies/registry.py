@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from learning.errors import LearningError, UnknownParameter, UnknownPolicy
+from learning.errors import UnknownPolicy
 from learning.policies.base import Policy, PolicySetup
 from learning.policies.epsilon_greedy import EpsilonGreedy
 from learning.policies.fixed import Fixed
@@ -31,14 +31,3 @@ def build(kind: str, setup: PolicySetup, parameters: Mapping[str, Any]) -> Polic
     if kind not in POLICIES:
         raise UnknownPolicy(kind, tuple(POLICIES))
     return POLICIES[kind].build(setup, parameters)
-
-
-def takes(kind: str, setup: PolicySetup, parameter: str) -> bool:
-    """Whether policies of a registered kind take a parameter of that name."""
-    try:
-        POLICIES[kind].build(setup, {parameter: None})
-    except UnknownParameter:
-        return False
-    except (LearningError, ValueError, TypeError):
-        return True  # taken, though not with that value
-    return True

@@ -61,6 +61,7 @@ async def status(request: Request) -> dict[str, Any]:
             "dropped": runtime.kept.log.dropped,
             "published_through": runtime.kept.publisher.through_seq,
         },
+        "quality": shown.quality(runtime.quality.standing(), now_us),
         "jobs_failing": runtime.scheduler.failures,
         "deployments": [
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()

@@ -10,6 +10,7 @@ from learning.reward import Reward, RewardScale, value
 from service.domain.clock import response_id
 from service.domain.records import Decision, Override, Weight
 from service.feedback.credit import rated_quality
+from service.feedback.refit import QualityStanding
 from service.monitoring.live import Standing
 from service.monitoring.responses import Responses
 from service.storage.cases import Case
@@ -202,3 +203,28 @@ def standing(record: Standing, state: str) -> dict[str, Any]:
         "cost_usd": record.cost_micro_usd / 1e6,
         "last_error": record.last_error,
     }
+
+
+def quality(standing: QualityStanding, now_us: int) -> dict[str, Any]:
+    """The quality model in use, how it has done since, and the last refit that came to nothing."""
+    shown: dict[str, Any] = {"model": None, "since": None, "setback": None}
+    if standing.online is not None:
+        figures = standing.online.model.figures
+        shown["model"] = {
+            "id": standing.model_id,
+            "age_s": max(0.0, (now_us - standing.since_us) / 1e6),
+            "rows": figures.rows,
+            "held_out": figures.held_out,
+            "error": figures.error,
+            "means_error": figures.means_error,
+            "ece": figures.ece,
+        }
+        errors = standing.online.errors
+        if errors is not None:
+            plain, corrected = errors
+            ratings = standing.online.ratings
+            shown["since"] = {"ratings": ratings, "error": plain, "corrected_error": corrected}
+    if standing.setback is not None:
+        each = standing.setback
+        shown["setback"] = {"act": each.act, "at": when(each.at_us), "reason": each.reason}
+    return shown

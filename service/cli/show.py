@@ -51,6 +51,7 @@ def _show_status(found: dict[str, Any]) -> None:
         f"{found['log']['queued']} queued   learner {found['learner']['waiting']} waiting",
         highlight=False,
     )
+    _show_quality(found["quality"])
     for notice in found["notices"]:
         out.print(f"note: {notice}", markup=False, highlight=False)
     for warning in found["warnings"]:
@@ -70,6 +71,28 @@ def _show_status(found: dict[str, Any]) -> None:
         "last five minutes",
     )  # fmt: skip
     show_overrides(found["overrides"])
+
+
+def _show_quality(found: dict[str, Any]) -> None:
+    model, since, setback = found["model"], found["since"], found["setback"]
+    if model is not None:
+        line = (
+            f"quality model {model['id']}, {_left(model['age_s'])} old, {model['rows']} rows: "
+            f"held-out error {model['error']:.4f} (arms' means {model['means_error']:.4f}), "
+            f"calibration off by {model['ece']:.3f}"
+        )
+        if since is not None:
+            line += (
+                f"; {since['ratings']} ratings since: {since['error']:.4f}, corrected "
+                f"{since['corrected_error']:.4f}"
+            )
+        out.print(line, markup=False, highlight=False)
+    if setback is not None:
+        out.print(
+            f"last {setback['act']} at {setback['at']}: {setback['reason']}",
+            markup=False,
+            highlight=False,
+        )
 
 
 def show_overrides(found: list[dict[str, Any]]) -> None:

@@ -217,7 +217,7 @@ class Update:
     decision_id: str
     decided_us: int
     arm: str
-    kind: str  # outcome, rating, revision, tick
+    kind: str  # outcome, rating, revision, tick, prior
     quality: float | None
     revises_quality: float | None
     cost_usd: float | None
@@ -226,6 +226,7 @@ class Update:
     failed: bool | None
     feedback_id: str | None
     version_id: str
+    model_id: str | None = None  # of a prior: the quality model that was taken
 
 
 @dataclass(frozen=True, slots=True)

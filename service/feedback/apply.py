@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from learning.interaction import Choice, Context, Interaction
 from learning.policies.base import Policy
+from learning.quality import QualityModel
 from learning.reward import Reward
 from service.domain.records import Decision, Update
 
 TICK = "tick"
+PRIOR = "prior"
+
+Models = Callable[[str], QualityModel]  # by id; raises SnapshotError where there is none
 
 
 def context_of(decision: Decision) -> Context:
@@ -19,7 +25,7 @@ def context_of(decision: Decision) -> Context:
 
 def fits(policy: Policy, update: Update, decision: Decision | None) -> bool:
     """Whether the policy knows the arm and the decision's features."""
-    if update.kind == TICK:
+    if update.kind in (TICK, PRIOR):
         return True
     return (
         decision is not None
@@ -28,9 +34,14 @@ def fits(policy: Policy, update: Update, decision: Decision | None) -> bool:
     )
 
 
-def apply(policy: Policy, update: Update, decision: Decision | None) -> None:
-    """Tell the policy. A tick only says that time has passed."""
+def apply(policy: Policy, update: Update, decision: Decision | None, models: Models) -> None:
+    """Tell the policy. A tick only says that time has passed; a prior is read by its model's id,
+    and raises SnapshotError where that is gone.
+    """
     if update.kind == TICK:
+        return
+    if update.kind == PRIOR:
+        policy.take_prior(models(update.model_id or "").prior())
         return
     assert decision is not None
     revises = None

@@ -9,12 +9,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from learning.errors import LearningError
+from learning.online import OnlineCorrection
 from learning.policies.base import Policy
 from service.domain.clock import Clock, new_id
 from service.domain.live import LivePolicy, Published
 from service.domain.records import Checkpoint, Decision, Feedback, PolicyMark, Update
-from service.feedback.apply import TICK, apply, fits
+from service.feedback.apply import PRIOR, TICK, apply, fits
 from service.feedback.credit import CreditRules, from_feedback, from_outcome, rated_quality
 from service.feedback.versions import Resumed
 from service.storage.cases import Case, FeedbackKey
@@ -29,6 +32,14 @@ TICKS_AFTER_S = 3_600.0
 MAX_ROUND = 5_000
 CHECKPOINT_S = 10.0
 CHECKPOINT_UPDATES = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The quality model that the policy was last told of, corrected by the ratings since."""
+
+    model_id: str
+    online: OnlineCorrection
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +71,8 @@ class Learner:
         self._queue: deque[Callable[[], None]] = deque()
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._run, name="headgate-learner", daemon=True)
-        self.passed_over = 0
+        self.passed_over = resumed.passed_over
+        self.prediction: Prediction | None = None
         self.failure = ""
 
     # from the request path --------------------------------------------------------------------
@@ -73,6 +85,10 @@ class Learner:
         """A durable rating came in."""
         ratings = dict(case.feedback)  # as they are now; the loop goes on changing them
         self._queue.append(lambda: self._feedback(case, feedback, ratings))
+
+    def adopt(self, model_id: str) -> None:
+        """An accepted quality model becomes the policy's prior."""
+        self._queue.append(lambda: self._adopt(model_id))
 
     def learns_from(self, case: Case, feedback: Feedback) -> bool:
         """Whether the rules let the policy learn from a rating of this case."""
@@ -160,6 +176,12 @@ class Learner:
             assert update.quality is not None
             case.learned[update.arm] = update.quality
 
+    def _adopt(self, model_id: str) -> None:
+        now_us = self._parts.clock.wall_us()
+        if self._take(_prior(now_us, model_id, self.version.id), None):
+            model = self._parts.versions.models.read(model_id)
+            self.prediction = Prediction(model_id, OnlineCorrection(model))
+
     def _take(self, update: Update, decision: Decision | None) -> bool:
         """Log an update under the next number and apply it; in this order and no other."""
         if not fits(self.policy, update, decision):
@@ -168,7 +190,7 @@ class Learner:
         at_us = max(self._parts.clock.wall_us(), self._last_at_us)
         numbered = replace(update, seq=self.seq + 1, at_us=at_us, version_id=self.version.id)
         try:
-            apply(self.policy, numbered, decision)
+            apply(self.policy, numbered, decision, self._parts.versions.models.read)
         except LearningError as error:
             self.passed_over += 1
             log.warning("an update cannot be learned from: %s", error)
@@ -178,6 +200,9 @@ class Learner:
         self._last_at_us = at_us
         if update.kind != TICK:
             self._last_news_us = at_us
+        if update.kind == "rating" and self.prediction and decision and update.quality is not None:
+            x = decision.features.astype(np.float64)
+            self.prediction.online.learn(update.arm, x, update.quality)
         return True
 
     def _tick(self) -> None:
@@ -226,3 +251,7 @@ def tick(now_us: int, version_id: str) -> Update:
     return Update(
         0, now_us, "", now_us, "", TICK, None, None, None, None, None, None, None, version_id
     )
+
+
+def _prior(now_us: int, model_id: str, version_id: str) -> Update:
+    return replace(tick(now_us, version_id), kind=PRIOR, model_id=model_id)

@@ -60,6 +60,7 @@ class Resumed:
     update_seq: int
     last_at_us: int
     replayed: int
+    passed_over: int = 0
 
 
 def arm_of(deployment: Deployment, at_us: int) -> Arm:
@@ -106,7 +107,7 @@ def resume(
     if live.kind == wanted.kind:
         policy.thaw(was.policy.freeze())
     version = _version(wanted, live.id, "the plan changed", now_us)
-    return Resumed(policy, version, True, "", was.update_seq, was.last_at_us, was.replayed)
+    return replace(was, policy=policy, version=version, is_new=True, checkpoint_id="")
 
 
 def _version(wanted: Wanted, parent: str | None, reason: str, now_us: int) -> Version:
@@ -142,19 +143,22 @@ def restored(
             continue
         checkpoint_id, seq = checkpoint.id, checkpoint.update_seq
         break
-    replayed = 0
+    replayed = passed_over = 0
     for update, decision in logged_updates(cursor(), version.id, seq, through_seq):
         seq, last_at_us = update.seq, update.at_us
-        if fits(policy, update, decision):
-            try:
-                apply(policy, update, decision)
-            except LearningError as error:
-                log.warning("update %s is passed over: %s", update.seq, error)
-                continue
-            replayed += 1
+        if not fits(policy, update, decision):
+            passed_over += 1
+            continue
+        try:
+            apply(policy, update, decision, store.models.read)
+        except LearningError as error:
+            log.warning("update %s is passed over: %s", update.seq, error)
+            passed_over += 1
+            continue
+        replayed += 1
     if not replayed and checkpoint_id:
         last_at_us = last_update_us(cursor(), seq, last_at_us)
-    return Resumed(policy, version, False, checkpoint_id, seq, last_at_us, replayed)
+    return Resumed(policy, version, False, checkpoint_id, seq, last_at_us, replayed, passed_over)
 
 
 def promoted(resumed: Resumed, store: VersionStore, log_: EventLog) -> Resumed:

@@ -182,8 +182,9 @@ class Publisher:
             last = max(path.split("rows-")[1].split("-")[1] for path in paths)
             whole = f"{name}/{day}/rows-{first}-{last}"
             listed = _file_list(str(self._root / path) for path in paths)
-            parts = f"read_parquet({listed}, union_by_name = true)"  # some may lack a new column
-            self._copy(f"SELECT * FROM {parts} ORDER BY log_seq", whole, name)
+            # By name: a day may hold files from before and after a migration.
+            source = f"read_parquet({listed}, union_by_name = true, hive_partitioning = false)"
+            self._copy(f"SELECT * FROM {source} ORDER BY log_seq", whole, name)
             kept.append(whole)
             gone += paths
         return kept, gone

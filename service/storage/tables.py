@@ -91,7 +91,7 @@ def _update(u: r.Update) -> Row:
     return (
         u.seq, u.at_us, u.decision_id or None, u.decided_us, u.arm, u.kind, u.quality,
         u.revises_quality, u.cost_usd, u.latency_s, u.tokens_out, u.failed, u.feedback_id,
-        u.version_id,
+        u.version_id, u.model_id,
     )  # fmt: skip
 
 
@@ -139,7 +139,7 @@ _UPDATES = [
     ("seq", _LONG), ("ts", _TIME), ("decision_id", _TEXT), ("decided_at", _TIME), ("arm", _TEXT),
     ("kind", _TEXT), ("quality", _REAL), ("revises_quality", _REAL), ("cost_usd", _REAL),
     ("latency_s", _REAL), ("tokens_out", _LONG), ("failed", _FLAG), ("feedback_id", _TEXT),
-    ("version_id", _TEXT),
+    ("version_id", _TEXT), ("model_id", _TEXT),
 ]  # fmt: skip
 
 _WEIGHTS = [

@@ -68,6 +68,7 @@ def update_from(row: dict[str, Any]) -> Update:
         failed=row["failed"],
         feedback_id=str(row["feedback_id"]) if row["feedback_id"] is not None else None,
         version_id=row["version_id"],
+        model_id=row["model_id"],
     )
 
 

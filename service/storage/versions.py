@@ -10,6 +10,7 @@ from pathlib import Path
 from service.domain.records import Checkpoint, Version
 from service.storage.cases import rows_of, us
 from service.storage.database import Database
+from service.storage.models import QualityModels
 
 FOLDER = "checkpoints"
 KEEP = 20
@@ -17,11 +18,12 @@ HOUR_US = 3_600_000_000
 
 
 class VersionStore:
-    """The versions and checkpoints of a state directory."""
+    """The versions, checkpoints and quality models of a state directory."""
 
     def __init__(self, database: Database, state_dir: Path) -> None:
         self._root = state_dir / FOLDER
         self._root.mkdir(parents=True, exist_ok=True)
+        self.models = QualityModels(state_dir)
         cursor = database.cursor()
         self.versions = [
             Version(

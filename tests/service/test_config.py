@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.config import Lines, Plan, Settings, client_key, load
+from service.config import Lines, Plan, Settings, child_environment, client_key, load
 from service.domain.errors import PlanInvalid
 from tests.conftest import ROOT
 
@@ -37,6 +37,7 @@ def test_a_small_plan_has_sound_defaults(tmp_path: Path) -> None:
     assert deployment.price_at(0).input_micro_usd_mtok == 1_500_000
     assert deployment.provider == "127.0.0.1:1" and plan.task_names == ("other",)
     assert plan.service.attempt_timeouts_s == [30.0, 25.0, 20.0] and plan.service.deadline_s == 75
+    assert (plan.quality.refit_minutes, plan.quality.least_ratings) == (10.0, 200)
     assert lines.of(("deployments", 0, "model")) == 5
 
 
@@ -65,6 +66,9 @@ def test_every_problem_with_its_line_and_its_mend(tmp_path: Path) -> None:
         (GOOD + "tasks:\n  - {name: t, when: 'word_count'}\n", "tasks.0.when", "no yes-or-no"),
         (GOOD + "rules:\n  - {when: 'has_code'}\n", "rules.0", "must give use or exclude"),
         (GOOD + "service: {deadline_s: .inf}\n", "service.deadline_s", "finite"),
+        (GOOD + "quality: {refit_minutes: -1}\n", "quality.refit_minutes", "greater"),
+        (GOOD + "quality: {least_ratings: 0}\n", "quality.least_ratings", "greater"),
+        (GOOD + "quality: {refit_minuts: 1}\n", "quality.refit_minuts", "refit_minutes"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, key: str, said: str) -> None:
@@ -106,6 +110,9 @@ def test_secrets_come_from_the_environment_alone(
     settings = Settings.from_environment(tmp_path)
     assert settings.state_dir == tmp_path and settings.bootstrap_key == "hg-1"
     assert "hg-1" not in repr(settings) and client_key() == "hg-2"
+    child = child_environment()
+    assert not {"MY_KEY", "HEADGATE_KEY", "HEADGATE_BOOTSTRAP_KEY"} & set(child)
+    assert child["OPENBLAS_NUM_THREADS"] == "1"
 
 
 def test_every_example_is_of_the_form() -> None:

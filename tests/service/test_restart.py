@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from service.storage.database import FILE
 from service.storage.errors import StateLocked
 from service.storage.restore import open_live
 from service.storage.versions import VersionStore
-from tests.conftest import KEY, Server, plan_text
+from tests.conftest import KEY, Server, make_runtime, plan_text
 from tests.service.processes import Process
 
 AUTH = {"Authorization": f"Bearer {KEY}"}
@@ -153,6 +154,74 @@ def test_a_stop_drains_and_the_learned_state_is_what_the_log_says(
     from_updates = restored(live, versions, database.cursor)
     assert from_updates.policy.freeze() == newest[1] and from_updates.checkpoint_id == ""
     database.close()
+
+
+def test_a_prior_among_the_updates_is_found_again_after_a_kill(
+    tmp_path: Path, providers: Server
+) -> None:
+    plan, state = tmp_path / "plan.yaml", tmp_path / "state"
+    quality = "\nquality: {refit_minutes: 0.005, least_ratings: 220}\n"
+    plan.write_text(plan_text(providers.url) + quality, "utf-8")
+    process = Process("serve", "--plan", str(plan), "--state", str(state), log=tmp_path / "log")
+    process.ready()
+    with httpx.Client(base_url=process.url, headers=AUTH, timeout=10.0) as client:
+        tell_apart(client, 300)
+        before = model_in_use(client)
+        tell_apart(client, 30)
+    process.kill()
+    database, _ = open_live(state)
+    versions = VersionStore(database, state)
+    assert versions.live is not None
+    resumed = restored(versions.live, versions, database.cursor)
+    for path in (state / "checkpoints").iterdir():
+        path.unlink()
+    alone = restored(versions.live, versions, database.cursor)
+    assert alone.policy.freeze() == resumed.policy.freeze() and alone.passed_over == 0
+    priors = rows_of(database.cursor(), "SELECT model_id FROM updates WHERE kind = 'prior'")
+    assert before["id"] in [row["model_id"] for row in priors]
+    database.close()
+    process = Process("serve", "--plan", str(plan), "--state", str(state), log=tmp_path / "log2")
+    process.ready()
+    with httpx.Client(base_url=process.url, headers=AUTH, timeout=10.0) as client:
+        assert model_in_use(client)["id"] == priors[-1]["model_id"]
+    process.stop()
+
+
+@pytest.mark.parametrize(("minutes", "jobs"), [(0, []), (2.5, [150.0])])
+async def test_refits_are_a_job_unless_switched_off(
+    tmp_path: Path, providers: Server, minutes: float, jobs: list[float]
+) -> None:
+    text = plan_text(providers.url) + f"\nquality: {{refit_minutes: {minutes}}}\n"
+    runtime = make_runtime(tmp_path / "state", text)
+    assert [job.every_s for job in runtime.scheduler._jobs if job.name == "quality"] == jobs
+    await runtime.stop()
+
+
+def tell_apart(client: httpx.Client, count: int) -> None:
+    """Ask and rate so that which deployment is good depends on what was asked."""
+
+    def one(at: int) -> None:
+        code = at % 2 == 0
+        text = f"Write python code {at}" if code else f"Describe kite {at}"
+        body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
+        answer = client.post("/v1/chat/completions", json=body).json()
+        good = (answer["model"] in ("brook", "mill")) == code
+        client.post("/v1/feedback", json={"id": answer["id"], "value": 0.9 if good else 0.2})
+
+    with ThreadPoolExecutor(24) as callers:
+        list(callers.map(one, range(count)))
+
+
+def model_in_use(client: httpx.Client) -> Any:
+    """The quality model as the status shows it, once there is one."""
+    deadline = time.monotonic() + 60
+    while True:
+        found = client.get("/admin/status").json()["quality"]
+        if found["model"] is not None:
+            assert found["model"]["error"] < found["model"]["means_error"]
+            return found["model"]
+        assert time.monotonic() < deadline, found
+        tell_apart(client, 5)
 
 
 def load_plan(path: Path) -> Any:

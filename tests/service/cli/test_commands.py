@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from learning.snapshot import freeze
 from service.cli.main import app
 from service.cli.output import text
+from service.domain.clock import new_id
+from service.feedback.refit import Setback
 from service.storage.history import Publisher
 from tests.conftest import KEY, ROOT, Service
+from tests.learning.test_quality import model_of
+from tests.learning.worlds import World
 
 RUNNER = CliRunner()
 AUTH = {"Authorization": f"Bearer {KEY}"}
@@ -54,6 +61,28 @@ def test_status_weights_why_and_route(service: Service) -> None:
         assert code == 0 and told in out, (command, out, err)
         code, out, _ = run(*command, "--url", service.url, "--json")
         assert code == 0 and isinstance(json.loads(out), dict)
+
+
+def test_status_shows_the_quality_model_and_the_last_setback(service: Service) -> None:
+    runtime, identity = service.runtime, new_id()
+    _, out, _ = run("status", "--url", service.url)
+    assert "quality model" not in out
+    model = model_of(World(1).rows(600))
+    runtime.learner._parts.versions.models.write(identity, freeze(model.state()))
+    runtime.learner.adopt(identity)
+    deadline = time.monotonic() + 5
+    while runtime.learner.prediction is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    runtime.learner.prediction.online.learn("a0", np.ones(16), 1.0)
+    runtime.quality._setback = Setback("quality.refused", 1, "it knows too little")
+    code, out, _ = run("status", "--url", service.url)
+    told = " ".join(out.split())
+    assert code == 0 and f"quality model {identity}, " in told and "600 rows" in told
+    assert "1 ratings since" in told
+    assert "last quality.refused at 1970-01-01T00:00:00.000Z: it knows too little" in told
+    found = json.loads(run("status", "--url", service.url, "--json")[1])["quality"]
+    assert found["model"]["error"] == model.figures.error and found["since"]["ratings"] == 1
 
 
 def test_an_override_by_hand(service: Service) -> None:
