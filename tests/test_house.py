@@ -136,6 +136,7 @@ MIRRORED: dict[str, str] = {
     "learning/policies/registry.py": "learning/policies/test_contract.py",
     "learning/policies/uniform.py": "learning/policies/test_contract.py",
     "learning/policies/fixed.py": "learning/policies/test_contract.py",
+    "learning/policies/linear_parameters.py": "learning/policies/test_contract.py",
     "learning/policies/disjoint.py": "learning/policies/test_contract.py",
     "learning/policies/epsilon_greedy.py": "learning/policies/test_contract.py",
     "learning/policies/inverse_gap.py": "learning/policies/test_contract.py",

@@ -23,7 +23,7 @@ STATES: Mapping[str, str] = {
     "steady": "nothing holds it back",
     "on trial": "new here: its share is bounded until enough of its answers are rated",
     "re-exploring": "its quality changed: it is tried anew",
-    "recovering": "its share is held down after an alarm of latency or errors",
+    "held back": "slow or failing: its share is held down, and rises slowly when it is well",
 }
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from learning import regression
 from learning.changes import Changes, Rated
@@ -19,70 +18,16 @@ from learning.length import LengthModel
 from learning.live import WatchedRatio
 from learning.pacing import Pacer
 from learning.policies.base import Policy, PolicySetup, Prior, take_parameters
-from learning.policies.linear_chooser import Exploring, LinearChooser, priced
+from learning.policies.linear_chooser import LinearChooser, priced
+from learning.policies.linear_parameters import LinearParameters
+from learning.policies.linear_standing import Standing
 from learning.regression import Priors, Sums
 from learning.reward import Reward
 from learning.snapshot import Frozen
 
 LAYOUT = 2
 REFIT_MOST = 32  # rated answers between two full fits, at most
-CAP_AFTER_ALARM = 0.05
 JUMP = 0.1  # points of reward that an answer is suddenly worth less
-FIRST_ANSWERS = 2.0
-FIRST_CALLS = 8.0
-GREATEST_TRIAL = 0.5  # what all newcomers together may have
-ANEW_ANSWERS = 100.0
-TRIAL_AMONG = 50.0  # answers that somebody must have before a newcomer is on trial
-
-
-@dataclass(frozen=True, slots=True)
-class LinearParameters:
-    """``temper``, ``optimism``, ``floor``: see ``Exploring``. ``floor_budget``: the part of the
-    budget that floors may cost. ``trial_answers`` and ``trial_share``: until a newcomer has so
-    many rated answers it gets at most that share; for its first two it gets ``first_share``,
-    then ``trial_floor`` where it may lead, as long as ``trial_budget`` (a part of the budget)
-    pays for it.
-    ``rise_per_minute``: how fast a share may grow again after an alarm of latency or errors.
-    ``drift`` and ``threshold``: of the quality detector, in standard deviations. Half-lives in
-    seconds. ``live_prior``: how many calls the latency and error priors are worth.
-    ``budget_usd``: dollars per request, none for no budget.
-    """
-
-    temper: float = 0.3
-    optimism: float = 0.5
-    floor: float = 0.0005
-    floor_budget: float = 0.02
-    trial_answers: float = 24.0
-    trial_share: float = 0.25
-    trial_floor: float = 0.15
-    trial_budget: float = 0.25
-    first_share: float = 0.5
-    rise_per_minute: float = 0.5
-    drift: float = 0.35
-    threshold: float = 14.0
-    quality_half_life_s: float = 14 * 86_400.0
-    live_half_life_s: float = 120.0
-    live_prior: float = 4.0
-    prior_error_rate: float = 0.01
-    budget_usd: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in asdict(self):
-            number = getattr(self, name)
-            if name == "budget_usd" and number is None:
-                continue
-            if isinstance(number, bool) or not isinstance(number, int | float):
-                raise ValueError(f"{name} must be a number, not {number!r}")
-            if not (math.isfinite(number) and number >= 0):
-                raise ValueError(f"{name} must be finite and not negative, not {number!r}")
-        for name in ("budget_usd", "trial_share", "threshold"):
-            if getattr(self, name) == 0:
-                raise ValueError(f"{name} must be above zero")
-        for name in ("quality_half_life_s", "live_half_life_s"):
-            if getattr(self, name) < 1.0:
-                raise ValueError(f"{name} must be at least one second")
-        if self.floor > 0.2:
-            raise ValueError(f"floor must be at most 0.2, not {self.floor!r}")
 
 
 class Linear(Policy):
@@ -235,6 +180,7 @@ class Linear(Policy):
             slow = fast = 1.0
         p, arms = self.parameters, self.setup.arms
         returning = tuple(sorted(self._changes.kept))
+        standing = self._standing(slow, max(at_s, self._fast.latest_s))
         kept = [self._changes.kept[at] for at in returning]
         chooser = LinearChooser(
             arms=self.setup.names,
@@ -251,64 +197,20 @@ class Linear(Policy):
             per_usd=self.setup.scale.per_usd,
             dual_price=0.0,
             per_second=self.setup.scale.per_second,
-            exploring=self._exploring(slow),
-            caps=self._caps(slow, max(at_s, self._fast.latest_s)),
+            exploring=standing.exploring(p),
+            caps=standing.caps(p),
             returning=returning,
             remembered=np.array([k.theta for k in kept]).reshape(-1, len(self.setup.features)),
             chances=np.array([k.chance() for k in kept]),
-            states=self._states(slow, max(at_s, self._fast.latest_s)),
+            states=standing.states(),
         )
         return priced(chooser, self._pacer, p.optimism)
 
-    def _exploring(self, discount: float) -> Exploring:
-        """Where answers are few for a reason (a newcomer, a change), chances are not tempered."""
-        p, count = self.parameters, self._sums.count * discount
-        trial, changed = self._on_trial(discount), np.zeros(len(count), dtype=bool)
-        changed[list(self._changes.kept)] = True
-        anew = trial | (changed & (count < ANEW_ANSWERS))
-        temper = np.where(anew, max(p.temper, 1.0), p.temper)
-        first = self._untried(trial, discount)
-        budget = math.inf if p.budget_usd is None else p.budget_usd
-        floor = np.full(len(count), p.floor)
-        usd = np.where(trial, p.trial_budget / max(1, trial.sum()), p.floor_budget / len(count))
-        usd = usd * budget
-        share = min(p.trial_floor, p.trial_share / max(1, trial.sum()))
-        hopeful = np.where(trial, share, 0.0)
-        hopeful[first] = p.first_share / max(1, first.sum())
-        return Exploring(temper, 0.0, floor, usd, hopeful if trial.any() else None)
-
-    def _on_trial(self, discount: float) -> NDArray[np.bool_]:
-        count = self._sums.count * discount
-        few: NDArray[np.bool_] = count < self.parameters.trial_answers
-        return few & bool(count.max() >= TRIAL_AMONG)
-
-    def _untried(self, trial: NDArray[np.bool_], discount: float) -> NDArray[np.bool_]:
-        """Newcomers with next to no answers; where ratings are rare, calls end it too."""
-        calls = self._length.usual.count * discount
-        untried: NDArray[np.bool_] = self._sums.count * discount < FIRST_ANSWERS
-        return trial & untried & (calls < FIRST_CALLS)
-
-    def _caps(self, discount: float, now_s: float) -> Vector:
-        p, trial = self.parameters, self._on_trial(discount)
-        several = max(1, trial.sum())
-        caps = np.where(trial, min(p.trial_share, GREATEST_TRIAL / several), 1.0)
-        caps[self._untried(trial, discount)] = max(p.first_share, p.trial_share) / several
+    def _standing(self, discount: float, now_s: float) -> Standing:
+        p = self.parameters
         risen = p.rise_per_minute * (now_s - self._alarmed_s) / 60.0
-        capped: Vector = np.minimum(caps, CAP_AFTER_ALARM + risen)
-        return capped
-
-    def _states(self, discount: float, now_s: float) -> tuple[str, ...]:
-        """Each arm's state: what a person is shown."""
-        trial, caps = self._on_trial(discount), self._caps(discount, now_s)
-        states = []
-        for at in range(len(trial)):
-            if at in self._changes.kept:
-                states.append("re-exploring")
-            elif trial[at]:
-                states.append("on trial")
-            else:
-                states.append("recovering" if caps[at] < 1.0 else "steady")
-        return tuple(states)
+        count, calls = self._sums.count * discount, self._length.usual.count * discount
+        return Standing.of(count, calls, self._changes.kept, risen, p)
 
     # rest -------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from learning.policies.base import Chooser, Scores
 from learning.regression import Matrix
 
 LENGTH_BOUND = 1.5
+HOPE = 1.5  # deviations that an arm on trial may be behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Exploring:
     chance of being the best. ``optimism``: standard deviations added to the estimate, only
     while money is left over. ``floor`` [K]: the least shares; under a budget each may cost at
     most ``floor_usd`` [K] dollars a request more than the leader does. ``hopeful`` [K]: the
-    least shares of arms on trial where one deviation more would make them lead.
+    least shares of arms on trial where ``HOPE`` deviations more would make them lead.
     """
 
     temper: Vector
@@ -117,7 +118,7 @@ class LinearChooser(Chooser):
         least: NDArray[np.float64] = exploring.floor
         if exploring.hopeful is not None:
             lead = utility.max(-1, keepdims=True)
-            hope = np.where(utility + deviation >= lead, exploring.hopeful, 0.0)
+            hope = np.where(utility + HOPE * deviation >= lead, exploring.hopeful, 0.0)
             least = np.maximum(least, hope)
         if math.isinf(exploring.floor_usd[0]):
             return np.broadcast_to(least, utility.shape)

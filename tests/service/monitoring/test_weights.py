@@ -57,7 +57,7 @@ def test_errors_move_a_weight_and_are_named() -> None:
     kept = board.board.evaluate()
     assert board.of("wide").share < before / 2
     assert board.of("wide").why.startswith("error rate") and board.of("wide") in kept
-    assert board.of("wide").why.endswith("; now recovering")
+    assert board.of("wide").why.endswith("; now held back")
     gained = max(board.board.current, key=lambda w: w.share - shares[w.deployment])
     assert gained.why == "others moved"
 
@@ -134,4 +134,4 @@ def test_the_states_that_the_learner_tells_are_those_that_are_shown() -> None:
     for _ in range(3):
         board.learn("seeing", Reward(quality=0.8, failed=False))
     board.learn("seeing", Reward(failed=True))
-    assert board.world.live.current.states()["seeing"] == "recovering"
+    assert board.world.live.current.states()["seeing"] == "held back"
