@@ -9,6 +9,8 @@ from scipy.special import ndtr
 from learning.errors import InvalidInteraction
 from learning.interaction import Vector
 
+LEAST_WEIGHT = 1e-9  # lets an arm of no probability take what a cap leaves
+
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)
 
 
@@ -116,7 +118,7 @@ def with_floors(probabilities: Vector, floors: Vector) -> Vector:
 
 
 def with_caps(probabilities: Vector, caps: Vector) -> Vector:
-    """No arm above its cap; what is taken goes to those below theirs, in proportion to the room.
+    """No arm above its cap; what is taken goes to those below theirs, in proportion.
 
     Where the caps leave less than everything, they are widened in proportion. ``probabilities``
     [..., K], ``caps`` [K].
@@ -125,10 +127,19 @@ def with_caps(probabilities: Vector, caps: Vector) -> Vector:
         return probabilities
     if caps.sum() <= 1.0:
         return np.broadcast_to(caps / caps.sum(), probabilities.shape)
-    held = np.minimum(probabilities, caps)
-    room = caps - held
-    lack = 1.0 - held.sum(-1, keepdims=True)
-    mixed: Vector = held + room * (lack / room.sum(-1, keepdims=True))
+    free = np.ones(probabilities.shape, dtype=bool)
+    found = probabilities
+    for _ in range(len(caps)):
+        free &= found < caps
+        held = np.where(free, 0.0, caps)
+        loose = np.where(free, probabilities + LEAST_WEIGHT, 0.0)
+        share = (1.0 - held.sum(-1, keepdims=True)) / np.maximum(
+            loose.sum(-1, keepdims=True), 1e-300
+        )
+        found = np.where(free, loose * share, held)
+        if (found <= caps + 1e-12).all():
+            break
+    mixed: Vector = found
     return mixed
 
 

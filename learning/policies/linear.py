@@ -20,7 +20,7 @@ from learning.pacing import Pacer
 from learning.policies.base import Policy, PolicySetup, Prior, take_parameters
 from learning.policies.linear_chooser import LinearChooser, priced
 from learning.policies.linear_parameters import LinearParameters
-from learning.policies.linear_standing import Standing
+from learning.policies.linear_standing import TRIAL_AMONG, Standing
 from learning.regression import Priors, Sums
 from learning.reward import Reward
 from learning.snapshot import Frozen
@@ -55,6 +55,7 @@ class Linear(Policy):
         self._latency = WatchedRatio.of(count, 0.5, 8.0)
         self._errors = WatchedRatio.of(count, 0.35, 7.0)
         self._alarmed_s = np.full(count, -math.inf)
+        self._new = np.zeros(count, dtype=np.int64)  # 1: came when the others were known
         self._slow = DecayClock(parameters.quality_half_life_s)
         self._fast = DecayClock(parameters.live_half_life_s)
         self._pacer = Pacer(parameters.budget_usd, dimension)
@@ -210,7 +211,7 @@ class Linear(Policy):
         p = self.parameters
         risen = p.rise_per_minute * (now_s - self._alarmed_s) / 60.0
         count, calls = self._sums.count * discount, self._length.usual.count * discount
-        return Standing.of(count, calls, self._changes.kept, risen, p)
+        return Standing.of((count, calls), self._new > 0, self._changes.kept, risen, p)
 
     # rest -------------------------------------------------------------------------------------
 
@@ -231,7 +232,7 @@ class Linear(Policy):
             "count": self._sums.count, "theta": self._fit.theta, "noise": self._fit.noise,
             "covariance": self._fit.covariance, "target": self._fit.target,
             "centre": self._priors.centre,
-            "alarmed_s": self._alarmed_s,
+            "alarmed_s": self._alarmed_s, "new": self._new,
         }  # fmt: skip
         for part in (
             self._length.arrays(), self._length.shared(), self._latency.arrays("latency"),
@@ -251,6 +252,14 @@ class Linear(Policy):
         known = np.flatnonzero(columns >= 0)
         was = columns[known]
         arrays = frozen.arrays
+        # Sums keep what they are worth at their reference, whatever the half-life from now on.
+        clocks = frozen.about["clocks"]
+        for clock, (reference_s, latest_s, started) in zip(
+            (self._slow, self._fast), clocks, strict=True
+        ):
+            clock.reference_s, clock.latest_s, clock.started = reference_s, latest_s, started
+        discount = self._slow.discount(self._slow.latest_s) if self._slow.started else 1.0
+        self._new[:] = arrays["count"].sum() * discount >= TRIAL_AMONG
         both = {at: arms[name] for at, name in enumerate(self.setup.names) if name in arms}
         for at, old in both.items():
             self._sums.gram[at][np.ix_(known, known)] = arrays["gram"][old][np.ix_(was, was)]
@@ -258,24 +267,17 @@ class Linear(Policy):
             self._sums.square[at] = arrays["square"][old]
             self._priors.centre[at, known] = arrays["centre"][old][was]
             self._sums.count[at] = arrays["count"][old]
-            self._alarmed_s[at] = arrays["alarmed_s"][old]
+            self._alarmed_s[at], self._new[at] = arrays["alarmed_s"][old], arrays["new"][old]
             self._length.usual.restore("length", arrays, at, old)
             self._latency.restore("latency", arrays, at, old)
             self._errors.restore("errors", arrays, at, old)
         self._length.restore_shared(arrays, known, was)
         self._changes.restore(arrays, both, known, was)
         self._pacer.restore(arrays, columns)
-        # Sums keep what they are worth at their reference, whatever the half-life from now on.
-        clocks = frozen.about["clocks"]
-        for clock, (reference_s, latest_s, started) in zip(
-            (self._slow, self._fast), clocks, strict=True
-        ):
-            clock.reference_s, clock.latest_s, clock.started = reference_s, latest_s, started
         self._shrinkage, self._weighed_at, self._unfitted = frozen.about["fitting"]
         same = list(arms) == list(self.setup.names) and list(features) == list(self.setup.features)
         if same:
             self._fit = regression.Fit(*(arrays[name].copy() for name in (
                 "theta", "covariance", "noise", "target")))  # fmt: skip
         else:
-            discount = self._slow.discount(self._slow.latest_s) if self._slow.started else 1.0
             self._refit(discount, float(self._sums.count.sum()) * discount)

@@ -13,7 +13,8 @@ from learning.interaction import Vector
 from learning.policies.linear_chooser import Exploring
 from learning.policies.linear_parameters import LinearParameters
 
-TRIAL_AMONG = 50.0  # answers that somebody must have before a newcomer is on trial
+TRIAL_AMONG = 50.0  # rated answers of the others that make a newcomer one
+RATED_RARELY = 10.0  # so many calls for an answer, and the trial ends without the ratings
 FIRST_ANSWERS, FIRST_CALLS = 2.0, 8.0
 GREATEST_TRIAL = 0.5  # what all newcomers together may have
 ANEW_ANSWERS = 100.0
@@ -37,12 +38,13 @@ class Standing:
 
     @classmethod
     def of(
-        cls, count: Vector, calls: Vector, changed: Collection[int], risen: Vector,
+        cls, known: tuple[Vector, Vector], new: Flags, changed: Collection[int], risen: Vector,
         parameters: LinearParameters,
     ) -> Standing:  # fmt: skip
-        """From the rated answers and calls [K], and the arms whose quality has changed."""
-        few: Flags = count < parameters.trial_answers
-        trial = few & bool(count.max() >= TRIAL_AMONG)
+        """From the rated answers and calls [K], who is new, and whose quality has changed."""
+        count, calls = known
+        enough = parameters.trial_answers
+        trial = new & (count < enough) & (calls < RATED_RARELY * enough)
         untried = trial & (count < FIRST_ANSWERS) & (calls < FIRST_CALLS)
         mask = np.zeros(len(count), dtype=bool)
         mask[list(changed)] = True

@@ -57,3 +57,29 @@ def test_the_draw_is_inverse_by_running_sum() -> None:
 
 def test_uniform() -> None:
     assert exploration.uniform(4).tolist() == [0.25] * 4
+
+
+@given(
+    arrays(float, 5, elements=st.floats(0.0, 1.0)), arrays(float, 5, elements=st.floats(0.01, 1.0))
+)
+def test_caps_hold_and_the_rest_keeps_its_proportions(
+    weights: np.ndarray, caps: np.ndarray
+) -> None:
+    weights = (weights + 1e-3) / (weights + 1e-3).sum()
+    found = exploration.with_caps(weights, caps)
+    assert found.sum() == pytest.approx(1.0)
+    if caps.sum() <= 1.0:
+        assert found == pytest.approx(caps / caps.sum())
+        return
+    assert (found <= caps + 1e-9).all()
+    free = found < caps - 1e-9
+    if free.sum() > 1:
+        ratio = found[free] / weights[free]
+        assert ratio == pytest.approx(np.full(free.sum(), ratio[0]), rel=1e-3)
+
+
+def test_what_a_cap_takes_goes_to_the_probable_not_to_the_hopeless() -> None:
+    found = exploration.with_caps(np.array([[0.9, 0.0999, 0.0001]]), np.array([0.2, 1.0, 1.0]))
+    assert found[0] == pytest.approx([0.2, 0.8, 0.0008], abs=1e-3)
+    nobody = exploration.with_caps(np.array([1.0, 0.0, 0.0]), np.array([0.5, 1.0, 1.0]))
+    assert nobody == pytest.approx([0.5, 0.25, 0.25])

@@ -13,13 +13,16 @@ P = LinearParameters(budget_usd=0.001)
 WELL = np.full(3, np.inf)
 
 
-def _standing(count: list[float], changed: tuple[int, ...] = (), risen: object = WELL) -> Standing:
-    counts = np.array(count)
-    return Standing.of(counts, 3 * counts, changed, np.asarray(risen, float), P)
+def _standing(
+    count: list[float], changed: tuple[int, ...] = (), risen: object = WELL, new: float = 30.0
+) -> Standing:
+    """Those below ``new`` answers are new."""
+    counts = np.array(count, dtype=float)
+    return Standing.of((counts, 3 * counts), counts < new, changed, np.asarray(risen, float), P)
 
 
 def test_at_the_first_start_nobody_is_on_trial() -> None:
-    standing = _standing([0, 3, 40])
+    standing = _standing([0, 3, 40], new=0.0)
     assert not standing.trial.any() and (standing.caps(P) == 1.0).all()
     assert standing.states() == ("steady",) * 3
 
@@ -45,8 +48,11 @@ def test_several_newcomers_share_what_one_may_have() -> None:
 
 def test_where_ratings_are_rare_calls_end_the_first_share() -> None:
     none, calls = np.array([200.0, 0.0]), np.array([900.0, 9.0])
-    standing = Standing.of(none, calls, (), np.full(2, np.inf), P)
+    new = np.array([False, True])
+    standing = Standing.of((none, calls), new, (), np.full(2, np.inf), P)
     assert standing.trial[1] and not standing.untried[1]
+    later = Standing.of((none, calls * 40), new, (), np.full(2, np.inf), P)
+    assert not later.trial.any()
 
 
 def test_an_alarm_holds_back_and_the_bound_rises() -> None:

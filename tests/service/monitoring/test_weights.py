@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from learning.interaction import Choice, Interaction
+from learning.policies import registry
 from learning.policies.base import STATES
 from learning.reward import Reward
 from service.domain.live import Published
@@ -26,6 +27,21 @@ class Board:
 
     def of(self, name: str) -> Weight:
         return next(w for w in self.board.current if w.deployment == name)
+
+    def arrives(self, name: str) -> None:
+        """As if the plan had gained this deployment when the others were known."""
+        policy, setup = self.world.policy, self.world.policy.setup
+        others = tuple(arm for arm in setup.arms if arm.name != name)
+        before = registry.build("linear", replace(setup, arms=others), {})
+        decision = self.world.router.decide(ask(), KEY)
+        for at in range(120):
+            told = Choice(others[at % 2].name, 0.5)
+            before.learn(
+                Interaction(context_of(decision), told, Reward(quality=0.8), self.at_s + at / 9)
+            )
+        policy.thaw(before.freeze())
+        self.at_s += 15.0
+        self.learn(name, Reward(failed=False), 1)
 
     def learn(self, name: str, reward: Reward, count: int = 60) -> None:
         decision = self.world.router.decide(ask(), KEY)
@@ -68,9 +84,9 @@ def test_quality_and_latency_are_named() -> None:
     board.learn("seeing", Reward(quality=1.0))
     board.board.evaluate()
     assert board.of("seeing").why.startswith("quality")
-    board.learn("small", Reward(failed=False, latency_s=50.0))
+    board.learn("seeing", Reward(failed=False, latency_s=50.0))
     board.board.evaluate()
-    assert board.of("small").why.startswith("latency")
+    assert board.of("seeing").why.startswith("latency")
 
 
 def test_overrides_show_at_once() -> None:
@@ -99,11 +115,10 @@ def test_a_change_of_state_keeps_a_row_and_is_named() -> None:
     board = Board()
     board.board.evaluate()
     assert {w.state for w in board.board.current} == {"steady"}
-    for name in ("small", "seeing"):
-        board.learn(name, Reward(quality=0.8))
+    board.arrives("wide")
     kept = board.board.evaluate()
     assert board.of("wide").state == "on trial" and board.of("wide") in kept
-    assert board.of("wide").why.endswith("now on trial") and board.of("wide").share <= 0.25
+    assert board.of("wide").why.endswith("now on trial") and board.of("wide").share <= 0.5
     exclusion = board.world.override("exclude", "wide")
     board.board.evaluate()
     assert board.of("wide").why == "excluded by an operator"
@@ -118,14 +133,14 @@ def test_a_change_of_state_keeps_a_row_and_is_named() -> None:
 
 def test_a_new_arm_is_kept_with_its_state() -> None:
     board = Board()
-    for name in ("small", "seeing"):
-        board.learn(name, Reward(quality=0.8))
+    board.arrives("wide")
     kept = board.board.evaluate()
     assert next(w for w in kept if w.deployment == "wide").why == "now on trial"
 
 
 def test_the_states_that_the_learner_tells_are_those_that_are_shown() -> None:
     board = Board()
+    board.arrives("slow-lane")
     board.learn("small", Reward(quality=0.9))
     board.learn("small", Reward(quality=0.1))
     board.learn("wide", Reward(failed=True))
