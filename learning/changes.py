@@ -17,8 +17,8 @@ from learning.regression import Fit, Matrix, Sums
 ROWS = 64
 LEAST_RATED = 30.0
 KEEP = 4.0  # what is left of the old answers after an alarm, in answers
-ODDS_AT_FIRST, ODDS_LEAST, ODDS_ENOUGH = -1.0, -1.5, 3.0
-ODDS_PRIOR = -1.0
+ODDS_AT_FIRST, ODDS_LEAST, ODDS_ENOUGH = -1.0, -1.25, 3.0
+ODDS_PRIOR = -0.75
 GREATEST_TERM = 4.5
 
 

@@ -34,11 +34,13 @@ class Cusum:
         """Take one residual of arm ``at``; UP or DOWN when it raises the alarm."""
         z = min(CLIP, max(-CLIP, z))
         level, run = self.level[at], self.run[at]
+        levels: list[float] = level.tolist()
         alarm = None
         for side, signed in ((UP, z), (DOWN, -z)):
-            total = float(level[side]) + signed - self.drift
+            total = levels[side] + signed - self.drift
             if total <= 0.0:
-                level[side], run[side] = 0.0, 0
+                if levels[side] > 0.0:
+                    level[side], run[side] = 0.0, 0
                 continue
             level[side] = total
             run[side] += 1

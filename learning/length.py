@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve
 
 from learning.interaction import Vector
 from learning.live import WatchedRatio
@@ -43,11 +44,11 @@ class LengthModel:
     def learn(self, at: int, x: Vector, tokens: float, weight: float, now: float) -> None:
         """An answer of ``tokens`` tokens by arm ``at``."""
         tokens = max(tokens, 1.0)
-        factor = float(self.factor(x))
-        usual = float(self.usual.ratio(now, self._typical(), PRIOR_CALLS)[at])
+        factor = self.factor_of(x)
+        usual = self.usual_of(at, now)
         if self.usual.sums[at, 1] > 0:
             log = min(2.0, max(-2.0, math.log(tokens / usual)))
-            self.gram += np.multiply.outer(weight * x, x)
+            self.gram += (weight * x)[:, None] * x
             self.moment += (weight * log) * x
         self.usual.positive(at, (tokens, factor), weight, now)
         self.fresh += 1
@@ -55,7 +56,7 @@ class LengthModel:
             self.fresh = 0
             matrix = self.gram * now
             matrix[np.diag_indices_from(matrix)] += RIDGE
-            self.weights = np.asarray(np.linalg.solve(matrix, self.moment * now), np.float64)
+            self.weights = solve(matrix, self.moment * now, assume_a="pos", check_finite=False)
             self.weights[-1] = 0.0  # the level is each arm's own
 
     def _typical(self) -> float:
@@ -64,6 +65,14 @@ class LengthModel:
     def factor(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """How much longer than usual; x [..., d]."""
         return np.asarray(np.exp(np.clip(x @ self.weights, -BOUND, BOUND)))
+
+    def factor_of(self, x: Vector) -> float:
+        """How much longer than usual; x [d]."""
+        return math.exp(min(BOUND, max(-BOUND, float(x @ self.weights))))
+
+    def usual_of(self, at: int, now: float) -> float:
+        """One arm's usual length."""
+        return self.usual.ratio_of(at, now, self._typical(), PRIOR_CALLS)
 
     def usual_tokens(self, now: float) -> Vector:
         """Each arm's usual length; [K]."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.drift import Cusum
+from learning.drift import DOWN, UP, Cusum
 from learning.interaction import Vector
 
 # columns of the sums
@@ -52,11 +52,12 @@ class WatchedRatio:
         ``now`` is the discount that reads the sums as of now. Returns the side of an alarm.
         """
         log = math.log(max(parts[0] / parts[1], 1e-6))
-        count = self.sums[at, _COUNT] * now
+        _, _, held, logs, squares = self.sums[at].tolist()
+        count = held * now
         z = 0.0
         if count >= LEAST_CALLS:
-            mean = self.sums[at, _LOG] / self.sums[at, _COUNT]
-            spread = max(self.sums[at, _LOG2] * now - count * mean * mean, 0.0)
+            mean = logs / held
+            spread = max(squares * now - count * mean * mean, 0.0)
             spread = (spread + SPREAD_CALLS * SPREAD) / (count + SPREAD_CALLS)
             z = (log - mean) / math.sqrt(spread)
         return self._take(at, (*parts, 1.0, log, log * log), weight, z)
@@ -71,8 +72,11 @@ class WatchedRatio:
         alarm = self.cusum.push(at, z)
         added = np.array(row) * weight
         self.sums[at] += added
-        self.since[at] += added
-        self.since[at, self.cusum.run[at] == 0] = 0.0
+        since = self.since[at]
+        since += added
+        for side in (UP, DOWN):
+            if not self.cusum.run[at, side]:
+                since[side] = 0.0
         if alarm is not None:
             self.sums[at] = self.since[at, alarm]
             self.since[at] = 0.0
@@ -84,6 +88,11 @@ class WatchedRatio:
         top, bottom = self.sums[:, _TOP] * discount, self.sums[:, _BOTTOM] * discount
         mixed: Vector = (top + worth * prior) / (bottom + worth)
         return mixed
+
+    def ratio_of(self, at: int, discount: float, prior: float, worth: float) -> float:
+        """The ratio of one arm."""
+        top, bottom = self.sums[at, :2].tolist()
+        return float((top * discount + worth * prior) / (bottom * discount + worth))
 
     @property
     def count(self) -> Vector:

@@ -45,7 +45,7 @@ class Sums:
 
     def add(self, at: int, x: Vector, y: float, weight: float) -> None:
         """One answer of arm ``at``; a negative weight takes it back."""
-        self.gram[at] += np.multiply.outer(weight * x, x)
+        self.gram[at] += (weight * x)[:, None] * x
         self.moment[at] += (weight * y) * x
         self.square[at] += weight * y * y
         self.count[at] += weight
@@ -78,7 +78,7 @@ class Fit:
         covariance = self.covariance[at]
         step = covariance @ x
         gain = weight / (1.0 + weight * float(step @ x))
-        covariance -= np.multiply.outer(gain * step, step)
+        covariance -= (gain * step)[:, None] * step
         self.theta[at] += (gain * error) * step
 
 
@@ -112,55 +112,99 @@ def fit(sums: Sums, discount: float, shrinkage: float, priors: Priors) -> Fit:
     Lindley and Smith (JRSS-B 1972), with theta_0 in closed form: the arms' data seen through
     ``P - P (A_a + P)^-1 P``. An arm that resembles another is drawn towards that one instead.
     """
-    return _posterior(sums, discount, shrinkage, priors)[0]
+    return _Solved.of(sums, discount, shrinkage, priors).fit()
 
 
 def choose_shrinkage(sums: Sums, discount: float, priors: Priors) -> float:
     """The shrinkage of the grid under which the data are likeliest (type-II likelihood, with
     the noise profiled out; Efron and Morris, JASA 1973). From sums alone.
     """
-    return max(GRID, key=lambda shrinkage: _posterior(sums, discount, shrinkage, priors)[1])
+    return max(
+        GRID, key=lambda shrinkage: _Solved.of(sums, discount, shrinkage, priors).evidence(priors)
+    )
 
 
-def _posterior(sums: Sums, discount: float, shrinkage: float, priors: Priors) -> tuple[Fit, float]:
-    gram, moment = sums.gram * discount, sums.moment * discount
-    arms, dimension = moment.shape
-    own, shared = penalties(dimension, shrinkage)
-    each = np.arange(dimension)
-    matrix = gram.copy()
-    matrix[:, each, each] += own
-    covariance = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
-    alone = np.einsum("kij,kj->ki", covariance, moment)
-    centre = priors.centre.mean(0)
-    offset = priors.centre - centre
-    alone_beyond = alone - offset + np.einsum("kij,kj->ki", covariance, own * offset)
-    through = np.diag(own * arms + shared) - own[:, None] * covariance.sum(0) * own[None, :]
-    drawn = (own * alone_beyond).sum(0) + shared * centre
-    common = np.linalg.solve(through, drawn)
-    target = common + offset
-    theta = alone + np.einsum("kij,kj->ki", covariance, own * target)
-    for at in np.flatnonzero(priors.similar >= 0):
-        target[at] = theta[priors.similar[at]]
-        theta[at] = alone[at] + covariance[at] @ (own * target[at])
-    square, count = sums.square * discount, sums.count * discount
-    quadratic = square + (target * own * target).sum(1) - (theta * (moment + own * target)).sum(1)
-    total = float(count.sum())
-    pooled = max(float(quadratic.sum()), 0.0) + float(shared @ (common - centre) ** 2)
-    pooled = (pooled + NOISE_PRIOR) / (total + 1.0)
-    evidence = -0.5 * total * math.log(pooled)
-    evidence += 0.5 * (arms * float(np.log(own).sum()) - float(np.linalg.slogdet(matrix)[1].sum()))
-    evidence -= 0.5 * float(np.linalg.slogdet(through)[1])
-    noise = _noise(gram, moment, square, count, theta, covariance)
-    return Fit(theta, covariance, noise, target), evidence
+@dataclass(frozen=True, slots=True)
+class _Solved:
+    """The normal equations, solved; the sums as they are read now."""
+
+    sums: Sums
+    own: Vector
+    shared: Vector
+    matrix: Matrix
+    covariance: Matrix
+    through: Matrix
+    common: Vector
+    target: Matrix
+    theta: Matrix
+
+    @classmethod
+    def of(cls, sums: Sums, discount: float, shrinkage: float, priors: Priors) -> _Solved:
+        now = Sums(
+            sums.gram * discount, sums.moment * discount, sums.square * discount,
+            sums.count * discount,
+        )  # fmt: skip
+        arms, dimension = now.moment.shape
+        own, shared = penalties(dimension, shrinkage)
+        each = np.arange(dimension)
+        matrix = now.gram.copy()
+        matrix[:, each, each] += own
+        covariance = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+        alone = _times(covariance, now.moment)
+        centre = priors.centre.mean(0)
+        offset = priors.centre - centre
+        beyond = alone - offset + _times(covariance, own * offset)
+        through = np.diag(own * arms + shared) - own[:, None] * covariance.sum(0) * own[None, :]
+        common = np.linalg.solve(through, (own * beyond).sum(0) + shared * centre)
+        target = np.asarray(common + offset)
+        theta = alone + _times(covariance, own * target)
+        for at in _nearest_first(priors.similar):
+            target[at] = theta[priors.similar[at]]
+            theta[at] = alone[at] + covariance[at] @ (own * target[at])
+        return cls(now, own, shared, matrix, covariance, through, common, target, theta)
+
+    def fit(self) -> Fit:
+        """What is kept of it, with the noise."""
+        return Fit(self.theta, self.covariance, _noise(self), self.target)
+
+    def evidence(self, priors: Priors) -> float:
+        """The logarithm of the marginal likelihood, up to a constant."""
+        now, own, target = self.sums, self.own, self.target
+        quadratic = now.square + (target * own * target).sum(1)
+        quadratic -= (self.theta * (now.moment + own * target)).sum(1)
+        total = float(now.count.sum())
+        away = self.common - priors.centre.mean(0)
+        pooled = max(float(quadratic.sum()), 0.0) + float(self.shared @ away**2)
+        pooled = (pooled + NOISE_PRIOR) / (total + 1.0)
+        determinants = float(np.linalg.slogdet(self.matrix)[1].sum())
+        found = -0.5 * total * math.log(pooled)
+        found += 0.5 * (len(now.count) * float(np.log(own).sum()) - determinants)
+        return found - 0.5 * float(np.linalg.slogdet(self.through)[1])
 
 
-def _noise(
-    gram: Matrix, moment: Matrix, square: Vector, count: Vector, theta: Matrix, covariance: Matrix
-) -> Vector:
+def _times(matrices: Matrix, vectors: Matrix) -> Matrix:
+    """[K, d, d] times [K, d]."""
+    return np.asarray((matrices @ vectors[:, :, None])[:, :, 0])
+
+
+def _nearest_first(similar: NDArray[np.int64]) -> list[int]:
+    """The arms that resemble another, each after the one that it resembles."""
+
+    def depth(at: int) -> int:
+        steps = 0
+        while similar[at] >= 0 and steps < len(similar):
+            at, steps = int(similar[at]), steps + 1
+        return steps
+
+    return sorted((int(at) for at in np.flatnonzero(similar >= 0)), key=depth)
+
+
+def _noise(solved: _Solved) -> Vector:
     """Residual variance an arm, drawn towards the common one by a few answers' weight."""
-    left = square - 2.0 * (theta * moment).sum(1)
-    left = np.maximum(left + np.einsum("ki,kij,kj->k", theta, gram, theta, optimize=True), 0.0)
-    free = np.maximum(count - (covariance * gram).sum((1, 2)), 0.0)
+    now, theta, covariance = solved.sums, solved.theta, solved.covariance
+    left = now.square - 2.0 * (theta * now.moment).sum(1)
+    left = np.maximum(left + (theta * _times(now.gram, theta)).sum(1), 0.0)
+    free = np.maximum(now.count - (covariance * now.gram).sum((1, 2)), 0.0)
     common = (float(left.sum()) + NOISE_PRIOR) / (float(free.sum()) + 1.0)
     found: Vector = (left + NOISE_ANSWERS * common) / (free + NOISE_ANSWERS)
     return found

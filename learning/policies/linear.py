@@ -26,7 +26,7 @@ from learning.reward import Reward
 from learning.snapshot import Frozen
 
 LAYOUT = 2
-REFIT_MOST = 32  # rated answers between two full fits, at most
+REFIT_MOST = 64  # rated answers between two full fits, at most
 JUMP = 0.1  # points of reward that an answer is suddenly worth less
 
 
@@ -131,21 +131,20 @@ class Linear(Policy):
 
     def _expected_usd(self, at: int, x: Vector, tokens_in: int, at_s: float) -> float:
         arm = self.setup.arms[at]
-        usual = float(self._length.usual_tokens(self._slow.discount(at_s))[at])
-        out = usual * float(self._length.factor(x))
+        usual = self._length.usual_of(at, self._slow.discount(at_s))
+        out = usual * self._length.factor_of(x)
         return (tokens_in * arm.price_input_usd_mtok + out * arm.price_output_usd_mtok) * 1e-6
 
     def _learn_live(self, at: int, x: Vector, reward: Reward, at_s: float) -> None:
         # A call that has just ended is news, even when the wall clock was set back meanwhile.
         now_s = max(at_s, self._fast.latest_s)
         weight, now = self._fast.weight(now_s), self._fast.discount(now_s)
-        believed, waited = float(self._error_rate(now)[at]), float(self._latency_s(now)[at])
+        believed, waited = self._live(at, now)
         self._errors.event(at, bool(reward.failed), weight, believed)
         if reward.latency_s is not None:
             self._latency.positive(at, (max(reward.latency_s, 1e-6), 1.0), weight, now)
-        worse = float(self._error_rate(now)[at]) - believed
-        worse += self.setup.scale.per_second * (float(self._latency_s(now)[at]) - waited)
-        if worse >= JUMP:
+        failing, waiting = self._live(at, now)
+        if failing - believed + self.setup.scale.per_second * (waiting - waited) >= JUMP:
             self._alarmed_s[at] = now_s
         if reward.tokens_out is not None and not reward.failed:
             slow = self._slow.weight(at_s)
@@ -170,6 +169,12 @@ class Linear(Policy):
     def _error_rate(self, discount: float) -> Vector:
         p = self.parameters
         return self._errors.ratio(discount, p.prior_error_rate, p.live_prior)
+
+    def _live(self, at: int, discount: float) -> tuple[float, float]:
+        """One arm's error rate and latency, seconds."""
+        p, prior_s = self.parameters, self.setup.arms[at].prior_latency_s
+        failing = self._errors.ratio_of(at, discount, p.prior_error_rate, p.live_prior)
+        return failing, self._latency.ratio_of(at, discount, prior_s, p.live_prior)
 
     def _latency_s(self, discount: float) -> Vector:
         prior = np.array([arm.prior_latency_s for arm in self.setup.arms])

@@ -8,19 +8,21 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class LinearParameters:
-    """``temper``, ``optimism``, ``floor``: see ``Exploring``. ``floor_budget``: the part of the
-    budget that floors may cost. ``trial_answers`` and ``trial_share``: until a newcomer has so
-    many rated answers it gets at most that share; for its first two it gets ``first_share``,
-    then ``trial_floor`` where it may lead, as long as ``trial_budget`` (a part of the budget)
-    pays for it.
-    ``rise_per_minute``: how fast a share may grow again after an alarm of latency or errors.
+    """``temper``, ``optimism``, ``floor``: see ``Exploring``. ``wary``: the rated answers at which
+    an arm's tempering has gone half of the way from none to ``temper``. ``floor_budget``: the
+    part of the budget that floors may cost. ``trial_answers`` and ``trial_share``: until a
+    newcomer has so many rated answers it gets at most that share; for its first two it gets
+    ``first_share``, then ``trial_floor`` where it may lead, as long as ``trial_budget`` (a part
+    of the budget) pays for it. ``rise_per_minute``: how fast a share may grow again after an
+    alarm of latency or errors.
     ``drift`` and ``threshold``: of the quality detector, in standard deviations. Half-lives in
     seconds. ``live_prior``: how many calls the latency and error priors are worth.
     ``budget_usd``: dollars per request, none for no budget.
     """
 
     temper: float = 0.3
-    optimism: float = 0.5
+    wary: float = 100.0
+    optimism: float = 1.0
     floor: float = 0.0005
     floor_budget: float = 0.02
     trial_answers: float = 24.0

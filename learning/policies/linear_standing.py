@@ -53,7 +53,8 @@ class Standing:
     def exploring(self, p: LinearParameters) -> Exploring:
         """Where answers are few for a reason (a newcomer, a change), chances are not tempered."""
         anew = self.trial | (self.changed & (self.count < ANEW_ANSWERS))
-        temper = np.where(anew, max(p.temper, 1.0), p.temper)
+        little = p.wary / (p.wary + self.count) if p.wary else 0.0
+        temper = p.temper + (1.0 - p.temper) * np.where(anew, 1.0, little)
         budget = math.inf if p.budget_usd is None else p.budget_usd
         count, several = len(self.count), max(1, int(self.trial.sum()))
         usd = np.where(self.trial, p.trial_budget / several, p.floor_budget / count) * budget

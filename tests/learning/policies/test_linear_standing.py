@@ -69,5 +69,11 @@ def test_the_alarm_shows_before_the_change_and_the_change_before_the_trial() -> 
 
 
 def test_what_has_changed_is_explored_without_tempering() -> None:
+    known = P.temper + (1.0 - P.temper) * P.wary / (P.wary + 200)
     found = _standing([200, 20, 200], (1,)).exploring(P).temper
-    assert found.tolist() == [P.temper, 1.0, P.temper]
+    assert found.tolist() == pytest.approx([known, 1.0, known])
+
+
+def test_who_is_little_known_is_explored_more() -> None:
+    found = _standing([0, 100, 1e9], new=0.0).exploring(P).temper
+    assert found == pytest.approx([1.0, (1.0 + P.temper) / 2, P.temper])
