@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-ENVIRONMENT = ROOT / "benchmarks" / "results" / "rivals"
+ENVIRONMENT = ROOT / ".rivals"
 PACKAGES = (
     "paretobandit==0.1.1", "vowpalwabbit>=9.10", "numpy", "pandas", "pyarrow", "scikit-learn",
     "scipy", "river",

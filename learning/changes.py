@@ -17,8 +17,8 @@ from learning.regression import Fit, Matrix, Sums
 ROWS = 64
 LEAST_RATED = 30.0
 KEEP = 4.0  # what is left of the old answers after an alarm, in answers
-ODDS_AT_FIRST, ODDS_LEAST, ODDS_ENOUGH = -1.0, -1.25, 3.0
-ODDS_PRIOR = -0.75
+ODDS_AT_FIRST, ODDS_LEAST, ODDS_ENOUGH = -1.0, -1.0, 2.5
+ODDS_PRIOR = -0.7
 GREATEST_TERM = 4.5
 
 

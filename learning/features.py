@@ -11,12 +11,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.topics import TOPICS, words_of_topics
+
 HEAD_BYTES = 6_000
 TAIL_BYTES = 2_000
 WORD_ROWS = 4_096
-WORD_DIMENSIONS = 32
+WORD_DIMENSIONS = 16
+WORD_SCALE, TOPIC_SCALE = 0.3, 1.5  # what a ridge of one strength may use of them
 MEMO_WORDS = 65_536
-SCHEMA = "structure-words-1"
+SCHEMA = "structure-words-topics-2"
 
 _CODE_WORDS = frozenset(
     b"python javascript typescript java rust golang sql regex def traceback stacktrace compiler "
@@ -63,6 +66,21 @@ _MATRIX = _class_matrix()
 _WORD_BYTES = bytes(
     c if c >= 128 or chr(c).isalnum() else 32 for c in bytes(range(256)).lower()
 )  # letters and digits lowered, the rest a space
+
+
+def _word_rows() -> tuple[NDArray[np.float32], dict[bytes, int]]:
+    """What each word adds, [rows, words + topics]; and the rows of the words that are known."""
+    lexicon = words_of_topics()
+    rows = np.zeros((WORD_ROWS + 1 + len(lexicon), WORD_DIMENSIONS + len(TOPICS)))
+    hashed = np.random.default_rng(20260101).standard_normal((WORD_ROWS, WORD_DIMENSIONS))
+    rows[:WORD_ROWS, :WORD_DIMENSIONS] = WORD_SCALE * hashed
+    known = dict.fromkeys(_STOP_WORDS, WORD_ROWS)  # a row of zeros
+    for at, (word, topics) in enumerate(lexicon.items(), start=WORD_ROWS + 1):
+        if word not in _STOP_WORDS:
+            rows[at] = rows[zlib.crc32(word) % WORD_ROWS]
+        rows[at, [WORD_DIMENSIONS + topic for topic in topics]] = TOPIC_SCALE
+        known[word] = at
+    return rows.astype(np.float32), known
 
 
 class Embedder(Protocol):
@@ -134,20 +152,19 @@ class Featurizer:
     """Signals and a task to a feature vector of fixed length.
 
     Layout: structure, hashed words (a signed random projection of the distinct words, Weinberger
-    et al. 2009 with dense rows), the embedding if there is an embedder, one indicator a task,
-    and the constant 1. Stateless apart from a bounded memo of word hashes.
+    et al. 2009 with dense rows), how many of them belong to each topic of the lexicon (both over
+    the root of their number), the embedding if there is an embedder, one indicator a task, and
+    the constant 1. Stateless apart from a bounded memo of word hashes.
     """
 
     def __init__(self, tasks: Sequence[str], embedder: Embedder | None = None) -> None:
         self.tasks = tuple(tasks)
         self._task_index = {name: i for i, name in enumerate(self.tasks)}
         self._embedder = embedder
-        self._memo: dict[bytes, int] = dict.fromkeys(_STOP_WORDS, WORD_ROWS)
-        rows = np.random.default_rng(20260101).standard_normal((WORD_ROWS + 1, WORD_DIMENSIONS))
-        rows[WORD_ROWS] = 0.0  # stop words
-        self._rows = rows.astype(np.float32)
+        self._rows, self._known = _word_rows()
+        self._memo: dict[bytes, int] = dict(self._known)
         self._words_at = len(STRUCTURE)
-        self._embedding_at = self._words_at + WORD_DIMENSIONS
+        self._embedding_at = self._words_at + WORD_DIMENSIONS + len(TOPICS)
         self._tasks_at = self._embedding_at + (embedder.dimension if embedder else 0)
         self.dimension = self._tasks_at + len(self.tasks) + 1
 
@@ -158,6 +175,7 @@ class Featurizer:
         return (
             *STRUCTURE,
             *(f"word_{i}" for i in range(WORD_DIMENSIONS)),
+            *(f"topic:{name}" for name in TOPICS),
             *(f"embedding_{i}" for i in range(width)),
             *(f"task:{name}" for name in self.tasks),
             "constant",
@@ -186,7 +204,7 @@ class Featurizer:
             return [memo[word] for word in words]
         except KeyError:
             if len(memo) > MEMO_WORDS:
-                self._memo = memo = dict.fromkeys(_STOP_WORDS, WORD_ROWS)
+                self._memo = memo = dict(self._known)
             for word in words:
                 if word not in memo:
                     memo[word] = zlib.crc32(word) % WORD_ROWS

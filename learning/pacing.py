@@ -14,13 +14,13 @@ from learning.interaction import Context
 WINDOW = 256
 LEAST_CONTEXTS = 4
 CREDIT_REQUESTS = 75.0
-DEBT_REQUESTS = 250.0
-BIAS_KEEP = 1.0 - 1.0 / 400.0  # a request
-BIAS_REQUESTS = 30.0
+DEBT_REQUESTS = 160.0
+BIAS_KEEP = 1.0 - 1.0 / 100.0  # a call
+BIAS_CALLS = 10.0
 LEAST_DIAL = 0.1
 ROOT_STEPS = 18
 CLOSE = 2e-3  # of the target
-GREATEST_BEND = 0.6
+GREATEST_BEND = 0.4
 
 
 def weight_of(dial: NDArray[np.float64] | float) -> NDArray[np.float64]:
@@ -39,20 +39,23 @@ class Pacer:
     mean over a window tracks the budget, not only its expectation.
     """
 
-    def __init__(self, budget_usd: float | None, dimension: int) -> None:
+    def __init__(self, budget_usd: float | None, arms: int, dimension: int) -> None:
         self.budget_usd = budget_usd
         self.credit_usd = 0.0
-        self._paid = self._predicted = 0.0
+        self._calls = np.zeros((arms, 3))  # what was paid, what was predicted, calls; fading
         self._features = np.zeros((WINDOW, dimension), dtype=np.float32)
         self._tokens = np.zeros(WINDOW)
         self._dials = np.ones(WINDOW)
         self._seen = 0
 
-    def spent(self, context: Context, cost_usd: float, predicted_usd: float | None = None) -> None:
-        """One request was paid for; ``predicted_usd`` is what it had been taken to cost."""
+    def spent(
+        self, at: int, context: Context, cost_usd: float, predicted_usd: float | None = None
+    ) -> None:
+        """One request was paid for, served by arm ``at``; ``predicted_usd`` is what it had been
+        taken to cost.
+        """
         if predicted_usd is not None:
-            self._paid = BIAS_KEEP * self._paid + cost_usd
-            self._predicted = BIAS_KEEP * self._predicted + predicted_usd
+            self._calls[at] = BIAS_KEEP * self._calls[at] + (cost_usd, predicted_usd, 1.0)
         at = self._seen % WINDOW
         self._features[at] = context.features
         self._tokens[at] = context.tokens_in
@@ -77,17 +80,19 @@ class Pacer:
             return math.inf
         bend = self.credit_usd / (CREDIT_REQUESTS * self.budget_usd)
         bent = min(max(1.0 + bend, 1.0 - GREATEST_BEND), 1.0 + GREATEST_BEND)
-        return self.budget_usd * bent / self.bias
+        return self.budget_usd * bent
 
     @property
-    def bias(self) -> float:
-        """What is paid for a dollar predicted, drawn towards one.
+    def bias(self) -> NDArray[np.float64]:
+        """What is paid for a dollar predicted, of each arm [K], drawn towards one.
 
         A dear deployment is drawn most where its cost looks low, so predictions of what is drawn
         are low on average (the winner's curse).
         """
-        drawn = BIAS_REQUESTS * (self.budget_usd or 0.0)
-        return (self._paid + drawn) / max(self._predicted + drawn, 1e-300) if drawn else 1.0
+        paid, predicted, calls = self._calls.T
+        drawn = BIAS_CALLS * predicted / np.maximum(calls, 1e-9)
+        found: NDArray[np.float64] = (paid + drawn + 1e-15) / (predicted + drawn + 1e-15)
+        return found
 
     def solve(self, spend_at: Callable[[float], float]) -> float:
         """The least price at which ``spend_at(price)`` (expected dollars a request) fits.
@@ -117,17 +122,27 @@ class Pacer:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The state at rest."""
-        scalars = np.array([self.credit_usd, float(self._seen), self._paid, self._predicted])
+        scalars = np.array([self.credit_usd, float(self._seen)])
         return {
             "pacer_features": self._features.copy(),
             "pacer_tokens": self._tokens.copy(),
             "pacer_dials": self._dials.copy(),
             "pacer_scalars": scalars,
+            "pacer_calls": self._calls.copy(),
         }
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], columns: NDArray[np.int64]) -> None:
-        """Take a state; ``columns[i]`` is where feature ``i`` stood then, -1 for a new one."""
-        self.credit_usd, seen, self._paid, self._predicted = arrays["pacer_scalars"].tolist()
+    def restore(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        columns: NDArray[np.int64],
+        arms: Mapping[int, int],
+    ) -> None:
+        """Take a state; ``columns[i]`` is where feature ``i`` stood then, -1 for a new one, and
+        ``arms[at]`` where arm ``at`` did.
+        """
+        for at, was in arms.items():
+            self._calls[at] = arrays["pacer_calls"][was]
+        self.credit_usd, seen = arrays["pacer_scalars"].tolist()
         self._seen = int(seen) if math.isfinite(seen) else 0
         known = columns >= 0
         self._features[:, known] = arrays["pacer_features"][:, columns[known]]

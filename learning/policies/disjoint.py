@@ -103,7 +103,7 @@ class Disjoint(Policy):
         self._sums = Sums.of(count, dimension)
         self._tokens = np.zeros((count, 2))
         self._calls = np.zeros((count, 2))
-        self._pacer = Pacer(parameters.budget_usd, dimension)
+        self._pacer = Pacer(parameters.budget_usd, count, dimension)
 
     @classmethod
     def build(cls, setup: PolicySetup, parameters: Mapping[str, Any]) -> Self:
@@ -127,7 +127,7 @@ class Disjoint(Policy):
             return
         self._calls[at] += (1.0, float(reward.failed))
         if reward.cost_usd is not None:
-            self._pacer.spent(interaction.context, reward.cost_usd)
+            self._pacer.spent(at, interaction.context, reward.cost_usd)
         if reward.tokens_out is not None and not reward.failed:
             self._tokens[at] += (1.0, reward.tokens_out)
 
@@ -191,4 +191,5 @@ class Disjoint(Policy):
             if name in arms:
                 for mine, key in pairs:
                     mine[at] = frozen.arrays[key][arms[name]]
-        self._pacer.restore(frozen.arrays, np.arange(len(self.setup.features)))
+        both = {at: arms[name] for at, name in enumerate(self.setup.names) if name in arms}
+        self._pacer.restore(frozen.arrays, np.arange(len(self.setup.features)), both)

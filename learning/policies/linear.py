@@ -58,7 +58,7 @@ class Linear(Policy):
         self._new = np.zeros(count, dtype=np.int64)  # 1: came when the others were known
         self._slow = DecayClock(parameters.quality_half_life_s)
         self._fast = DecayClock(parameters.live_half_life_s)
-        self._pacer = Pacer(parameters.budget_usd, dimension)
+        self._pacer = Pacer(parameters.budget_usd, count, dimension)
         self._shrinkage = regression.GRID[2]
         self._weighed_at = 0.0  # how many answers there were when the shrinkage was chosen
         self._unfitted = 0
@@ -82,7 +82,7 @@ class Linear(Policy):
         if reward.cost_usd is not None and old is None:
             context = interaction.context
             expected = self._expected_usd(at, x, context.tokens_in, interaction.at_s)
-            self._pacer.spent(context, reward.cost_usd, expected)
+            self._pacer.spent(at, context, reward.cost_usd, expected)
         if reward.failed is not None and old is None:
             self._learn_live(at, x, reward, interaction.at_s)
 
@@ -278,7 +278,7 @@ class Linear(Policy):
             self._errors.restore("errors", arrays, at, old)
         self._length.restore_shared(arrays, known, was)
         self._changes.restore(arrays, both, known, was)
-        self._pacer.restore(arrays, columns)
+        self._pacer.restore(arrays, columns, both)
         self._shrinkage, self._weighed_at, self._unfitted = frozen.about["fitting"]
         same = list(arms) == list(self.setup.names) and list(features) == list(self.setup.features)
         if same:

@@ -163,6 +163,7 @@ def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChoos
     base = (features @ chooser.theta.T) * answers
     base -= chooser.per_usd * dials[:, None] * cost + chooser.per_second * chooser.latency_s
     weighted = weight_of(dials)[:, None] * cost
+    billed = cost * pacer.bias
     capped = bool((chooser.caps < 1.0).any())
     shape = (*chooser.theta.shape, chooser.theta.shape[1])
     variance = ((features @ chooser.covariance.reshape(shape)) * features).sum(2).T
@@ -183,7 +184,7 @@ def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChoos
         shares = exploration.with_floors(shares, floors)
         if capped:
             shares = exploration.with_caps(shares, chooser.caps)
-        return float((shares * cost).sum() / len(tokens))
+        return float((shares * billed).sum() / len(tokens))
 
     price = pacer.solve(lambda price: spend(base - price * weighted))
     chooser = replace(chooser, dual_price=price)

@@ -51,8 +51,8 @@ class Standing:
         return cls(count, trial, untried, mask, risen)
 
     def exploring(self, p: LinearParameters) -> Exploring:
-        """Where answers are few for a reason (a newcomer, a change), chances are not tempered."""
-        anew = self.trial | (self.changed & (self.count < ANEW_ANSWERS))
+        """A newcomer's chances are not tempered; after a change nobody's: who is next is open."""
+        anew = self.trial | bool((self.changed & (self.count < ANEW_ANSWERS)).any())
         little = p.wary / (p.wary + self.count) if p.wary else 0.0
         temper = p.temper + (1.0 - p.temper) * np.where(anew, 1.0, little)
         budget = math.inf if p.budget_usd is None else p.budget_usd

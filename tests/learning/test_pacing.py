@@ -19,9 +19,9 @@ from learning.pacing import (
 
 
 def _filled(budget: float | None, cost: float = 0.001, count: int = 50) -> Pacer:
-    pacer = Pacer(budget, 3)
+    pacer = Pacer(budget, 2, 3)
     for _ in range(count):
-        pacer.spent(Context(np.ones(3, np.float32), 10), cost)
+        pacer.spent(0, Context(np.ones(3, np.float32), 10), cost)
     return pacer
 
 
@@ -54,18 +54,17 @@ def test_the_window_is_bounded_and_state_returns() -> None:
     features, tokens, dials = pacer.window()
     assert features.shape == (WINDOW // 2, 3)
     assert tokens.shape == dials.shape == (WINDOW // 2,)
-    other = Pacer(0.001, 4)
-    other.restore(pacer.arrays(), np.array([2, -1, 0, 1]))
+    other = Pacer(0.001, 2, 4)
+    other.restore(pacer.arrays(), np.array([2, -1, 0, 1]), {0: 1, 1: 0})
     assert other.credit_usd == pacer.credit_usd
     assert other.window()[0][:, 1].sum() == 0.0
 
 
-def test_what_is_paid_beyond_the_prediction_lowers_the_target() -> None:
-    pacer, context = Pacer(0.001, 3), Context(np.ones(3, np.float32), 10)
+def test_what_is_paid_beyond_the_prediction_is_expected_of_that_arm() -> None:
+    pacer, context = Pacer(0.001, 2, 3), Context(np.ones(3, np.float32), 10)
     for _ in range(400):
-        pacer.spent(context, 0.001, 0.0008)
-    assert pacer.bias == pytest.approx(1.25, rel=0.05)
-    assert pacer.target_usd == pytest.approx(0.001 / pacer.bias)
+        pacer.spent(0, context, 0.001, 0.0008)
+    assert pacer.bias == pytest.approx([1.25, 1.0], rel=0.03)
 
 
 def test_debts_and_credits_are_remembered_within_bounds() -> None:

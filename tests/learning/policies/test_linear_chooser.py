@@ -70,9 +70,9 @@ def test_an_arm_that_once_led_gets_the_chance_that_it_does_again() -> None:
 
 
 def test_the_price_keeps_the_expected_spend_at_the_budget() -> None:
-    pacer = Pacer(4e-4, 2)
+    pacer = Pacer(4e-4, 3, 2)
     for step in range(100):
-        pacer.spent(Context(np.array([step / 25 - 2.0, 1.0], np.float32), 10), 4e-4)
+        pacer.spent(0, Context(np.array([step / 25 - 2.0, 1.0], np.float32), 10), 4e-4)
     theta = np.array([[0.1, 0.9], [0.0, 0.6], [-0.1, 0.5]])
     chooser = priced(_chooser(theta=theta), pacer, 0.5)
     assert chooser.dual_price > 0
@@ -85,8 +85,8 @@ def test_the_price_keeps_the_expected_spend_at_the_budget() -> None:
 
 
 def test_money_left_over_buys_optimism_and_no_price() -> None:
-    pacer = Pacer(1.0, 2)
+    pacer = Pacer(1.0, 3, 2)
     for _ in range(50):
-        pacer.spent(SEEN, 1e-4)
+        pacer.spent(0, SEEN, 1e-4)
     chooser = priced(_chooser(), pacer, 0.5)
     assert chooser.dual_price == 0.0 and chooser.exploring.optimism == 0.5

@@ -68,10 +68,11 @@ def test_the_alarm_shows_before_the_change_and_the_change_before_the_trial() -> 
     assert set(standing.states()) <= set(STATES)
 
 
-def test_what_has_changed_is_explored_without_tempering() -> None:
+def test_after_a_change_all_are_explored_without_tempering_for_a_while() -> None:
+    assert (_standing([200, 20, 200], (1,), new=0.0).exploring(P).temper == 1.0).all()
     known = P.temper + (1.0 - P.temper) * P.wary / (P.wary + 200)
-    found = _standing([200, 20, 200], (1,)).exploring(P).temper
-    assert found.tolist() == pytest.approx([known, 1.0, known])
+    later = _standing([200, 200, 200], (1,)).exploring(P).temper
+    assert later.tolist() == pytest.approx([known] * 3)
 
 
 def test_who_is_little_known_is_explored_more() -> None:
