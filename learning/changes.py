@@ -34,6 +34,13 @@ class Kept:
     noise: float
     odds: float
 
+    def add(self, x: Vector, y: float, weight: float) -> None:
+        """One answer more, or with a negative weight one less."""
+        self.gram += (weight * x)[:, None] * x
+        self.moment += (weight * y) * x
+        self.square += weight * y * y
+        self.count += weight
+
     def chance(self) -> float:
         """The probability that the old state holds again."""
         return 1.0 / (1.0 + math.exp(-(self.odds + ODDS_PRIOR)))
@@ -68,6 +75,7 @@ class Changes:
         self.alarms = np.zeros(arms, dtype=np.int64)
         self.cut_s = np.full(arms, -math.inf)
         self.cut = np.ones(arms)
+        self.void_s = np.zeros((arms, 2))  # from when until when answers were given up for good
         self._rows = np.zeros((arms, ROWS, dimension), dtype=np.float32)
         self._values = np.zeros((arms, ROWS, 4))  # quality, weight, time, residual
         self._seen = np.zeros(arms, dtype=np.int64)
@@ -83,10 +91,37 @@ class Changes:
 
     def worth(self, at: int, at_s: float) -> float:
         """What an answer of that time still counts in the arm's sums."""
+        if self.void_s[at, 0] <= at_s < self.void_s[at, 1]:
+            return 0.0
         return float(self.cut[at]) if at_s < self.cut_s[at] else 1.0
 
+    def told(
+        self, at: int, x: Vector, change: tuple[float | None, float | None], weight: float,
+        at_s: float,
+    ) -> None:  # fmt: skip
+        """A rating came, was revised or taken back (``change``: what it was and is): where the
+        answer is of before the cut, the state put aside knows it; where it is still among the
+        newest answers, they do.
+        """
+        old, new = change
+        kept = self.kept.get(at)
+        if kept is not None and at_s < self.cut_s[at]:
+            for value, sign in ((old, -1.0), (new, 1.0)):
+                if value is not None:
+                    kept.add(x, value, sign * weight)
+        if old is not None:
+            values = self._values[at]
+            for slot in np.flatnonzero((values[:, 2] == at_s) & (values[:, 0] == old)):
+                values[slot, 0] = old if new is None else new
+                values[slot, 1] = 0.0 if new is None else values[slot, 1]
+
     def observe(self, at: int, rated: Rated, sums: Sums, fit: Fit, discount: float) -> bool:
-        """Take an answer that the sums hold already; whether the arm's sums were changed."""
+        """Take an answer that the sums hold already; whether the arm's sums were changed.
+
+        A late rating of before the cut says nothing of now.
+        """
+        if rated.at_s < self.cut_s[at] or not rated.weight:
+            return False
         if at in self.kept and self._fits_again(at, rated, sums):
             return True
         slot = self._seen[at] % ROWS
@@ -113,6 +148,7 @@ class Changes:
         sums.gram[at], sums.moment[at] = kept.gram, kept.moment
         sums.square[at], sums.count[at] = kept.square, kept.count
         del self.kept[at]
+        self.void_s[at] = self.cut_s[at], math.nextafter(rated.at_s, math.inf)
         self._begin(at)
         return True
 
@@ -155,6 +191,7 @@ class Changes:
         return {
             "change_level": self.cusum.level, "change_run": self.cusum.run,
             "change_alarms": self.alarms, "change_cut_s": self.cut_s, "change_cut": self.cut,
+            "change_void_s": self.void_s,
             "change_rows": self._rows, "change_values": self._values, "change_seen": self._seen,
             "kept_arm": np.array(sorted(self.kept), dtype=np.int64),
             "kept_gram": np.array([k.gram for k in kept]).reshape(-1, dimension, dimension),
@@ -170,6 +207,7 @@ class Changes:
         known: NDArray[np.int64], was: NDArray[np.int64],
     ) -> None:  # fmt: skip
         """Take a state: arm ``arms[at]`` and the features ``was`` of it as ``at`` and ``known``."""
+        self.kept.clear()
         place = {int(arm): i for i, arm in enumerate(arrays["kept_arm"])}
         for at, old in arms.items():
             self.cusum.level[at] = arrays["change_level"][old]
@@ -177,6 +215,7 @@ class Changes:
             for mine, name in ((self.alarms, "alarms"), (self.cut_s, "cut_s"), (self.cut, "cut")):
                 mine[at] = arrays[f"change_{name}"][old]
             self._seen[at] = arrays["change_seen"][old]
+            self.void_s[at] = arrays["change_void_s"][old]
             self._values[at] = arrays["change_values"][old]
             self._rows[at][:, known] = arrays["change_rows"][old][:, was]
             if old not in place:

@@ -55,19 +55,16 @@ def probability_matching(
     """Each arm as often as it may be the best (Thompson 1933), in closed form.
 
     ``utility`` and ``spread`` (posterior mean and standard deviation) have shape [n, K]. Arm a
-    beats the leader with ``w_a = Phi(-gap / sd)``; the leader keeps ``prod(1 - w_a)``, the
-    others share the rest in proportion to ``w_a``. Exact for two arms.
+    beats the leader with ``w_a = Phi(-gap / sd)``, and gets ``w_a / (1 - w_a)`` parts to the
+    leader's one. Exact for two arms, and for arms that are alike.
     """
     rows = np.arange(utility.shape[0])
     best = utility.argmax(1)
     gap = utility[rows, best][:, None] - utility
     both = np.sqrt(spread * spread + (spread[rows, best] ** 2)[:, None]) + 1e-12
     beats = ndtr(-gap / both)
-    beats[rows, best] = 0.0
-    keeps = np.prod(1.0 - beats, axis=1)
-    total = np.maximum(beats.sum(1), 1e-300)
-    weights: NDArray[np.float64] = beats * ((1.0 - keeps) / total)[:, None]
-    weights[rows, best] = 1.0 - (weights.sum(1))
+    weights: NDArray[np.float64] = beats / (1.0 - beats)
+    weights /= weights.sum(1)[:, None]
     return weights
 
 
@@ -77,14 +74,8 @@ def chances(utility: Vector, spread: Vector) -> Vector:
     gap = utility[best] - utility
     both = np.sqrt(spread * spread + spread[best] ** 2) + 1e-12
     beats = ndtr(-gap / both)
-    beats[best] = 0.0
-    total = float(beats.sum())
-    if total < 1e-300:
-        beats[best] = 1.0
-        return np.asarray(beats)
-    keeps = float(np.multiply.reduce(1.0 - beats))
-    weights: Vector = beats * ((1.0 - keeps) / total)
-    weights[best] = keeps
+    weights: Vector = beats / (1.0 - beats)
+    weights /= weights.sum()
     return weights
 
 

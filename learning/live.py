@@ -21,6 +21,15 @@ SPREAD = 0.1  # its variance: a coefficient of variation of about a third
 LEAST_RATE, GREATEST_RATE = 0.02, 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A change: on which side, and the ratio before it (None where nothing was known) and since."""
+
+    side: int
+    before: float | None
+    since: float
+
+
 @dataclass(slots=True)
 class WatchedRatio:
     """Per arm the ratio of two sums, and a detector that cuts them to what came after a change.
@@ -46,10 +55,10 @@ class WatchedRatio:
 
     def positive(
         self, at: int, parts: tuple[float, float], weight: float, now: float
-    ) -> int | None:
+    ) -> Alarm | None:
         """One positive measurement ``parts[0] / parts[1]``, watched on the logarithmic scale.
 
-        ``now`` is the discount that reads the sums as of now. Returns the side of an alarm.
+        ``now`` is the discount that reads the sums as of now.
         """
         log = math.log(max(parts[0] / parts[1], 1e-6))
         _, _, held, logs, squares = self.sums[at].tolist()
@@ -62,13 +71,13 @@ class WatchedRatio:
             z = (log - mean) / math.sqrt(spread)
         return self._take(at, (*parts, 1.0, log, log * log), weight, z)
 
-    def event(self, at: int, happened: bool, weight: float, rate: float) -> int | None:
+    def event(self, at: int, happened: bool, weight: float, rate: float) -> Alarm | None:
         """One yes or no, held against the ``rate`` believed so far."""
         rate = min(GREATEST_RATE, max(LEAST_RATE, rate))
         z = (happened - rate) / math.sqrt(rate * (1.0 - rate))
         return self._take(at, (float(happened), 1.0, 1.0, 0.0, 0.0), weight, z)
 
-    def _take(self, at: int, row: tuple[float, ...], weight: float, z: float) -> int | None:
+    def _take(self, at: int, row: tuple[float, ...], weight: float, z: float) -> Alarm | None:
         alarm = self.cusum.push(at, z)
         added = np.array(row) * weight
         self.sums[at] += added
@@ -77,11 +86,15 @@ class WatchedRatio:
         for side in (UP, DOWN):
             if not self.cusum.run[at, side]:
                 since[side] = 0.0
-        if alarm is not None:
-            self.sums[at] = self.since[at, alarm]
-            self.since[at] = 0.0
-            self.cusum.rest(at)
-        return alarm
+        if alarm is None:
+            return None
+        new, old = since[alarm].copy(), self.sums[at] - since[alarm]
+        known = old[_COUNT] > 1e-9 * new[_COUNT]
+        self.sums[at] = new
+        since[:] = 0.0
+        self.cusum.rest(at)
+        before = float(old[_TOP] / old[_BOTTOM]) if known else None
+        return Alarm(alarm, before, float(new[_TOP] / new[_BOTTOM]))
 
     def ratio(self, discount: float, prior: Vector | float, worth: float) -> Vector:
         """The ratio of each arm, ``worth`` calls of the prior mixed in; shape [K]."""

@@ -56,6 +56,13 @@ class Sums:
         self.moment[at] += (weight * (new - old)) * x
         self.square[at] += weight * (new * new - old * old)
 
+    def merged(self, other: Sums) -> Sums:
+        """Those of two replicas together; both as of one reference of time."""
+        return Sums(
+            self.gram + other.gram, self.moment + other.moment, self.square + other.square,
+            self.count + other.count,
+        )  # fmt: skip
+
     def scale(self, factor: float, at: int | slice = slice(None)) -> None:
         """Forget: of one arm, or of all."""
         for sums in (self.gram, self.moment, self.square, self.count):

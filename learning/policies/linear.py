@@ -12,10 +12,11 @@ import numpy as np
 from learning import regression
 from learning.changes import Changes, Rated
 from learning.decay import DecayClock
+from learning.drift import UP
 from learning.errors import InvalidInteraction, SnapshotSchema
 from learning.interaction import Interaction, Vector
 from learning.length import LengthModel
-from learning.live import WatchedRatio
+from learning.live import Alarm, WatchedRatio
 from learning.pacing import Pacer
 from learning.policies.base import Policy, PolicySetup, Prior, take_parameters
 from learning.policies.linear_chooser import LinearChooser, priced
@@ -47,8 +48,7 @@ class Linear(Policy):
         self.parameters = parameters
         count, dimension = len(setup.arms), len(setup.features)
         similar = [self._index.get(arm.similar_to, -1) for arm in setup.arms]
-        quality = np.array([arm.prior_quality for arm in setup.arms])
-        self._priors = Priors.flat(quality, np.array(similar), dimension)
+        self._priors = Priors.flat(self._declared(), np.array(similar), dimension)
         self._sums = Sums.of(count, dimension)
         self._changes = Changes(count, dimension, parameters.drift, parameters.threshold)
         self._length = LengthModel(count, dimension)
@@ -98,9 +98,11 @@ class Linear(Policy):
 
     def _learn_quality(self, at: int, x: Vector, interaction: Interaction) -> None:
         at_s = interaction.at_s
-        weight = self._slow.weight(at_s) * self._changes.worth(at, at_s)
+        whole = self._slow.weight(at_s)
+        weight = whole * self._changes.worth(at, at_s)
         old = interaction.revises.quality if interaction.revises else None
         new = interaction.reward.quality
+        self._changes.told(at, x, (old, new), whole, at_s)
         discount = self._slow.discount(at_s)
         changed = old is None or new is None
         if old is None and new is not None:
@@ -117,6 +119,8 @@ class Linear(Policy):
             self._fit.theta[at] += change * (self._fit.covariance[at] @ x)
         elif old is not None:
             self._sums.add(at, x, old, -weight)
+        if self._new[at] and not self._standing(discount, at_s).trial[at]:
+            self._new[at] = 0  # for good
         self._unfitted += 1
         total = float(self._sums.count.sum()) * discount
         if changed or self._unfitted >= min(REFIT_MOST, max(1.0, total / 32.0)):
@@ -139,13 +143,17 @@ class Linear(Policy):
         # A call that has just ended is news, even when the wall clock was set back meanwhile.
         now_s = max(at_s, self._fast.latest_s)
         weight, now = self._fast.weight(now_s), self._fast.discount(now_s)
-        believed, waited = self._live(at, now)
-        self._errors.event(at, bool(reward.failed), weight, believed)
+        p, arm = self.parameters, self.setup.arms[at]
+        rate = self._errors.ratio_of(at, now, p.prior_error_rate, p.live_prior)
+        worse = _jump(self._errors.event(at, bool(reward.failed), weight, rate), p.prior_error_rate)
         if reward.latency_s is not None:
-            self._latency.positive(at, (max(reward.latency_s, 1e-6), 1.0), weight, now)
-        failing, waiting = self._live(at, now)
-        if failing - believed + self.setup.scale.per_second * (waiting - waited) >= JUMP:
-            self._alarmed_s[at] = now_s
+            seconds = (max(reward.latency_s, 1e-6), 1.0)
+            alarm = self._latency.positive(at, seconds, weight, now)
+            worse += self.setup.scale.per_second * _jump(alarm, arm.prior_latency_s)
+        if worse >= JUMP:
+            # From when the estimate will have faded to a jump's size: till then it holds by itself.
+            fades_s = p.live_half_life_s * math.log2(worse / JUMP)
+            self._alarmed_s[at] = max(self._alarmed_s[at], now_s + fades_s)
         if reward.tokens_out is not None and not reward.failed:
             slow = self._slow.weight(at_s)
             self._length.learn(at, x, reward.tokens_out, slow, self._slow.discount(at_s))
@@ -169,12 +177,6 @@ class Linear(Policy):
     def _error_rate(self, discount: float) -> Vector:
         p = self.parameters
         return self._errors.ratio(discount, p.prior_error_rate, p.live_prior)
-
-    def _live(self, at: int, discount: float) -> tuple[float, float]:
-        """One arm's error rate and latency, seconds."""
-        p, prior_s = self.parameters, self.setup.arms[at].prior_latency_s
-        failing = self._errors.ratio_of(at, discount, p.prior_error_rate, p.live_prior)
-        return failing, self._latency.ratio_of(at, discount, prior_s, p.live_prior)
 
     def _latency_s(self, discount: float) -> Vector:
         prior = np.array([arm.prior_latency_s for arm in self.setup.arms])
@@ -212,6 +214,9 @@ class Linear(Policy):
         )
         return priced(chooser, self._pacer, p.optimism)
 
+    def _declared(self) -> Vector:
+        return np.array([arm.prior_quality for arm in self.setup.arms])
+
     def _standing(self, discount: float, now_s: float) -> Standing:
         p = self.parameters
         risen = p.rise_per_minute * (now_s - self._alarmed_s) / 60.0
@@ -236,7 +241,7 @@ class Linear(Policy):
             "gram": self._sums.gram, "moment": self._sums.moment, "square": self._sums.square,
             "count": self._sums.count, "theta": self._fit.theta, "noise": self._fit.noise,
             "covariance": self._fit.covariance, "target": self._fit.target,
-            "centre": self._priors.centre,
+            "centre": self._priors.centre, "declared": self._declared(),
             "alarmed_s": self._alarmed_s, "new": self._new,
         }  # fmt: skip
         for part in (
@@ -271,6 +276,7 @@ class Linear(Policy):
             self._sums.moment[at][known] = arrays["moment"][old][was]
             self._sums.square[at] = arrays["square"][old]
             self._priors.centre[at, known] = arrays["centre"][old][was]
+            self._priors.centre[at, -1] += self._declared()[at] - arrays["declared"][old]
             self._sums.count[at] = arrays["count"][old]
             self._alarmed_s[at], self._new[at] = arrays["alarmed_s"][old], arrays["new"][old]
             self._length.usual.restore("length", arrays, at, old)
@@ -286,3 +292,10 @@ class Linear(Policy):
                 "theta", "covariance", "noise", "target")))  # fmt: skip
         else:
             self._refit(discount, float(self._sums.count.sum()) * discount)
+
+
+def _jump(alarm: Alarm | None, prior: float) -> float:
+    """By how much a ratio has suddenly risen."""
+    if alarm is None or alarm.side != UP:
+        return 0.0
+    return alarm.since - (prior if alarm.before is None else alarm.before)

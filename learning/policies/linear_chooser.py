@@ -90,10 +90,10 @@ class LinearChooser(Chooser):
             error_rate=self.error_rate[at],
             utility=utility[at],
             spread=(self.exploring.temper * deviation)[at],
-            floor=self.floors(cost, utility, deviation)[at],
+            floor=self.floors(cost[at], utility[at], deviation[at], at),
             cap=self.caps[at],
         )
-        return self._remember(scores, x, burden, eligible) if self.returning else scores
+        return self._remember(scores, x, eligible) if self.returning else scores
 
     @cached_property
     def _answers(self) -> Vector:
@@ -112,13 +112,14 @@ class LinearChooser(Chooser):
         cost: NDArray[np.float64],
         utility: NDArray[np.float64],
         deviation: NDArray[np.float64],
+        at: list[int] | slice = slice(None),
     ) -> NDArray[np.float64]:
-        """The least shares, cheap enough to be kept up; shapes [..., K]."""
+        """The least shares of the arms ``at``, cheap enough to be kept up; shapes [..., K]."""
         exploring = self.exploring
-        least: NDArray[np.float64] = exploring.floor
+        least: NDArray[np.float64] = exploring.floor[at]
         if exploring.hopeful is not None:
             lead = utility.max(-1, keepdims=True)
-            hope = np.where(utility + HOPE * deviation >= lead, exploring.hopeful, 0.0)
+            hope = np.where(utility + HOPE * deviation >= lead, exploring.hopeful[at], 0.0)
             least = np.maximum(least, hope)
         if math.isinf(exploring.floor_usd[0]):
             return np.broadcast_to(least, utility.shape)
@@ -126,12 +127,10 @@ class LinearChooser(Chooser):
             dearer = cost - cost[int(utility.argmax())]
         else:
             dearer = cost - np.take_along_axis(cost, utility.argmax(-1)[..., None], -1)
-        paid: NDArray[np.float64] = exploring.floor_usd / np.maximum(dearer, 1e-12)
+        paid: NDArray[np.float64] = exploring.floor_usd[at] / np.maximum(dearer, 1e-12)
         return np.minimum(least, paid)
 
-    def _remember(
-        self, scores: Scores, x: Vector, burden: Vector, eligible: Sequence[int]
-    ) -> Scores:
+    def _remember(self, scores: Scores, x: Vector, eligible: Sequence[int]) -> Scores:
         """An arm that would lead as it once was gets the chance that it is so again."""
         assert scores.floor is not None
         floor = scores.floor.copy()
@@ -140,8 +139,8 @@ class LinearChooser(Chooser):
         for row, arm in enumerate(self.returning):
             if arm not in place:
                 continue
-            was = float(self.remembered[row] @ x) * (1.0 - self.error_rate[arm]) - burden[arm]
-            if was >= lead:
+            gain = float((self.remembered[row] - self.theta[arm]) @ x) * self._answers[arm]
+            if scores.utility[place[arm]] + gain >= lead:
                 floor[place[arm]] = max(floor[place[arm]], float(self.chances[row]))
         return replace(scores, floor=floor)
 

@@ -20,7 +20,7 @@ class LinearParameters:
     ``budget_usd``: dollars per request, none for no budget.
     """
 
-    temper: float = 0.3
+    temper: float = 0.2
     wary: float = 100.0
     optimism: float = 1.0
     floor: float = 0.0005
@@ -48,7 +48,10 @@ class LinearParameters:
                 raise ValueError(f"{name} must be a number, not {number!r}")
             if not (math.isfinite(number) and number >= 0):
                 raise ValueError(f"{name} must be finite and not negative, not {number!r}")
-        for name in ("budget_usd", "trial_share", "threshold"):
+        for name in ("prior_error_rate", "trial_share", "first_share", "trial_floor"):
+            if getattr(self, name) > 1:
+                raise ValueError(f"{name} must be at most 1, not {getattr(self, name)!r}")
+        for name in ("budget_usd", "trial_share", "threshold", "rise_per_minute", "live_prior"):
             if getattr(self, name) == 0:
                 raise ValueError(f"{name} must be above zero")
         for name in ("quality_half_life_s", "live_half_life_s"):

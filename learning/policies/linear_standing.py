@@ -69,7 +69,7 @@ class Standing:
         several = max(1, int(self.trial.sum()))
         caps = np.where(self.trial, min(p.trial_share, GREATEST_TRIAL / several), 1.0)
         caps[self.untried] = max(p.first_share, p.trial_share) / several
-        capped: Vector = np.minimum(caps, CAP_AFTER_ALARM + self.risen)
+        capped: Vector = np.minimum(caps, CAP_AFTER_ALARM + np.maximum(self.risen, 0.0))
         return capped
 
     def states(self) -> tuple[str, ...]:

@@ -83,3 +83,17 @@ def test_what_a_cap_takes_goes_to_the_probable_not_to_the_hopeless() -> None:
     assert found[0] == pytest.approx([0.2, 0.8, 0.0008], abs=1e-3)
     nobody = exploration.with_caps(np.array([1.0, 0.0, 0.0]), np.array([0.5, 1.0, 1.0]))
     assert nobody == pytest.approx([0.5, 0.25, 0.25])
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_chances_are_near_those_of_independent_posteriors(count: int) -> None:
+    """Against quadrature: exact for two and for ties, otherwise near; rows as one."""
+    rng = np.random.default_rng(count)
+    for _ in range(50):
+        utility, spread = 0.05 * rng.standard_normal(count), rng.uniform(0.01, 0.1, count)
+        found, true = exploration.chances(utility, spread), exploration.thompson(utility, spread)
+        assert np.abs(found - true).sum() / 2 < (0.02 if count == 2 else 0.35)
+        rows = exploration.probability_matching(utility[None], spread[None])[0]
+        assert found == pytest.approx(rows, abs=1e-12)
+    alike = exploration.chances(np.zeros(count), np.full(count, 0.1))
+    assert alike == pytest.approx(np.full(count, 1.0 / count))

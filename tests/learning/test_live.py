@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 from learning.drift import DOWN, UP
-from learning.live import WatchedRatio
+from learning.live import Alarm, WatchedRatio
+
+
+def _side(alarm: Alarm | None) -> int | None:
+    return alarm.side if alarm else None
 
 
 def _latencies(values: list[float]) -> tuple[WatchedRatio, list[int | None]]:
     ratio = WatchedRatio.of(2, 0.5, 8.0)
-    return ratio, [ratio.positive(1, (value, 1.0), 1.0, 1.0) for value in values]
+    return ratio, [_side(ratio.positive(1, (value, 1.0), 1.0, 1.0)) for value in values]
 
 
 def _around(level: float, count: int, seed: int) -> list[float]:
@@ -31,8 +35,9 @@ def test_a_changed_latency_is_taken_up_within_fifteen_calls(factor: float, side:
     for seed in range(10):
         ratio, alarms = _latencies(_around(1.0, 100, seed))
         assert alarms == [None] * 100
-        after = [ratio.positive(1, (v, 1.0), 1.0, 1.0) for v in _around(factor, 15, seed + 100)]
-        assert side in after
+        found = [ratio.positive(1, (v, 1.0), 1.0, 1.0) for v in _around(factor, 15, seed + 100)]
+        alarm = next(each for each in found if each)
+        assert alarm.side == side and alarm.before == pytest.approx(1.05, rel=0.15)
         assert ratio.ratio(1.0, 1.0, 1e-9)[1] == pytest.approx(factor, rel=0.4)
 
 
@@ -40,7 +45,7 @@ def test_a_burst_of_errors_is_taken_up_within_eight_calls() -> None:
     ratio = WatchedRatio.of(1, 0.35, 7.0)
     for _ in range(200):
         ratio.event(0, False, 1.0, 0.01)
-    alarms = [ratio.event(0, True, 1.0, 0.01) for _ in range(8)]
+    alarms = [_side(ratio.event(0, True, 1.0, 0.01)) for _ in range(8)]
     assert UP in alarms
     assert ratio.ratio(1.0, 0.01, 4.0)[0] > 0.3
 

@@ -62,14 +62,14 @@ def test_a_running_update_is_the_fit_with_one_answer_more() -> None:
     assert before.theta[1] == pytest.approx(np.linalg.solve(matrix, right))
 
 
-def test_sums_of_two_replicas_add() -> None:
-    one, two = _sums(1)[0], _sums(2)[0]
-    both = Sums(*(getattr(one, n) + getattr(two, n) for n in ("gram", "moment", "square", "count")))
-    whole, _ = _sums(1)
-    rng_sums, _ = _sums(2)
-    for name in ("gram", "moment", "square", "count"):
-        getattr(whole, name)[...] += getattr(rng_sums, name)
-    assert (fit(both, 1.0, 30.0, PRIORS).theta == fit(whole, 1.0, 30.0, PRIORS).theta).all()
+def test_sums_of_two_replicas_are_those_of_one_that_saw_all() -> None:
+    rng, whole, parts = np.random.default_rng(3), Sums.of(3, 4), [Sums.of(3, 4), Sums.of(3, 4)]
+    for step in range(200):
+        x, y = np.append(rng.standard_normal(3), 1.0), float(rng.random())
+        for sums in (whole, parts[step % 2]):
+            sums.add(step % 3, x, y, 1.0)
+    both = fit(parts[0].merged(parts[1]), 1.0, 30.0, PRIORS)
+    assert both.theta == pytest.approx(fit(whole, 1.0, 30.0, PRIORS).theta, abs=1e-12)
 
 
 def test_arms_alike_are_shrunk_hard_and_arms_apart_are_not() -> None:

@@ -35,7 +35,9 @@ def test_who_knows_the_prompt_beats_the_mix_at_a_tight_budget() -> None:
 
 
 def test_a_fall_of_quality_lowers_them_all() -> None:
-    assert _of("quality", 0.001).full_information_ridge < _of("stationary", 0.001).oracle
+    fallen, well = _of("quality", 0.001), _of("stationary", 0.001)
+    assert fallen.full_information_ridge < well.full_information_ridge
+    assert fallen.best_static_mix < well.best_static_mix and fallen.oracle < well.oracle
 
 
 def test_a_newcomer_counts_only_when_it_is_there() -> None:
