@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 MAX_EXPONENT = 40.0
+PER_HALF_LIFE = 1.0 / math.log(2.0)
 
 
 @dataclass(slots=True)
@@ -49,4 +50,4 @@ class DecayClock:
 
     @property
     def _tau(self) -> float:
-        return self.half_life_s / math.log(2.0)
+        return self.half_life_s * PER_HALF_LIFE

@@ -83,9 +83,11 @@ class WatchedRatio:
         self.sums[at] += added
         since = self.since[at]
         since += added
-        for side in (UP, DOWN):
-            if not self.cusum.run[at, side]:
-                since[side] = 0.0
+        up, down = self.cusum.run[at].tolist()
+        if not up:
+            since[UP] = 0.0
+        if not down:
+            since[DOWN] = 0.0
         if alarm is None:
             return None
         new, old = since[alarm].copy(), self.sums[at] - since[alarm]
@@ -114,8 +116,8 @@ class WatchedRatio:
 
     def mean_of_all(self, default: float) -> float:
         """The ratio over all arms together, or the default."""
-        bottom = float(self.sums[:, _BOTTOM].sum())
-        return float(self.sums[:, _TOP].sum()) / bottom if bottom > 0 else default
+        top, bottom = self.sums[:, :2].sum(0).tolist()
+        return float(top / bottom) if bottom > 0 else default
 
     def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """The state at rest, each array under ``name``."""

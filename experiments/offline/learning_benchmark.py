@@ -121,7 +121,7 @@ def report(question_: Question, names: Sequence[str], results: Iterable[Result])
         "deployments": list(names),
         "policies": {name: _row(found, means) for name, found in by.items()},
         "references": means | {"mix": list(everything[0].references.mix)},
-        "advice": _advice(means),
+        "advice": _advice(means, q.scenario),
     }
 
 
@@ -155,15 +155,14 @@ def interval(values: NDArray[np.float64]) -> Interval:
     return Moments.of(values).interval()
 
 
-def _advice(means: Mapping[str, float]) -> str:
+def _advice(means: Mapping[str, float], scenario: str) -> str:
     """Whether routing by the request is worth it at all on these outcomes."""
     gain = means["full_information_ridge"] - means["best_static_mix"]
+    knowing = "" if scenario == "stationary" else " that knows every change"
+    mix = f"the best static mix{knowing}"
     if gain >= WITHIN:
-        return f"routing by the request can gain {gain:.3f} over the best static mix"
-    return (
-        f"do not route by the request: even full information gains {gain:.3f} over the best "
-        "static mix"
-    )
+        return f"routing by the request can gain {gain:.3f} over {mix}"
+    return f"do not route by the request: even full information gains {gain:.3f} over {mix}"
 
 
 def run_all(

@@ -80,8 +80,9 @@ class Linear(Policy):
         if reward.quality is not None or (old is not None and old.quality is not None):
             self._learn_quality(at, x, interaction)
         if reward.cost_usd is not None and old is None:
-            context = interaction.context
-            expected = self._expected_usd(at, x, context.tokens_in, interaction.at_s)
+            context, expected = interaction.context, None
+            if self._pacer.budget_usd is not None:
+                expected = self._expected_usd(at, x, context.tokens_in, interaction.at_s)
             self._pacer.spent(at, context, reward.cost_usd, expected)
         if reward.failed is not None and old is None:
             self._learn_live(at, x, reward, interaction.at_s)
