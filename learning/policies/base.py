@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -167,6 +168,17 @@ def take_parameters(cls: type[P], parameters: Mapping[str, Any]) -> P:
         if name not in known:
             raise UnknownParameter(name, known)
     return cls(**parameters)
+
+
+def check_numbers(parameters: Mapping[str, Any]) -> None:
+    """Every parameter a finite number and not negative, ``budget_usd`` or none; ValueError."""
+    for name, number in parameters.items():
+        if name == "budget_usd" and number is None:
+            continue
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise ValueError(f"{name} must be a number, not {number!r}")
+        if not (math.isfinite(number) and number >= 0):
+            raise ValueError(f"{name} must be finite and not negative, not {number!r}")
 
 
 def unscored(setup: PolicySetup, eligible: Sequence[int]) -> Scores:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +13,14 @@ from numpy.typing import NDArray
 from learning.errors import InvalidInteraction, SnapshotSchema
 from learning.interaction import Context, Interaction, Vector
 from learning.pacing import Pacer, weight_of
-from learning.policies.base import Chooser, Policy, PolicySetup, Scores, take_parameters
+from learning.policies.base import (
+    Chooser,
+    Policy,
+    PolicySetup,
+    Scores,
+    check_numbers,
+    take_parameters,
+)
 from learning.regression import Sums
 from learning.snapshot import Frozen
 
@@ -33,14 +39,7 @@ class RidgeParameters:
     budget_usd: float | None = None
 
     def __post_init__(self) -> None:
-        for name in asdict(self):
-            number = getattr(self, name)
-            if name == "budget_usd" and number is None:
-                continue
-            if isinstance(number, bool) or not isinstance(number, int | float):
-                raise ValueError(f"{name} must be a number, not {number!r}")
-            if not (math.isfinite(number) and number >= 0):
-                raise ValueError(f"{name} must be finite and not negative, not {number!r}")
+        check_numbers(asdict(self))
         for name in ("ridge", "budget_usd"):
             if getattr(self, name) == 0:
                 raise ValueError(f"{name} must be above zero")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
+
+from learning.policies.base import check_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,7 @@ class LinearParameters:
     budget_usd: float | None = None
 
     def __post_init__(self) -> None:
-        for name in asdict(self):
-            number = getattr(self, name)
-            if name == "budget_usd" and number is None:
-                continue
-            if isinstance(number, bool) or not isinstance(number, int | float):
-                raise ValueError(f"{name} must be a number, not {number!r}")
-            if not (math.isfinite(number) and number >= 0):
-                raise ValueError(f"{name} must be finite and not negative, not {number!r}")
+        check_numbers(asdict(self))
         for name in ("prior_error_rate", "trial_share", "first_share", "trial_floor"):
             if getattr(self, name) > 1:
                 raise ValueError(f"{name} must be at most 1, not {getattr(self, name)!r}")
