@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from learning import exploration
 from learning.interaction import Context, Vector
+from learning.length import BOUND
 from learning.pacing import Pacer, weight_of
 from learning.policies.base import Chooser, Scores
 from learning.regression import Matrix
 
-LENGTH_BOUND = 1.5
 HOPE = 1.5  # deviations that an arm on trial may be behind
 
 
@@ -72,7 +72,7 @@ class LinearChooser(Chooser):
         at = slice(None) if tuple(eligible) == self.everybody else list(eligible)
         x = context.features.astype(np.float64)
         factor = float(x @ self.length_weights)
-        out = self.usual_tokens * math.exp(min(LENGTH_BOUND, max(-LENGTH_BOUND, factor)))
+        out = self.usual_tokens * math.exp(min(BOUND, max(-BOUND, factor)))
         if context.tokens_out_limit:
             out = np.minimum(out, context.tokens_out_limit)
         cost = context.tokens_in * self.price_in + self.price_out * out
@@ -155,7 +155,7 @@ def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChoos
     features, tokens, dials = pacer.window()
     if pacer.budget_usd is None or not len(tokens):
         return chooser
-    factor = np.exp(np.clip(features @ chooser.length_weights, -LENGTH_BOUND, LENGTH_BOUND))
+    factor = np.exp(np.clip(features @ chooser.length_weights, -BOUND, BOUND))
     cost = np.outer(tokens, chooser.price_in)
     cost += factor[:, None] * (chooser.price_out * chooser.usual_tokens)
     answers = 1.0 - chooser.error_rate
