@@ -23,7 +23,7 @@ from benchmarks.upstream import ANSWER
 from learning.features import inspect
 from service.api.auth import authenticate
 from service.api.chat import _headers
-from service.bootstrap import build
+from service.bootstrap.build import build
 from service.config import Settings, load, one_blas_thread
 from service.domain.chat import keyed_hash, parse
 from service.domain.clock import new_id

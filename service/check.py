@@ -10,10 +10,11 @@ from learning.features import Featurizer
 from learning.policies import registry
 from learning.policies.base import PolicySetup
 from learning.reward import RewardScale
-from service.config import Lines, Plan, load
+from service.config import Lines, load, process_environment
 from service.domain.errors import PlanInvalid, Problem
 from service.domain.reachability import unreachable
 from service.feedback.versions import arm_of
+from service.plan.whole import Plan
 from service.providers.registry import PROVIDERS
 
 RESERVED = ("auto", "workflow")
@@ -50,7 +51,7 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
     _policy(plan, found)
     _feedback(plan, found)
     if secrets:
-        for index, variable in plan.missing_secrets():
+        for index, variable in plan.missing_secrets(process_environment()):
             found.add(
                 ("deployments", index, "api_key_env"),
                 f"the environment variable {variable} is not set",

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service.config import Plan
 from service.domain.catalog import Deployment
 from service.domain.clock import Clock
 from service.domain.live import LivePolicy
@@ -18,6 +17,7 @@ from service.feedback.refit import Refitter
 from service.monitoring.live import LiveBoard
 from service.monitoring.responses import ResponseBoard
 from service.monitoring.weights import WeightBoard
+from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.routing.dispatch import Dispatcher
 from service.routing.router import Router

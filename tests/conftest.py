@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from service.app import create_app
-from service.bootstrap import build
+from service.bootstrap.build import build
 from service.config import Settings, load
 from service.domain.clock import SystemClock
 from service.providers.simulated import Stream

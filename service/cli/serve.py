@@ -33,7 +33,7 @@ def serve(
 
     one_blas_thread()
     from service.app import create_app
-    from service.bootstrap import build
+    from service.bootstrap.build import build
     from service.check import load_checked
     from service.cli.server import run
     from service.config import Settings

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from learning.features import Featurizer
-from service.bootstrap import _wanted
+from service.bootstrap.learning import policy_wanted
 from service.check import load_checked
 from service.domain.errors import PlanInvalid
 from tests.conftest import ROOT
@@ -60,7 +60,7 @@ def test_a_budget_goes_with_every_policy_that_paces(tmp_path: Path, kind: str) -
     plan = load_checked(
         write(tmp_path, f"{GOOD}policy: {{kind: {kind}}}\nbudgets: {{usd_per_request: 1}}\n")
     )
-    wanted = _wanted(plan, plan.catalog({}), Featurizer(plan.task_names), 0)
+    wanted = policy_wanted(plan, plan.catalog({}), Featurizer(plan.task_names), 0)
     assert wanted.parameters == {"budget_usd": 1.0}
 
 
@@ -68,7 +68,7 @@ def test_what_a_deployment_resembles_reaches_the_learner(tmp_path: Path) -> None
     plan = load_checked(
         write(tmp_path, TWO + "    similar_to: a\ntiers: [t]\ndials: {tiers: {t: 1}}\n")
     )
-    wanted = _wanted(plan, plan.catalog({}), Featurizer(plan.task_names), 0)
+    wanted = policy_wanted(plan, plan.catalog({}), Featurizer(plan.task_names), 0)
     assert [arm.similar_to for arm in wanted.setup.arms] == ["", "a"]
 
 

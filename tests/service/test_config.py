@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from service.config import Lines, Plan, Settings, child_environment, client_key, load
+from service.config import Lines, Settings, child_environment, client_key, load, process_environment
 from service.domain.errors import PlanInvalid
+from service.plan.whole import Plan
 from tests.conftest import ROOT
 
 GOOD = """
@@ -102,9 +103,12 @@ def test_secrets_come_from_the_environment_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, _ = load(write(tmp_path, GOOD + "    api_key_env: MY_KEY\n"))
-    assert plan.missing_secrets() == [(0, "MY_KEY")]
+    assert plan.missing_secrets(process_environment()) == [(0, "MY_KEY")]
     monkeypatch.setenv("MY_KEY", "sk-1")
-    assert plan.missing_secrets() == [] and plan.catalog()[0].api_key == "sk-1"
+    assert (
+        plan.missing_secrets(process_environment()) == []
+        and plan.catalog(process_environment())[0].api_key == "sk-1"
+    )
     monkeypatch.setenv("HEADGATE_BOOTSTRAP_KEY", "hg-1")
     monkeypatch.setenv("HEADGATE_KEY", "hg-2")
     settings = Settings.from_environment(tmp_path)

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.bootstrap import build
+from service.bootstrap.build import build
 from service.config import Settings, load
 from service.domain.clock import parse_id
 from service.feedback.versions import restored

@@ -236,7 +236,7 @@ def test_what_was_accepted_and_not_taken_is_taken_at_the_start(tmp_path: Path) -
 
 
 def test_only_the_child_carries_scikit_learn() -> None:
-    code = "import sys, service.app, service.bootstrap; sys.exit('sklearn' in sys.modules)"
+    code = "import sys, service.app, service.bootstrap.build; sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=child_environment()).returncode == 0
 
 

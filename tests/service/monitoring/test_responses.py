@@ -12,7 +12,7 @@ import pytest
 
 from experiments.statistics.response_rate import Cell
 from service.app import create_app
-from service.bootstrap import _jobs
+from service.bootstrap.jobs import jobs
 from service.monitoring.responses import ResponseBoard, seen
 from service.storage.history import connect, query
 from tests.conftest import KEY, HandClock, Server, make_runtime, plan_text
@@ -81,7 +81,7 @@ def test_a_service_whose_callers_rate_one_deployment_more_says_so(
         runtime.kept.log.flush().result(5)
         assert runtime.responses.evaluate().report.rates == (), "no answer has settled yet"
         clock.advance(700)
-        asyncio.run(next(job for job in _jobs(runtime) if job.name == "responses").run())
+        asyncio.run(next(job for job in jobs(runtime) if job.name == "responses").run())
         drawn = "SELECT count(*) FROM outcomes WHERE status = 200 AND mode = 'randomised'"
         settled = runtime.kept.database.cursor().execute(drawn).fetchone()
         assert settled is not None and 150 < settled[0] <= 161, "a session counts once, a pin never"

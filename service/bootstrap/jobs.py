@@ -1,0 +1,58 @@
+"""What the scheduler does, and how often."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+from service.domain.clock import new_id
+from service.domain.records import Act
+from service.runtime import Runtime
+from service.scheduler import Job
+
+log = logging.getLogger("headgate")
+
+PUBLISH_EVERY_S = 30.0
+RESPONSES_EVERY_S = 60.0
+
+
+def jobs(runtime: Runtime) -> list[Job]:
+    kept, telemetry = runtime.kept, runtime.telemetry
+
+    async def weigh() -> None:
+        keep = await asyncio.to_thread(runtime.weights.evaluate)
+        for weight in keep:
+            kept.log.append(weight)
+        for weight in runtime.weights.current:
+            telemetry.weight(weight.task, weight.deployment, weight.share)
+        for deployment, state in runtime.live.current.states().items():
+            telemetry.state(deployment, state)
+        telemetry.gauge("log_queued", kept.log.queued)
+        telemetry.gauge("learner_waiting", runtime.learner.waiting)
+        telemetry.gauge("storage_healthy", float(kept.log.healthy))
+
+    async def expire() -> None:
+        for override in kept.overrides.expire():
+            log.info("override %s (%s %s) has expired", override.id, override.action,
+                     override.deployment)  # fmt: skip
+            kept.log.append(
+                Act(new_id(), runtime.clock.wall_us(), "headgate", "override.expired",
+                    override.id, "expiry", json.dumps({"deployment": override.deployment}))
+            )  # fmt: skip
+
+    async def publish() -> None:
+        await asyncio.to_thread(kept.publisher.publish, kept.log.last_seq)
+
+    async def count_responses() -> None:
+        await asyncio.to_thread(runtime.responses.evaluate)
+
+    every_s = runtime.plan.quality.refit_minutes * 60.0
+    refits = [Job("quality", every_s, runtime.quality.turn)] if every_s else []
+    return [
+        Job("weights", 1.0, weigh),
+        Job("responses", RESPONSES_EVERY_S, count_responses),
+        Job("expiry", 0.5, expire),
+        Job("publication", PUBLISH_EVERY_S, publish),
+        *refits,
+    ]

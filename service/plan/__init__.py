@@ -1,0 +1,1 @@
+"""What is wanted: the form of the plan file, a model a section."""

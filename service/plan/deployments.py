@@ -1,0 +1,87 @@
+"""The plan's deployments: prices, limits, what each can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from service.domain.catalog import Deployment, Limits, Price
+from service.plan.words import Money, Name, Seconds, Share, Strict
+
+
+class PricePlan(Strict):
+    """US dollars per million tokens, from a date on."""
+
+    input_usd_per_mtok: Money
+    output_usd_per_mtok: Money
+    cached_input_usd_per_mtok: Money | None = None
+    from_date: date | None = Field(default=None, alias="from")
+
+    def price(self) -> Price:
+        """As integer micro-dollars per million tokens."""
+        start = 0
+        if self.from_date is not None:
+            start = int(datetime.combine(self.from_date, datetime.min.time(), UTC).timestamp())
+        cached = self.cached_input_usd_per_mtok
+        return Price(
+            input_micro_usd_mtok=round(self.input_usd_per_mtok * 1e6),
+            output_micro_usd_mtok=round(self.output_usd_per_mtok * 1e6),
+            cached_input_micro_usd_mtok=None if cached is None else round(cached * 1e6),
+            from_us=start * 1_000_000,
+        )
+
+
+class LimitsPlan(Strict):
+    """What the provider allows a minute; 0 for no limit."""
+
+    requests_per_minute: int = Field(default=0, ge=0)
+    tokens_per_minute: int = Field(default=0, ge=0)
+
+
+class DeploymentPlan(Strict):
+    """A model at a provider."""
+
+    name: Name
+    dialect: str = "openai"
+    provider: str = Field(default="", max_length=64)
+    base_url: str = Field(pattern=r"^https?://[^\s@?#]+$")
+    model: str = Field(min_length=1, max_length=200)
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Z_][A-Z0-9_]*$")
+    price: Annotated[list[PricePlan], Field(min_length=1)]
+    context_window: int = Field(default=128_000, ge=1)
+    max_output_tokens: int = Field(default=0, ge=0)
+    capabilities: list[Literal["tools", "json", "images", "audio", "files"]] = ["tools", "json"]
+    limits: LimitsPlan = LimitsPlan()
+    tasks: list[str] = []
+    prior_quality: Share = 0.7
+    prior_latency_s: Seconds = 1.0
+    similar_to: str = ""
+
+    @field_validator("price", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, dict) else value
+
+    def deployment(self, environment: Mapping[str, str]) -> Deployment:
+        """The catalogue's entry, its secret filled in."""
+        host = self.base_url.split("://", 1)[1].split("/", 1)[0]
+        return Deployment(
+            name=self.name,
+            dialect=self.dialect,
+            base_url=self.base_url.rstrip("/"),
+            model=self.model,
+            prices=tuple(sorted((p.price() for p in self.price), key=lambda p: p.from_us)),
+            api_key=environment.get(self.api_key_env) if self.api_key_env else None,
+            provider=self.provider or host,
+            context_window=self.context_window,
+            max_output_tokens=self.max_output_tokens,
+            capabilities=frozenset(self.capabilities),
+            limits=Limits(self.limits.requests_per_minute, self.limits.tokens_per_minute),
+            tasks=frozenset(self.tasks),
+            prior_quality=self.prior_quality,
+            prior_latency_s=self.prior_latency_s,
+            similar_to=self.similar_to,
+        )

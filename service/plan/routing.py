@@ -1,0 +1,85 @@
+"""The plan's way out: tasks, rules, the policy, budgets, dials, sessions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from service.domain.expressions import Expression, ExpressionInvalid, parse
+from service.plan.words import Label, Name, Seconds, Share, Strict
+
+
+def _condition(text: str | None) -> str | None:
+    if text is not None:
+        try:
+            parse(text)
+        except ExpressionInvalid as error:
+            raise ValueError(str(error)) from None
+    return text
+
+
+class TaskPlan(Strict):
+    """A class of requests. Without ``when`` it is reached only by name."""
+
+    name: Name
+    description: str = ""
+    when: str | None = None
+
+    _check_when = field_validator("when")(_condition)
+
+    @property
+    def condition(self) -> Expression | None:
+        """The parsed condition."""
+        return parse(self.when) if self.when else None
+
+
+class RulePlan(Strict):
+    """Which deployments may serve what the condition takes; the first that holds decides."""
+
+    when: str | None = None
+    task: str | None = None
+    use: list[str] = []
+    exclude: list[str] = []
+
+    _check_when = field_validator("when")(_condition)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> RulePlan:
+        if not self.use and not self.exclude:
+            raise ValueError("a rule must give use or exclude")
+        return self
+
+    @property
+    def condition(self) -> Expression | None:
+        """The parsed condition."""
+        return parse(self.when) if self.when else None
+
+
+class PolicyPlan(Strict):
+    """Which policy decides, and its parameters."""
+
+    name: Name = "default"
+    kind: str = "linear"
+    parameters: dict[str, Any] = {}
+    learn_from_pinned: bool = False
+
+
+class BudgetPlan(Strict):
+    """What the policy paces spend to."""
+
+    usd_per_request: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+
+
+class DialPlan(Strict):
+    """How much a dollar counts for a tenant or a tier, where the request does not say."""
+
+    tenants: dict[Label, Share] = {}
+    tiers: dict[str, Share] = {}
+
+
+class SessionPlan(Strict):
+    """Whether a conversation stays where it began, and for how long it is remembered."""
+
+    sticky: bool = True
+    idle_s: Seconds = 3600.0

@@ -1,0 +1,61 @@
+"""The whole plan: its sections together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, Field
+
+from service.domain.catalog import Deployment
+from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
+from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
+from service.plan.inbound import ServicePlan
+from service.plan.routing import (
+    BudgetPlan,
+    DialPlan,
+    PolicyPlan,
+    RulePlan,
+    SessionPlan,
+    TaskPlan,
+)
+from service.plan.words import OTHER, Name, Strict
+
+
+class Plan(Strict):
+    """What is wanted: one file, one source of truth."""
+
+    deployments: list[DeploymentPlan] = Field(min_length=1)
+    tasks: list[TaskPlan] = []
+    rules: list[RulePlan] = []
+    tiers: list[Name] = []
+    policy: PolicyPlan = PolicyPlan()
+    reward: RewardPlan = RewardPlan()
+    budgets: BudgetPlan = BudgetPlan()
+    dials: DialPlan = DialPlan()
+    quality: QualityPlan = QualityPlan()
+    feedback: FeedbackPlan = FeedbackPlan()
+    sessions: SessionPlan = SessionPlan()
+    service: ServicePlan = ServicePlan()
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Every task, ``other`` last."""
+        return (*(t.name for t in self.tasks if t.name != OTHER), OTHER)
+
+    def catalog(self, environment: Mapping[str, str]) -> tuple[Deployment, ...]:
+        """The deployments, with their secrets from the environment."""
+        return tuple(each.deployment(environment) for each in self.deployments)
+
+    def missing_secrets(self, environment: Mapping[str, str]) -> list[tuple[int, str]]:
+        """Deployments (by index) whose key's variable is not set."""
+        named = [(i, each.api_key_env) for i, each in enumerate(self.deployments)]
+        return [(i, env) for i, env in named if env and not environment.get(env)]
+
+
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "deployments": DeploymentPlan, "tasks": TaskPlan, "rules": RulePlan, "policy": PolicyPlan,
+    "reward": RewardPlan, "budgets": BudgetPlan, "quality": QualityPlan,
+    "feedback": FeedbackPlan, "price": PricePlan,
+    "sessions": SessionPlan, "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,
+    "dials": DialPlan,
+}  # fmt: skip
