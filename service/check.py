@@ -100,6 +100,7 @@ def _references(plan: Plan, found: _Findings) -> None:
             _known(found, (*at, "task"), [rule.task], tasks, "task")
         _known(found, (*at, "use"), rule.use, deployments, "deployment")
         _known(found, (*at, "exclude"), rule.exclude, deployments, "deployment")
+    _fallbacks(plan, found)
     for task in tasks:
         if not any(not each.tasks or task in each.tasks for each in plan.deployments):
             place = next((i for i, t in enumerate(plan.tasks) if t.name == task), None)
@@ -120,6 +121,28 @@ def _resemblances(plan: Plan, found: _Findings) -> None:
             way.append(following)
         if following == each.name:
             found.add(at, f"goes in a circle: {' -> '.join([*way, following])}", "remove one")
+
+
+def _fallbacks(plan: Plan, found: _Findings) -> None:
+    """Every tier names deployments that exist, each in one tier of a task's ladder."""
+    deployments, tasks = {each.name for each in plan.deployments}, set(plan.task_names)
+    _known(found, ("resilience", "hedging", "tasks"), plan.resilience.hedging.tasks, tasks, "task")
+    given: set[str | None] = set()
+    for index, ladder in enumerate(plan.fallbacks):
+        at: Path_ = ("fallbacks", index)
+        if ladder.task is not None:
+            _known(found, (*at, "task"), [ladder.task], tasks, "task")
+        if ladder.task in given:
+            what = f"the task {ladder.task}" if ladder.task else "the tasks without their own"
+            found.add(at, f"{what} has two lists of tiers", "keep one")
+        given.add(ladder.task)
+        seen: set[str] = set()
+        for place, tier in enumerate(ladder.tiers):
+            where = (*at, "tiers", place, "use")
+            _known(found, where, tier.use, deployments, "deployment")
+            for name in seen.intersection(tier.use):
+                found.add(where, f"{name} stands in an earlier tier already", "name it once")
+            seen.update(tier.use)
 
 
 def _dials(plan: Plan, found: _Findings) -> None:

@@ -20,6 +20,7 @@ from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.routing.dispatch import Dispatcher
+from service.routing.fleet import Fleet
 from service.routing.router import Router
 from service.scheduler import Scheduler
 from service.storage.cases import Case, Cases
@@ -117,6 +118,7 @@ class Runtime:
     kept: Kept
     live: LivePolicy
     router: Router
+    fleet: Fleet
     dispatcher: Dispatcher
     learner: Learner
     intake: Intake

@@ -6,9 +6,19 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from learning.policies.base import STATES
 
+BREAKER_STATES = ("closed", "open", "half_open", "cooling")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _OVERHEAD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0)
+GAUGES = {
+    "log_queued": "Records that wait to be written",
+    "learner_waiting": "Rewards that wait to be learned from",
+    "storage_healthy": "1 while the log can be written",
+    "retries_left": "Extra calls that the retry budget allows now",
+    "retries_spent": "Extra calls since the start",
+    "retries_refused": "Extra calls that the retry budget did not allow",
+    "hedges": "Hedges since the start",
+}
 
 
 class Telemetry:
@@ -49,13 +59,20 @@ class Telemetry:
             "headgate_arm_state", "1 for the state that a deployment is in, 0 for the others",
             ["deployment", "state"], registry=self.registry,
         )  # fmt: skip
+        self._breaker = Gauge(
+            "headgate_breaker_state", "1 for the state that a deployment's breaker is in",
+            ["deployment", "state"], registry=self.registry,
+        )  # fmt: skip
+        self._in_flight = Gauge(
+            "headgate_in_flight", "Calls in work", ["deployment"], registry=self.registry
+        )
+        self._limit = Gauge(
+            "headgate_in_flight_limit", "Calls that may be in work", ["deployment"],
+            registry=self.registry,
+        )  # fmt: skip
         self._gauges = {
             name: Gauge(f"headgate_{name}", text, registry=self.registry)
-            for name, text in (
-                ("log_queued", "Records that wait to be written"),
-                ("learner_waiting", "Rewards that wait to be learned from"),
-                ("storage_healthy", "1 while the log can be written"),
-            )
+            for name, text in GAUGES.items()
         }
         self._request_children: dict[tuple[str, str, int, str], Counter] = {}
         self._decision_children: dict[tuple[str, str], Counter] = {}
@@ -111,6 +128,13 @@ class Telemetry:
         """The state that a deployment is in."""
         for each in STATES:
             self._state.labels(deployment, each).set(float(each == state))
+
+    def health(self, deployment: str, breaker: str, in_flight: int, limit: int) -> None:
+        """What a deployment's breaker says, and how many calls it has in work."""
+        for each in BREAKER_STATES:
+            self._breaker.labels(deployment, each).set(float(each == breaker))
+        self._in_flight.labels(deployment).set(in_flight)
+        self._limit.labels(deployment).set(limit)
 
     def gauge(self, name: str, value: float) -> None:
         """One of the plain gauges."""

@@ -160,6 +160,7 @@ def _headers(
         (b"x-headgate-policy", f"{mark.name}@{mark.update_seq}".encode()),
         (b"x-headgate-overhead-ms", b"%.2f" % (served.overhead_s * 1e3)),
         (b"x-headgate-attempts", str(served.attempts).encode()),
+        (b"x-headgate-tier", str(served.tier).encode()),
         (b"x-headgate-cache", b"bypass"),
     ]
     if with_cost:

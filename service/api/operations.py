@@ -30,7 +30,7 @@ async def status(request: Request) -> dict[str, Any]:
     board, mark = runtime.board, runtime.live.current.mark
     p50, p95 = board.latency()
     states = runtime.live.current.states()
-    now_us = runtime.clock.wall_us()
+    now_us, now_s = runtime.clock.wall_us(), runtime.clock.monotonic_s()
     return {
         "ready": not runtime.ready(),
         "not_ready_because": runtime.ready(),
@@ -66,6 +66,12 @@ async def status(request: Request) -> dict[str, Any]:
         "deployments": [
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()
         ],
+        "health": [shown.health(each) for each in runtime.fleet.standings(now_s)],
+        "retries": {
+            "left": runtime.fleet.retries.balance(now_s),
+            "spent": runtime.fleet.retries.spent,
+            "refused": runtime.fleet.retries.refused,
+        },
         "responses": shown.responses(runtime.responses.current),
         "overrides": [shown.override(o, now_us) for o in runtime.kept.overrides.holding()],
     }
@@ -77,6 +83,24 @@ async def weights(request: Request, task: str | None = None) -> dict[str, Any]:
     runtime, _ = allowed(request, "analyst")
     found = [w for w in runtime.weights.current if task in (None, w.task)]
     return {"weights": [shown.weight(each) for each in found], "states": dict(STATES)}
+
+
+@router.post("/deployments/{name:path}/reset", responses=_ERRORS)
+async def reset(request: Request, name: str, body: LiftBody) -> dict[str, Any]:
+    """End a deployment's ejection and cool-down now; the next request may be sent to it."""
+    runtime, key = allowed(request, "operator")
+    names = [each.name for each in runtime.catalog]
+    if name not in names:
+        raise NotFound(f"no deployment of that name; known: {', '.join(names)}", param="name")
+    act = Act(
+        new_id(), runtime.clock.wall_us(), body.author, "deployment.reset", name, body.reason,
+        json.dumps({"key": key.id}),
+    )  # fmt: skip
+    await asyncio.wrap_future(runtime.kept.log.append_durable(act))
+    runtime.fleet.forgive(name)
+    now_s = runtime.clock.monotonic_s()
+    standings = {each.deployment: each for each in runtime.fleet.standings(now_s)}
+    return shown.health(standings[name])
 
 
 @router.get("/overrides", responses=_ERRORS)

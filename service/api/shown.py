@@ -13,6 +13,7 @@ from service.feedback.credit import rated_quality
 from service.feedback.refit import QualityStanding
 from service.monitoring.live import Standing
 from service.monitoring.responses import Responses
+from service.routing.fleet import Standing as Health
 from service.storage.cases import Case
 
 
@@ -202,6 +203,21 @@ def standing(record: Standing, state: str) -> dict[str, Any]:
         "p95_s": record.p95_s,
         "cost_usd": record.cost_micro_usd / 1e6,
         "last_error": record.last_error,
+    }
+
+
+def health(standing: Health) -> dict[str, Any]:
+    """A deployment's breaker and limits; ``bar``: why it is sent nothing now, null when it is."""
+    return {
+        "deployment": standing.deployment,
+        "breaker": standing.state,
+        "bar": standing.bar or None,
+        "why": standing.why or None,
+        "free_in_s": round(standing.free_in_s, 3),
+        "ejections": standing.ejections,
+        "in_flight": standing.in_flight,
+        "limit": standing.limit,
+        "throttled": round(standing.throttled, 4),
     }
 
 

@@ -9,15 +9,14 @@ from learning.features import Featurizer
 from service.bootstrap.jobs import jobs
 from service.bootstrap.learning import intake, learning, responses
 from service.bootstrap.opening import hash_key, open_kept
-from service.bootstrap.routing import sessions, table
+from service.bootstrap.routing import bounds, fleet, sessions, table
 from service.config import Settings, process_environment
 from service.domain.clock import Clock, SystemClock
 from service.monitoring.live import LiveBoard
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
 from service.providers.registry import PROVIDERS
-from service.routing.dispatch import Bounds, Dispatcher, Means
-from service.routing.eligibility import RateWindows
+from service.routing.dispatch import Dispatcher, Means
 from service.routing.router import Router, RouterParts
 from service.runtime import Ledger, Runtime
 from service.scheduler import Scheduler
@@ -35,15 +34,16 @@ def build(
     first_key = kept.keys.bootstrap(settings.bootstrap_key)
     featurizer = Featurizer(plan.task_names)
     live, learner, refitter = learning(plan, catalog, featurizer, kept, clock)
-    windows = RateWindows(catalog)
+    chance = random.Random(secrets.randbits(128) if seed is None else seed)
+    health = fleet(plan, catalog, kept, clock, random.Random(chance.getrandbits(64)))
     parts = RouterParts(
         live=live,
         featurizer=featurizer,
-        windows=windows,
+        fleet=health,
         sessions=sessions(plan, kept, clock),
         holding=kept.overrides.holding,
         clock=clock,
-        chance=random.Random(secrets.randbits(128) if seed is None else seed),
+        chance=chance,
         secret=hash_key(settings),
     )
     router = Router(table(plan, catalog), parts)
@@ -53,10 +53,7 @@ def build(
     provider_names = {each.name: each.provider for each in catalog}
     ledger = Ledger(kept, learner, (board, weights), telemetry, provider_names)
     providers = {name: PROVIDERS[name]() for name in {each.dialect for each in catalog}}
-    bounds = Bounds(
-        tuple(plan.service.attempt_timeouts_s), plan.service.stream_idle_s, plan.service.deadline_s
-    )
-    means = Means(catalog, providers, router.alternatives, windows.sent, ledger, clock, bounds)
+    means = Means(catalog, providers, router.alternatives, health, ledger, clock, bounds(plan))
     runtime = Runtime(
         plan=plan,
         catalog=catalog,
@@ -64,6 +61,7 @@ def build(
         kept=kept,
         live=live,
         router=router,
+        fleet=health,
         dispatcher=Dispatcher(means),
         learner=learner,
         intake=intake(plan, kept, learner, clock),

@@ -28,6 +28,15 @@ def jobs(runtime: Runtime) -> list[Job]:
             telemetry.weight(weight.task, weight.deployment, weight.share)
         for deployment, state in runtime.live.current.states().items():
             telemetry.state(deployment, state)
+        now_s = runtime.clock.monotonic_s()
+        for each in runtime.fleet.standings(now_s):
+            shown = "cooling" if each.bar == "cooling" else each.state
+            telemetry.health(each.deployment, shown, each.in_flight, each.limit)
+        retries = runtime.fleet.retries
+        telemetry.gauge("retries_left", retries.balance(now_s))
+        telemetry.gauge("retries_spent", retries.spent)
+        telemetry.gauge("retries_refused", retries.refused)
+        telemetry.gauge("hedges", runtime.dispatcher.hedges.hedges)
         telemetry.gauge("log_queued", kept.log.queued)
         telemetry.gauge("learner_waiting", runtime.learner.waiting)
         telemetry.gauge("storage_healthy", float(kept.log.healthy))

@@ -1,19 +1,32 @@
-"""The way out: the table that the router reads, and the sessions that were held."""
+"""The way out: the table that the router reads, the fleet's health, the sessions that were held."""
 
 from __future__ import annotations
 
+import json
+import logging
+import random
+
 from service.domain.catalog import Deployment
-from service.domain.clock import Clock
+from service.domain.clock import Clock, new_id
+from service.domain.records import Act
 from service.plan.whole import Plan
 from service.routing.asked import Dials, RoutingTable, Rule
+from service.routing.breaker import BreakerRules
+from service.routing.fleet import Change, Fleet, FleetRules
+from service.routing.hedging import HedgeRules
+from service.routing.ladder import Ladder, Ladders, Tier
+from service.routing.run import Bounds
 from service.routing.sessions import Sessions
 from service.runtime import Kept
 from service.storage.cases import at_time, rows_of
+
+log = logging.getLogger("headgate.routing")
 
 SESSION_SPAN_US = 7 * 86_400_000_000
 
 
 def table(plan: Plan, catalog: tuple[Deployment, ...]) -> RoutingTable:
+    """What the router reads of the plan."""
     return RoutingTable(
         catalog=catalog,
         tasks=tuple((task.name, task.condition) for task in plan.tasks),
@@ -25,12 +38,60 @@ def table(plan: Plan, catalog: tuple[Deployment, ...]) -> RoutingTable:
         policy=plan.policy.name,
         sticky=plan.sessions.sticky,
         dials=Dials(plan.dials.tenants, plan.dials.tiers),
+        ladders=ladders(plan),
     )
+
+
+def ladders(plan: Plan) -> Ladders:
+    """The tiers of each task."""
+    return Ladders(
+        {
+            each.task or "": Ladder([Tier(tuple(t.use), t.timeout_s) for t in each.tiers])
+            for each in plan.fallbacks
+        }
+    )
+
+
+def bounds(plan: Plan) -> Bounds:
+    """The dispatcher's limits."""
+    hedging = plan.resilience.hedging
+    return Bounds(
+        attempts_s=tuple(plan.service.attempt_timeouts_s),
+        stream_idle_s=plan.service.stream_idle_s,
+        deadline_s=plan.service.deadline_s,
+        ladders=ladders(plan),
+        least_score=plan.resilience.least_score,
+        hedging=HedgeRules(frozenset(hedging.tasks), hedging.spend_share),
+    )
+
+
+def fleet(
+    plan: Plan, catalog: tuple[Deployment, ...], kept: Kept, clock: Clock, chance: random.Random
+) -> Fleet:
+    """The health of the deployments; a breaker that opens or closes is told and logged."""
+    wanted = plan.resilience
+    rules = FleetRules(
+        breaker=BreakerRules(**wanted.breaker.model_dump()),
+        most_ejected=wanted.most_ejected,
+        panic_below=wanted.panic_below,
+        throttle_k=wanted.throttle_k,
+        retry_share=wanted.retry_share,
+    )
+
+    def changed(change: Change) -> None:
+        log.warning("breaker of %s: %s (%s)", change.deployment, change.state, change.why)
+        detail = json.dumps({"why": change.why, "for_s": change.for_s})
+        kept.log.append(
+            Act(new_id(), clock.wall_us(), "headgate", f"breaker.{change.state}",
+                change.deployment, change.why, detail)
+        )  # fmt: skip
+
+    return Fleet(catalog, rules, chance, changed)
 
 
 def sessions(plan: Plan, kept: Kept, clock: Clock) -> Sessions:
     """The sessions that were held before the restart are held again."""
-    sessions, now_us = Sessions(plan.sessions.idle_s), clock.wall_us()
+    held, now_us = Sessions(plan.sessions.idle_s), clock.wall_us()
     rows = rows_of(
         kept.database.cursor(),
         "SELECT session, arg_max(deployment, log_seq) FILTER (mode = 'randomised') AS deployment, "
@@ -39,5 +100,5 @@ def sessions(plan: Plan, kept: Kept, clock: Clock) -> Sessions:
         [at_time(now_us - SESSION_SPAN_US), at_time(now_us - int(plan.sessions.idle_s * 1e6))],
     )
     for row in rows:
-        sessions.hold(row["session"], row["deployment"], str(row["id"]), clock.monotonic_s())
-    return sessions
+        held.hold(row["session"], row["deployment"], str(row["id"]), clock.monotonic_s())
+    return held

@@ -70,7 +70,22 @@ def _show_status(found: dict[str, Any]) -> None:
         ],
         "last five minutes",
     )  # fmt: skip
+    show_health(found["health"])
     show_overrides(found["overrides"])
+
+
+def show_health(found: list[dict[str, Any]]) -> None:
+    """The breakers, and what stands against each deployment."""
+    table(
+        ("deployment", "breaker", "sent nothing", "why", "free in", "in flight", "throttled"),
+        [
+            (h["deployment"], h["breaker"], h["bar"] or "", h["why"] or "",
+             _left(h["free_in_s"]) if h["free_in_s"] else "", f"{h['in_flight']}/{h['limit']}",
+             f"{h['throttled']:.0%}" if h["throttled"] else "")
+            for h in found
+        ],
+        "health",
+    )  # fmt: skip
 
 
 def _show_quality(found: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,20 @@ class Limits:
 
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a limit at all."""
+        return bool(self.requests_per_minute or self.tokens_per_minute)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address and key of a deployment, with what is allowed there."""
+
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+    limits: Limits = Limits()
 
 
 CAPABILITIES = ("tools", "json", "images", "audio", "files")
@@ -45,6 +59,26 @@ class Deployment:
     prior_quality: float = 0.7
     prior_latency_s: float = 1.0
     similar_to: str = ""  # the deployment that it is believed to resemble
+    most_in_flight: int = 1_000
+    endpoints: tuple[Endpoint, ...] = ()  # several addresses or keys; empty: the one above
+    endpoint: int = 0  # which of them this is
+
+    @property
+    def ends(self) -> tuple[Deployment, ...]:
+        """This deployment once for each of its endpoints."""
+        if not self.endpoints:
+            return (self,)
+        return tuple(
+            replace(
+                self,
+                base_url=each.base_url,
+                api_key=each.api_key,
+                limits=each.limits,
+                endpoints=(),
+                endpoint=index,
+            )
+            for index, each in enumerate(self.endpoints)
+        )
 
     def price_at(self, at_us: int) -> Price:
         """The price in force at ``at_us``."""

@@ -43,6 +43,7 @@ class ErrorKind(StrEnum):
     TIMEOUT = "timeout"
     CONNECTION = "connection"
     RATE_LIMIT = "rate_limit"
+    OVERLOADED = "overloaded"
     SERVER = "server"
     MALFORMED = "malformed"
     CUT = "cut"
@@ -51,6 +52,7 @@ class ErrorKind(StrEnum):
     INVALID = "invalid"
     CONTEXT_LENGTH = "context_length"
     POLICY = "policy"
+    QUALITY = "quality"
     CANCELLED = "cancelled"
 
     @property

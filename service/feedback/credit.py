@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from service.domain.records import Attempt, Decision, ErrorKind, Feedback, Mode, Outcome, Update
+from service.domain.records import (
+    Attempt,
+    Decision,
+    ErrorKind,
+    Feedback,
+    Mode,
+    Outcome,
+    Role,
+    Update,
+)
 from service.storage.cases import Case
 
 RATED_MODES = (Mode.RANDOMISED, Mode.STICKY)
@@ -31,18 +40,22 @@ def from_outcome(
 
     All modes but the cache feed these estimators. A call that the caller left, or that failed
     for the request's own sake, says nothing of the deployment. The whole spend is told once,
-    with the last call, so that pacing counts each dollar once.
+    with the last call, so that pacing counts each dollar once. The loser of a hedge would have
+    taken at least as long as it was waited for: that is told, or only quick answers would count.
     """
     if decision.mode is Mode.CACHE:
         return []
     updates = []
+    answered = outcome.error_kind is None
+    raced = answered and any(each.role is Role.HEDGE for each in attempts)
     for attempt in attempts:
         last = attempt is attempts[-1]
         kind = attempt.error_kind
         blames = kind is not None and kind.blames_deployment
         silent = kind is not None and not blames
         cost_usd = outcome.usage.cost_micro_usd / 1e6 if last else None
-        if silent and not cost_usd:
+        lost = raced and kind is ErrorKind.CANCELLED
+        if silent and not cost_usd and not lost:
             continue
         timed = kind is None or kind in (ErrorKind.TIMEOUT, ErrorKind.STALLED)
         updates.append(
@@ -56,7 +69,7 @@ def from_outcome(
                 quality=None,
                 revises_quality=None,
                 cost_usd=cost_usd,
-                latency_s=attempt.latency_s if timed and not silent else None,
+                latency_s=attempt.latency_s if lost or (timed and not silent) else None,
                 tokens_out=attempt.usage.tokens_out if kind is None else None,
                 failed=None if silent else blames,
                 feedback_id=None,

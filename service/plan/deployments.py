@@ -8,8 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from service.domain.catalog import Deployment, Limits, Price
+from service.domain.catalog import Deployment, Endpoint, Limits, Price
 from service.plan.words import Money, Name, Seconds, Share, Strict
+
+ADDRESS = r"^https?://[^\s@?#]+$"
+VARIABLE = r"^[A-Z_][A-Z0-9_]*$"
 
 
 class PricePlan(Strict):
@@ -40,6 +43,18 @@ class LimitsPlan(Strict):
     requests_per_minute: int = Field(default=0, ge=0)
     tokens_per_minute: int = Field(default=0, ge=0)
 
+    def limits(self) -> Limits:
+        """As the catalogue has it."""
+        return Limits(self.requests_per_minute, self.tokens_per_minute)
+
+
+class EndpointPlan(Strict):
+    """One of several addresses or keys of a deployment; what is left out is the deployment's."""
+
+    base_url: str | None = Field(default=None, pattern=ADDRESS)
+    api_key_env: str | None = Field(default=None, pattern=VARIABLE)
+    limits: LimitsPlan | None = None
+
 
 class DeploymentPlan(Strict):
     """A model at a provider."""
@@ -47,14 +62,16 @@ class DeploymentPlan(Strict):
     name: Name
     dialect: str = "openai"
     provider: str = Field(default="", max_length=64)
-    base_url: str = Field(pattern=r"^https?://[^\s@?#]+$")
+    base_url: str = Field(pattern=ADDRESS)
     model: str = Field(min_length=1, max_length=200)
-    api_key_env: str | None = Field(default=None, pattern=r"^[A-Z_][A-Z0-9_]*$")
+    api_key_env: str | None = Field(default=None, pattern=VARIABLE)
     price: Annotated[list[PricePlan], Field(min_length=1)]
     context_window: int = Field(default=128_000, ge=1)
     max_output_tokens: int = Field(default=0, ge=0)
     capabilities: list[Literal["tools", "json", "images", "audio", "files"]] = ["tools", "json"]
     limits: LimitsPlan = LimitsPlan()
+    most_in_flight: int = Field(default=1_000, ge=3, le=100_000)
+    endpoints: list[EndpointPlan] = []
     tasks: list[str] = []
     prior_quality: Share = 0.7
     prior_latency_s: Seconds = 1.0
@@ -64,6 +81,23 @@ class DeploymentPlan(Strict):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, dict) else value
+
+    @property
+    def secrets(self) -> list[str]:
+        """The variables that its keys come from."""
+        named = [self.api_key_env, *(each.api_key_env for each in self.endpoints)]
+        return [name for name in named if name]
+
+    def _endpoints(self, environment: Mapping[str, str]) -> tuple[Endpoint, ...]:
+        return tuple(
+            Endpoint(
+                base_url=(each.base_url or self.base_url).rstrip("/"),
+                api_key=environment.get(variable) if variable else None,
+                limits=(each.limits or self.limits).limits(),
+            )
+            for each in self.endpoints
+            for variable in [each.api_key_env or self.api_key_env]
+        )
 
     def deployment(self, environment: Mapping[str, str]) -> Deployment:
         """The catalogue's entry, its secret filled in."""
@@ -79,7 +113,9 @@ class DeploymentPlan(Strict):
             context_window=self.context_window,
             max_output_tokens=self.max_output_tokens,
             capabilities=frozenset(self.capabilities),
-            limits=Limits(self.limits.requests_per_minute, self.limits.tokens_per_minute),
+            limits=self.limits.limits(),
+            most_in_flight=self.most_in_flight,
+            endpoints=self._endpoints(environment),
             tasks=frozenset(self.tasks),
             prior_quality=self.prior_quality,
             prior_latency_s=self.prior_latency_s,

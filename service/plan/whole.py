@@ -10,6 +10,13 @@ from service.domain.catalog import Deployment
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
 from service.plan.inbound import ServicePlan
+from service.plan.resilience import (
+    BreakerPlan,
+    FallbackPlan,
+    HedgingPlan,
+    ResiliencePlan,
+    TierPlan,
+)
 from service.plan.routing import (
     BudgetPlan,
     DialPlan,
@@ -28,6 +35,7 @@ class Plan(Strict):
     tasks: list[TaskPlan] = []
     rules: list[RulePlan] = []
     tiers: list[Name] = []
+    fallbacks: list[FallbackPlan] = []
     policy: PolicyPlan = PolicyPlan()
     reward: RewardPlan = RewardPlan()
     budgets: BudgetPlan = BudgetPlan()
@@ -36,6 +44,7 @@ class Plan(Strict):
     feedback: FeedbackPlan = FeedbackPlan()
     sessions: SessionPlan = SessionPlan()
     service: ServicePlan = ServicePlan()
+    resilience: ResiliencePlan = ResiliencePlan()
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -48,8 +57,8 @@ class Plan(Strict):
 
     def missing_secrets(self, environment: Mapping[str, str]) -> list[tuple[int, str]]:
         """Deployments (by index) whose key's variable is not set."""
-        named = [(i, each.api_key_env) for i, each in enumerate(self.deployments)]
-        return [(i, env) for i, env in named if env and not environment.get(env)]
+        named = [(i, env) for i, each in enumerate(self.deployments) for env in each.secrets]
+        return [(i, env) for i, env in named if not environment.get(env)]
 
 
 SECTIONS: Mapping[str, type[BaseModel]] = {
@@ -58,4 +67,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "feedback": FeedbackPlan, "price": PricePlan,
     "sessions": SessionPlan, "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,
     "dials": DialPlan,
+    "fallbacks": FallbackPlan, "tiers": TierPlan, "resilience": ResiliencePlan,
+    "breaker": BreakerPlan, "hedging": HedgingPlan,
 }  # fmt: skip

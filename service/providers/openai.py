@@ -98,7 +98,7 @@ class OpenAI(Provider):
 
     def __init__(self) -> None:
         self._transport = Transport()
-        self._headers: dict[str, CIMultiDict[str]] = {}
+        self._headers: dict[tuple[str, int], CIMultiDict[str]] = {}
 
     async def complete(self, deployment: Deployment, body: bytes, names: Names) -> Answer:
         reply = await self._post(deployment, body)
@@ -117,12 +117,12 @@ class OpenAI(Provider):
         await self._transport.close()
 
     async def _post(self, deployment: Deployment, body: bytes) -> Reply:
-        headers = self._headers.get(deployment.name)
+        headers = self._headers.get((deployment.name, deployment.endpoint))
         if headers is None:
             headers = CIMultiDict({"Content-Type": "application/json"})
             if deployment.api_key:
                 headers["Authorization"] = f"Bearer {deployment.api_key}"
-            self._headers[deployment.name] = headers
+            self._headers[deployment.name, deployment.endpoint] = headers
         url = deployment.base_url + "/chat/completions"
         reply = await self._transport.post(url, headers, body)
         if reply.status == 200:

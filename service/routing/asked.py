@@ -14,6 +14,7 @@ from service.domain.chat import ChatRequest, derived_session, keyed_hash
 from service.domain.errors import InvalidRequest
 from service.domain.expressions import Expression
 from service.domain.records import Caller, Key
+from service.routing.ladder import NO_LADDERS, Ladders
 
 OTHER = "other"
 
@@ -53,6 +54,7 @@ class RoutingTable:
     policy: str
     sticky: bool
     dials: Dials = Dials()
+    ladders: Ladders = NO_LADDERS
 
 
 @dataclass(frozen=True, slots=True)

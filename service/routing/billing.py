@@ -12,6 +12,7 @@ CHARACTERS_PER_TOKEN = 4
 _UNBILLED = (
     ErrorKind.CONNECTION,
     ErrorKind.RATE_LIMIT,
+    ErrorKind.OVERLOADED,
     ErrorKind.AUTH,
     ErrorKind.INVALID,
     ErrorKind.CONTEXT_LENGTH,

@@ -3,230 +3,282 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+import logging
 
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest
-from service.domain.clock import Clock, response_id
+from service.domain.clock import response_id
 from service.domain.records import Attempt, Decision, ErrorKind, Mode, Outcome, Role, Usage
-from service.providers.base import (
-    Answer,
-    AnswerStream,
-    Chunk,
-    Names,
-    Provider,
-    ProviderFailure,
-    Tokens,
-)
+from service.providers.base import Answer, AnswerStream, Names, Provider, ProviderFailure
 from service.routing.billing import Seen, usage_of
+from service.routing.eligibility import ANSWER_RESERVE
 from service.routing.exhaustion import Failed, next_target, verdict
+from service.routing.hedging import HedgeBudget
+from service.routing.run import Bounds, Call, Means, Poor, Records, Run, Served
+from service.routing.streaming import Head, ServedStream
 
-NOTHING = Usage(0, 0, 0, 0)
+__all__ = ["Bounds", "Dispatcher", "Means", "Records", "Served", "ServedStream"]
 
+log = logging.getLogger("headgate.routing")
 
-class Records(Protocol):
-    """Where attempts and outcomes go."""
-
-    def attempt(self, attempt: Attempt) -> None:
-        """One call has ended."""
-
-    def outcome(self, outcome: Outcome) -> None:
-        """The request has ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Time limits, in seconds: each attempt's in turn, between chunks, and for the whole."""
-
-    attempts_s: tuple[float, ...]
-    stream_idle_s: float
-    deadline_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a dispatcher stands on."""
-
-    catalog: Sequence[Deployment]
-    providers: Mapping[str, Provider]  # by dialect
-    alternatives: Callable[[Decision], list[Deployment]]
-    sent: Callable[[Deployment, int, float], None]
-    records: Records
-    clock: Clock
-    bounds: Bounds
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What the caller is told of how it was served."""
-
-    deployment: Deployment
-    mode: Mode
-    attempts: int
-    usage: Usage
-    overhead_s: float
-    fallback_from: str
-
-
-@dataclass(slots=True)
-class _Run:
-    """One request on its way through its attempts."""
-
-    decision: Decision
-    request: ChatRequest
-    started_s: float
-    deadline_s: float
-    target: Deployment
-    attempts: int = 0
-    upstream_s: float = 0.0
-    cost: list[Usage] = field(default_factory=list)
-    failures: list[Failed] = field(default_factory=list)
-    others: list[Deployment] | None = None
-    closed: bool = False
-
-    @property
-    def mode(self) -> Mode:
-        return Mode.FALLBACK if self.failures else self.decision.mode
-
-    @property
-    def total(self) -> Usage:
-        return Usage(
-            sum(u.tokens_in for u in self.cost),
-            sum(u.tokens_out for u in self.cost),
-            sum(u.cached_tokens for u in self.cost),
-            sum(u.cost_micro_usd for u in self.cost),
-            any(u.estimated for u in self.cost),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One call under way."""
-
-    started_s: float
-    deployment: Deployment
-    timeout_s: float
+HEDGED = (Mode.RANDOMISED, Mode.STICKY)
 
 
 class Dispatcher:
     """Makes the calls, records each as an attempt, and the whole as an outcome."""
 
     def __init__(self, means: Means) -> None:
-        self._means = means
+        self.means = means
+        self.clock = means.clock
+        self.idle_s = means.bounds.stream_idle_s
+        self.hedges = HedgeBudget(means.bounds.hedging.spend_share)
         self._by_name = {each.name: each for each in means.catalog}
-        self._clock = means.clock
 
     # whole answers ----------------------------------------------------------------------------
 
     async def complete(self, decision: Decision, request: ChatRequest) -> tuple[Answer, Served]:
         """A whole answer; raises HeadgateError when every attempt failed."""
         run = self._begin(decision, request)
-        while True:
-            call = self._call(run)
-            names = Names(response_id(decision.id), call.deployment.name)
-            body = request.for_upstream(call.deployment.model)
-            provider = self._means.providers[call.deployment.dialect]
-            try:
-                async with asyncio.timeout(call.timeout_s):
-                    answer = await provider.complete(call.deployment, body, names)
-            except ProviderFailure as failure:
-                self._failed(run, call, failure, Seen())
-            except TimeoutError:
-                self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), Seen(sent=True))
-            except asyncio.CancelledError:
-                self._cancelled(run, call, Seen(sent=True))
-                raise
-            else:
-                seen = Seen(True, answer.content_chars, answer.tokens)
-                return answer, self._served(run, call, seen, None)
+        hedged = decision.task in self.means.bounds.hedging.tasks and decision.mode in HEDGED
+        try:
+            while True:
+                call = self._call(run)
+                if hedged:
+                    call, result = await self._hedged(run, call)
+                else:
+                    result = await self._whole(run, call)
+                if isinstance(result, Answer):
+                    return result, self._served_whole(run, call)
+                served = self._go_on(run, result)
+                if served is not None:
+                    return served.answer, self._served_whole(run, served.call)
+        except asyncio.CancelledError:
+            self._outcome(run, None, 499, ErrorKind.CANCELLED, None)
+            raise
+
+    async def _whole(self, run: Run, call: Call) -> Answer | ProviderFailure:
+        """One call to its end, recorded; a failure is a result, since another call may follow."""
+        names, body, provider = self._prepared(run, call)
+        try:
+            async with asyncio.timeout(call.timeout_s):
+                answer = await provider.complete(call.endpoint, body, names)
+        except ProviderFailure as failure:
+            return self._failed(run, call, failure, Seen())
+        except TimeoutError:
+            return self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), Seen(sent=True))
+        except asyncio.CancelledError:
+            self._failed(run, call, ProviderFailure(ErrorKind.CANCELLED), Seen(sent=True))
+            raise
+        except Exception:  # whatever a dialect stumbles over is a failed call, not a failed request
+            log.exception("a call to %s failed in an unknown way", call.deployment.name)
+            return self._failed(run, call, ProviderFailure(ErrorKind.MALFORMED), Seen(sent=True))
+        seen = Seen(True, answer.content_chars, answer.tokens)
+        score = self.means.accept(run.request, answer)
+        if score < self.means.bounds.least_score:
+            if run.poor is None or score > run.poor.score:
+                run.poor = Poor(score, call, answer)
+            return self._failed(run, call, ProviderFailure(ErrorKind.QUALITY, status=200), seen)
+        self._attempt(run, call, seen, None, 200)
+        return answer
+
+    async def _hedged(self, run: Run, call: Call) -> tuple[Call, Answer | ProviderFailure]:
+        """A call, and a second one elsewhere if the first takes longer than most; who answers
+        first is taken, the other is cancelled and billed.
+        """
+        calls = {asyncio.create_task(self._whole(run, call)): call}
+        ended: list[tuple[Call, Answer | ProviderFailure]] = []
+        try:
+            after_s = self.means.fleet.p95_s(call.deployment.name, call.started_s)
+            done, _ = await asyncio.wait(calls, timeout=after_s)
+            if not done and (second := self._hedge(run, call)) is not None:
+                calls[asyncio.create_task(self._whole(run, second))] = second
+            waiting = set(calls)
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                ended += [(calls[task], task.result()) for task in done]
+                won = [each for each in ended if isinstance(each[1], Answer)]
+                if won:
+                    return won[0]
+            return ended[-1]
+        finally:
+            for task in calls:
+                task.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+
+    def _hedge(self, run: Run, first: Call) -> Call | None:
+        """The second call of a hedge, where there is somebody to ask and money for it."""
+        now_s = self.clock.monotonic_s()
+        others = [d for d in self._now_free(run, now_s) if d.name != first.deployment.name]
+        others.sort(key=lambda other: other.provider == first.deployment.provider)
+        if not others or run.attempts >= run.most or not self.hedges.hedge():
+            return None
+        if not self.means.fleet.retries.spend(now_s):
+            return None
+        return self._call(run, others[0], Role.HEDGE)
+
+    def _served_whole(self, run: Run, call: Call) -> Served:
+        overhead_s = self._outcome(run, call.deployment, 200, None, None)
+        return self.told(run, call, overhead_s)
 
     # streams ----------------------------------------------------------------------------------
 
     async def open(self, decision: Decision, request: ChatRequest) -> ServedStream:
         """A stream whose first content has come; until then every deployment may be tried."""
         run = self._begin(decision, request)
-        while True:
-            call = self._call(run)
-            names = Names(response_id(decision.id), call.deployment.name)
-            body = request.for_upstream(call.deployment.model)
-            provider = self._means.providers[call.deployment.dialect]
-            stream: AnswerStream | None = None
-            head = _Head()
-            try:
-                async with asyncio.timeout(call.timeout_s):
-                    stream = await provider.stream(call.deployment, body, names)
-                    await head.read(stream)
-                return ServedStream(self, run, call, stream, head)
-            except ProviderFailure as failure:
-                self._failed(run, call, failure, head.seen)
-            except TimeoutError:
-                self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), head.sent())
-            except asyncio.CancelledError:
-                self._cancelled(run, call, head.sent())
-                raise
-            finally:
-                if stream is not None and not head.ready:
-                    await stream.close()
+        try:
+            while True:
+                call = self._call(run)
+                result = await self._opened(run, call)
+                if isinstance(result, ServedStream):
+                    return result
+                self._go_on(run, result)
+        except asyncio.CancelledError:
+            self._outcome(run, None, 499, ErrorKind.CANCELLED, None)
+            raise
+
+    async def _opened(self, run: Run, call: Call) -> ServedStream | ProviderFailure:
+        names, body, provider = self._prepared(run, call)
+        stream: AnswerStream | None = None
+        head = Head()
+        try:
+            async with asyncio.timeout(call.timeout_s):
+                stream = await provider.stream(call.endpoint, body, names)
+                await head.read(stream)
+            now_s = self.clock.monotonic_s()
+            self.means.fleet.heard(call.deployment.name, now_s - call.started_s, now_s)
+            return ServedStream(self, run, call, stream, head)
+        except ProviderFailure as failure:
+            return self._failed(run, call, failure, head.seen)
+        except TimeoutError:
+            return self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), Seen(sent=True))
+        except asyncio.CancelledError:
+            self._failed(run, call, ProviderFailure(ErrorKind.CANCELLED), Seen(sent=True))
+            raise
+        except Exception:
+            log.exception("a stream of %s failed in an unknown way", call.deployment.name)
+            return self._failed(run, call, ProviderFailure(ErrorKind.MALFORMED), Seen(sent=True))
+        finally:
+            if stream is not None and not head.ready:
+                await stream.close()
 
     # the steps --------------------------------------------------------------------------------
 
-    def _begin(self, decision: Decision, request: ChatRequest) -> _Run:
-        now_s = self._clock.monotonic_s()
+    def _begin(self, decision: Decision, request: ChatRequest) -> Run:
+        now_s = self.clock.monotonic_s()
+        bounds = self.means.bounds
         asked = request.options.deadline_s
-        bound = self._means.bounds.deadline_s
-        deadline_s = now_s + (min(asked, bound) if asked else bound)
-        return _Run(decision, request, now_s, deadline_s, self._by_name[decision.deployment])
+        deadline_s = now_s + (min(asked, bounds.deadline_s) if asked else bounds.deadline_s)
+        ladder = bounds.ladders.of(decision.task)
+        most = max(len(bounds.attempts_s), len(ladder.tiers) if ladder else 0)
+        self.means.fleet.retries.requested(now_s)
+        target = self._by_name[decision.deployment]
+        return Run(decision, request, now_s, deadline_s, target, most)
 
-    def _call(self, run: _Run) -> _Call:
-        now_s = self._clock.monotonic_s()
-        limits = self._means.bounds.attempts_s
-        timeout_s = min(limits[min(run.attempts, len(limits) - 1)], run.deadline_s - now_s)
+    def _call(self, run: Run, target: Deployment | None = None, role: Role | None = None) -> Call:
+        """A call is to be made: counted where limits are, its time set."""
+        now_s = self.clock.monotonic_s()
+        bounds, fleet = self.means.bounds, self.means.fleet
+        target = target or run.target
+        ladder = bounds.ladders.of(run.decision.task)
+        timeout_s = ladder.timeout_s(target.name) if ladder is not None else None
+        if timeout_s is None:
+            timeout_s = bounds.attempts_s[min(run.attempts, len(bounds.attempts_s) - 1)]
         run.attempts += 1
-        self._means.sent(run.target, run.decision.tokens_in, now_s)
-        return _Call(now_s, run.target, max(timeout_s, 0.001))
+        tokens = run.decision.tokens_in + (run.decision.tokens_out_limit or ANSWER_RESERVE)
+        endpoint = fleet.windows.pick(target, tokens, now_s) or target.ends[0]
+        sent = fleet.windows.sent(endpoint, tokens, now_s)
+        return Call(
+            number=run.attempts,
+            started_s=now_s,
+            deployment=target,
+            endpoint=endpoint,
+            timeout_s=max(min(timeout_s, run.deadline_s - now_s), 0.001),
+            role=role or (Role.FIRST if run.attempts == 1 else Role.FALLBACK),
+            probe=fleet.began(target.name, now_s),
+            sent=sent,
+            counted_tokens=tokens,
+        )
 
-    def _failed(self, run: _Run, call: _Call, failure: ProviderFailure, seen: Seen) -> None:
-        """Record a failed attempt and choose the next; raises when there is none."""
-        now_s = self._clock.monotonic_s()
-        self._attempt(run, call, seen, failure.kind, failure.status)
-        run.failures.append(Failed(call.deployment, failure))
+    def _prepared(self, run: Run, call: Call) -> tuple[Names, bytes, Provider]:
+        names = Names(response_id(run.decision.id), call.deployment.name)
+        body = run.request.for_upstream(call.deployment.model)
+        return names, body, self.means.providers[call.deployment.dialect]
+
+    def _others(self, run: Run) -> list[Deployment]:
+        if run.others is None:
+            run.others = self.means.alternatives(run.decision)
+        return run.others
+
+    def _failed(
+        self, run: Run, call: Call, failure: ProviderFailure, seen: Seen
+    ) -> ProviderFailure:
+        self._attempt(run, call, seen, failure.kind, failure.status, failure.retry_after_s)
+        if failure.kind is not ErrorKind.CANCELLED:
+            run.failures.append(Failed(call.deployment, failure))
+        return failure
+
+    def _go_on(self, run: Run, failure: ProviderFailure) -> Poor | None:
+        """After a failure: set the next target; or the best answer that there was, if it was
+        poor; raises when there is neither.
+        """
+        now_s = self.clock.monotonic_s()
         following = None
-        if run.decision.mode is not Mode.PINNED and run.attempts < len(
-            self._means.bounds.attempts_s
-        ):
-            if run.others is None:
-                run.others = self._means.alternatives(run.decision)
-            if now_s < run.deadline_s:
-                following = next_target(run.failures, run.others, run.decision.tokens_in)
-        if following is None:
-            error = verdict(run.failures)
-            self._outcome(run, None, error.status, failure.kind, None)
-            raise error from None
-        run.target = following
+        if run.attempts < run.most and now_s < run.deadline_s:
+            pinned = run.decision.mode is Mode.PINNED
+            others = [] if pinned else self._now_free(run, now_s)
+            following = next_target(run.failures, others)
+            if following is not None and not self._may_follow(following, now_s):
+                following = None
+        if following is not None:
+            run.target = following
+            return None
+        if run.poor is not None:
+            return run.poor
+        names = [each.deployment.name for each in run.failures]
+        error = verdict(run.failures, self.means.fleet.free_in_s(names, now_s))
+        self._outcome(run, None, error.status, failure.kind, None)
+        raise error from None
 
-    def _cancelled(self, run: _Run, call: _Call, seen: Seen) -> None:
-        self._attempt(run, call, seen, ErrorKind.CANCELLED, 0)
-        self._outcome(run, None, 499, ErrorKind.CANCELLED, None)
+    def _may_follow(self, target: Deployment, now_s: float) -> bool:
+        """Whether one more call may be made, and to this deployment."""
+        fleet = self.means.fleet
+        return not fleet.bar(target.name, now_s) and fleet.retries.spend(now_s)
+
+    def _now_free(self, run: Run, now_s: float) -> list[Deployment]:
+        """The others that may be called at this moment."""
+        fleet, tokens = self.means.fleet, run.decision.tokens_in
+        return [
+            each
+            for each in self._others(run)
+            if not fleet.bar(each.name, now_s) and not fleet.windows.exhausted(each, tokens, now_s)
+        ]
 
     def _attempt(
-        self, run: _Run, call: _Call, seen: Seen, kind: ErrorKind | None, status: int
+        self,
+        run: Run,
+        call: Call,
+        seen: Seen,
+        kind: ErrorKind | None,
+        status: int,
+        retry_after_s: float | None = None,
     ) -> Usage:
-        now_s = self._clock.monotonic_s()
+        now_s = self.clock.monotonic_s()
         latency_s = now_s - call.started_s
         run.upstream_s += latency_s
-        at_us = self._clock.wall_us()
+        at_us = self.clock.wall_us()
         usage = usage_of(call.deployment, run.decision.tokens_in, seen, kind, at_us)
         run.cost.append(usage)
-        self._means.records.attempt(
+        self._tell_fleet(call, seen, kind, retry_after_s, usage)
+        if call.role is Role.HEDGE or (kind is ErrorKind.CANCELLED and run.attempts > 1):
+            self.hedges.paid(usage.cost_micro_usd)
+        self.means.records.attempt(
             Attempt(
                 decision_id=run.decision.id,
-                number=run.attempts,
+                number=call.number,
                 at_us=at_us,
                 deployment=call.deployment.name,
                 provider=call.deployment.provider,
-                role=Role.FIRST if run.attempts == 1 else Role.FALLBACK,
+                role=call.role,
                 status=status,
                 error_kind=kind,
                 ttft_s=seen.ttft_s,
@@ -236,38 +288,68 @@ class Dispatcher:
         )
         return usage
 
-    def _served(self, run: _Run, call: _Call, seen: Seen, kind: ErrorKind | None) -> Served:
+    def _tell_fleet(
+        self,
+        call: Call,
+        seen: Seen,
+        kind: ErrorKind | None,
+        retry_after_s: float | None,
+        usage: Usage,
+    ) -> None:
+        """The breaker, the limits and the windows learn of a call from here and nowhere else."""
+        fleet, name, now_s = self.means.fleet, call.deployment.name, self.clock.monotonic_s()
+        used = usage.tokens_in + usage.tokens_out
+        fleet.windows.settle(call.endpoint, call.sent, used - call.counted_tokens, now_s)
+        if kind is None or kind is ErrorKind.QUALITY:
+            whole_s = None if seen.ttft_s is not None else now_s - call.started_s
+            fleet.answered(name, call.probe, whole_s, now_s)
+            return
+        if kind in (ErrorKind.RATE_LIMIT, ErrorKind.AUTH):
+            wait_s = 1.0 if retry_after_s is None else retry_after_s
+            if fleet.windows.cool(call.endpoint, now_s + wait_s):
+                fleet.failed(name, call.probe, ErrorKind.CANCELLED, None, now_s)
+                return
+        fleet.failed(name, call.probe, kind, retry_after_s, now_s)
+
+    def served(self, run: Run, call: Call, seen: Seen, kind: ErrorKind | None) -> Served:
+        """A stream has ended, whole or not."""
         self._attempt(run, call, seen, kind, 200)
         status = 200 if kind is None else 499 if kind is ErrorKind.CANCELLED else 502
         overhead_s = self._outcome(run, call.deployment, status, kind, seen.ttft_s)
         return self.told(run, call, overhead_s)
 
-    def told(self, run: _Run, call: _Call, overhead_s: float) -> Served:
+    def told(self, run: Run, call: Call, overhead_s: float) -> Served:
         """What to tell the caller."""
-        drawn = run.decision.deployment
-        fallback_from = drawn if call.deployment.name != drawn else ""
-        return Served(call.deployment, run.mode, run.attempts, run.total, overhead_s, fallback_from)
-
-    def overhead(self, run: _Run, call: _Call) -> float:
-        """Seconds spent so far that were not spent waiting for a provider's head."""
-        return call.started_s - run.started_s - run.upstream_s
+        name, drawn = call.deployment.name, run.decision.deployment
+        ladder = self.means.bounds.ladders.of(run.decision.task)
+        tier = ladder.tier(name) if ladder is not None else None
+        return Served(
+            call.deployment,
+            run.mode(name),
+            run.attempts,
+            run.total,
+            overhead_s,
+            drawn if name != drawn else "",
+            1 + (tier if tier is not None else call.number - 1),
+        )
 
     def _outcome(
         self,
-        run: _Run,
+        run: Run,
         deployment: Deployment | None,
         status: int,
         kind: ErrorKind | None,
         ttft_s: float | None,
     ) -> float:
-        latency_s = self._clock.monotonic_s() - run.started_s
+        latency_s = self.clock.monotonic_s() - run.started_s
         overhead_s = max(latency_s - run.upstream_s, 0.0)
-        self._means.records.outcome(
+        self.hedges.spent(run.total.cost_micro_usd)
+        self.means.records.outcome(
             Outcome(
                 decision_id=run.decision.id,
-                at_us=self._clock.wall_us(),
+                at_us=self.clock.wall_us(),
                 deployment=deployment.name if deployment else None,
-                mode=run.mode,
+                mode=run.mode(deployment.name if deployment else run.decision.deployment),
                 status=status,
                 error_kind=kind,
                 latency_s=latency_s,
@@ -278,92 +360,3 @@ class Dispatcher:
             )
         )
         return overhead_s
-
-
-class _Head:
-    """The chunks up to the first content; nothing of them has been sent yet."""
-
-    def __init__(self) -> None:
-        self.chunks: list[Chunk] = []
-        self.iterator: AsyncIterator[Chunk] | None = None
-        self.ready = False
-        self.seen = Seen()
-
-    async def read(self, stream: AnswerStream) -> None:
-        self.seen = Seen(sent=True)
-        self.iterator = aiter(stream)
-        async for chunk in self.iterator:
-            self.chunks.append(chunk)
-            if chunk.has_content:
-                self.ready = True
-                return
-            if chunk.done:
-                raise ProviderFailure(ErrorKind.MALFORMED, status=200)
-        raise ProviderFailure(ErrorKind.CUT, status=200)
-
-    def sent(self) -> Seen:
-        """The prompt was on its way: it will be billed."""
-        return Seen(sent=True)
-
-
-class ServedStream:
-    """A stream that has begun to answer; iterate it to the end, or close it."""
-
-    def __init__(
-        self, dispatcher: Dispatcher, run: _Run, call: _Call, stream: AnswerStream, head: _Head
-    ) -> None:
-        self._dispatcher = dispatcher
-        self._run = run
-        self._call = call
-        self._stream = stream
-        self._head = head
-        self._idle_s = dispatcher._means.bounds.stream_idle_s
-        self._ttft_s = dispatcher._clock.monotonic_s() - call.started_s
-        self._characters = 0
-        self._tokens: Tokens | None = None
-        self.usage_event = b""
-        self.served = dispatcher.told(run, call, dispatcher.overhead(run, call))
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The events to forward, up to but without the last one; raises ProviderFailure."""
-        for chunk in self._head.chunks:
-            if data := self._take(chunk):
-                yield data
-            if chunk.done:
-                self._end(None)
-                return
-        iterator = self._head.iterator
-        assert iterator is not None
-        while True:
-            try:
-                async with asyncio.timeout(self._idle_s):
-                    chunk = await anext(iterator)
-            except TimeoutError:
-                self._end(ErrorKind.STALLED)
-                raise ProviderFailure(ErrorKind.STALLED, status=200) from None
-            except ProviderFailure as failure:
-                self._end(failure.kind)
-                raise
-            if data := self._take(chunk):
-                yield data
-            if chunk.done:
-                self._end(None)
-                return
-
-    async def close(self) -> None:
-        """Let the upstream go; an unfinished stream is one that the caller left."""
-        self._end(ErrorKind.CANCELLED)
-        await self._stream.close()
-
-    def _take(self, chunk: Chunk) -> bytes:
-        self._characters += chunk.content_chars
-        self._tokens = chunk.tokens or self._tokens
-        self.usage_event = chunk.usage_event or self.usage_event
-        return chunk.data
-
-    def _end(self, kind: ErrorKind | None) -> None:
-        if self._run.closed:
-            return
-        self._run.closed = True
-        seen = Seen(True, self._characters, self._tokens, self._ttft_s)
-        self.served = self._dispatcher._served(self._run, self._call, seen, kind)

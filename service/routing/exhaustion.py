@@ -17,6 +17,7 @@ from service.providers.base import ProviderFailure
 
 DEFAULT_RETRY_S = 5.0
 FINAL = (ErrorKind.INVALID, ErrorKind.POLICY, ErrorKind.CANCELLED)
+TRANSIENT = (ErrorKind.CONNECTION, ErrorKind.SERVER, ErrorKind.CUT, ErrorKind.MALFORMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,12 @@ class Failed:
     failure: ProviderFailure
 
 
-def next_target(
-    failures: Sequence[Failed], others: Sequence[Deployment], tokens_in: int
-) -> Deployment | None:
+def next_target(failures: Sequence[Failed], others: Sequence[Deployment]) -> Deployment | None:
     """The next deployment for the kind of the last failure, best first; None to give up.
 
     A refused request is refused everywhere and is not sent again. Too long a context goes to a
-    larger window. An outage or a rate limit goes to another provider before the same one.
+    larger window. An outage or a rate limit goes to another provider before the same one. Where
+    nobody else is left, a failure that may pass at once is tried once more where it happened.
     """
     last = failures[-1]
     if last.failure.kind in FINAL:
@@ -45,11 +45,18 @@ def next_target(
         return next((each for each in left if each.context_window > window), None)
     down = {each.deployment.provider for each in failures}
     elsewhere = [each for each in left if each.provider not in down]
-    return next(iter(elsewhere or left), None)
+    following = next(iter(elsewhere or left), None)
+    if following is None and last.failure.kind in TRANSIENT:
+        again = sum(each.deployment.name == last.deployment.name for each in failures) == 1
+        return last.deployment if again else None
+    return following
 
 
-def verdict(failures: Sequence[Failed]) -> HeadgateError:
-    """What the caller is told: the cause in our words, never the provider's text."""
+def verdict(failures: Sequence[Failed], free_in_s: float = 0.0) -> HeadgateError:
+    """What the caller is told: the cause in our words, never the provider's text.
+
+    ``free_in_s``: when the first of those that failed may be tried again.
+    """
     last = failures[-1].failure
     if last.kind is ErrorKind.POLICY:
         return UpstreamRefused(
@@ -69,9 +76,7 @@ def verdict(failures: Sequence[Failed]) -> HeadgateError:
             param=last.param or None,
         )
     kinds = ", ".join(f"{each.deployment.name}: {each.failure.kind.value}" for each in failures)
-    waits = [each.failure.retry_after_s for each in failures]
-    known = [wait for wait in waits if wait is not None]
     return UpstreamExhausted(
         f"no deployment answered ({kinds}); try again soon",
-        retry_after_s=max(min(known), 1.0) if known else DEFAULT_RETRY_S,
+        retry_after_s=free_in_s if free_in_s > 1.0 else DEFAULT_RETRY_S,
     )

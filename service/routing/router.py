@@ -20,10 +20,13 @@ from service.domain.live import LivePolicy, Published
 from service.domain.records import Candidates, Decision, Disqualified, Key, Mode, Override
 from service.domain.will import Will, will_for
 from service.routing.asked import Asked, Reader, RoutingTable
-from service.routing.eligibility import Eligibility, RateWindows, only
+from service.routing.eligibility import ANSWER_RESERVE, Eligibility, only
+from service.routing.fleet import Fleet
 from service.routing.sessions import Held, Sessions
 
 AUTO = "auto"
+LATER_TIER = "later_tier"
+UNWELL = {"ejected", "probing", "silent", "cooling", "busy", "throttled"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class RouterParts:
 
     live: LivePolicy
     featurizer: Featurizer
-    windows: RateWindows
+    fleet: Fleet
     sessions: Sessions
     holding: Callable[[], Sequence[Override]]
     clock: Clock
@@ -73,7 +76,7 @@ class Router:
         self.table = table
         self._parts = parts
         self._index = {each.name: i for i, each in enumerate(table.catalog)}
-        self._eligibility = Eligibility(table.catalog, parts.windows)
+        self._eligibility = Eligibility(table.catalog, parts.fleet)
         self._reader = Reader(table, parts.featurizer, parts.secret)
         self._names = tuple(each.name for each in table.catalog)
 
@@ -96,6 +99,7 @@ class Router:
                 return decision
         self._apply_rules(draft)
         self._apply_options(draft)
+        self._apply_ladder(draft)
         held = self._held(draft)
         if held is not None:
             return self._sticky(draft, held)
@@ -169,6 +173,20 @@ class Router:
             )
         self._keep(draft, use, (), "bounds")
 
+    def _apply_ladder(self, draft: _Draft) -> None:
+        """Only the first tier that has anybody left is drawn from; the others wait behind it."""
+        ladder = self.table.ladders.of(draft.asked.task)
+        if ladder is None:
+            return
+        first, later = ladder.first([self._names[i] for i in draft.eligible])
+        if not first:
+            raise self._nobody(draft)
+        outside = [self._names[i] for i in draft.eligible if self._names[i] not in first | later]
+        if outside:
+            self._keep(draft, (), outside, "in_no_tier")
+        if later:
+            self._keep(draft, (), sorted(later), LATER_TIER)
+
     def _keep(self, draft: _Draft, use: Sequence[str], exclude: Sequence[str], reason: str) -> None:
         kept, out = only(draft.eligible, self.table.catalog, use, exclude, reason)
         draft.eligible = kept
@@ -186,7 +204,13 @@ class Router:
             return NoDeployment(
                 "every deployment that could serve this is at its provider's rate limit",
                 code="deployments_rate_limited",
-                retry_after_s=self._parts.windows.free_in_s(draft.now_s),
+                retry_after_s=self._parts.fleet.windows.free_in_s(draft.now_s),
+            )
+        if unwell := [each.deployment for each in draft.out if each.reason in UNWELL]:
+            return NoDeployment(
+                "every deployment that could serve this is out of service or full now",
+                code="deployments_unavailable",
+                retry_after_s=self._parts.fleet.free_in_s(unwell, draft.now_s),
             )
         told = "; ".join(f"{each.deployment}: {each.reason}" for each in draft.out)
         return CapabilityMissing(f"no deployment can serve this request ({told})")
@@ -204,7 +228,26 @@ class Router:
         reason = self._eligibility.incapable(deployment, draft.asked.request, draft.asked.task)
         if reason is not None and reason != "task":
             raise CapabilityMissing(f"{deployment.name} cannot serve this request: {reason}")
+        self._pin_stands(deployment, draft)
         return self._settled(draft, index, Mode.PINNED, "named_by_caller")
+
+    def _pin_stands(self, deployment: Deployment, draft: _Draft) -> None:
+        """A pin is served by nobody else: where it cannot be tried now, that is said at once."""
+        fleet, shape = self._parts.fleet, draft.asked.request.shape
+        tokens = shape.tokens_in + (shape.tokens_out_limit or ANSWER_RESERVE)
+        if fleet.windows.exhausted(deployment, tokens, draft.now_s):
+            raise NoDeployment(
+                f"{deployment.name} is at its provider's rate limit now; try later",
+                code="deployments_rate_limited",
+                retry_after_s=fleet.windows.free_in_s(draft.now_s),
+            )
+        bar = fleet.bar(deployment.name, draft.now_s)
+        if bar:
+            raise NoDeployment(
+                f"{deployment.name} is out of service now ({bar}); try later, or ask for auto",
+                code="deployments_unavailable",
+                retry_after_s=fleet.free_in_s([deployment.name], draft.now_s),
+            )
 
     def _forced(self, draft: _Draft, override: Override) -> Decision | None:
         index = self._index.get(override.deployment)
@@ -254,22 +297,27 @@ class Router:
         )
 
     def alternatives(self, decision: Decision) -> list[Deployment]:
-        """Where to go after a failure: the others that were eligible and still are, best first."""
+        """Where to go after a failure: the others that were eligible, in the order of the tiers,
+        the policy's best first within a tier. Whether each may be called is asked at the call.
+        """
         will = will_for(decision.task, self._parts.holding())
-        now_s = self._parts.clock.monotonic_s()
+        names = [*decision.candidates.names]
+        names += [each.deployment for each in decision.disqualified if each.reason == LATER_TIER]
         others = [
             self._index[name]
-            for name in decision.candidates.names
+            for name in names
             if name != decision.deployment and name in self._index and name not in will.excluded
         ]
-        catalog, windows = self.table.catalog, self._parts.windows
-        others = [i for i in others if not windows.exhausted(catalog[i], decision.tokens_in, now_s)]
+        catalog = self.table.catalog
         if len(others) > 1:
             context = Context(
                 decision.features, decision.tokens_in, decision.tokens_out_limit, decision.cost_dial
             )
             utility = self._parts.live.current.chooser.scores(context, others).utility
             others = [others[i] for i in np.argsort(-utility, kind="stable")]
+        ladder = self.table.ladders.of(decision.task)
+        if ladder is not None:
+            others.sort(key=lambda i: ladder.tier(self._names[i]) or 0)
         return [catalog[i] for i in others]
 
     def _decision(self, draft: _Draft, verdict: _Verdict) -> Decision:

@@ -18,6 +18,7 @@ from learning.snapshot import freeze
 from service.cli.main import app
 from service.cli.output import text
 from service.domain.clock import new_id
+from service.domain.records import ErrorKind
 from service.feedback.refit import Setback
 from service.storage.history import Publisher
 from tests.conftest import KEY, ROOT, Service
@@ -83,6 +84,19 @@ def test_status_shows_the_quality_model_and_the_last_setback(service: Service) -
     assert "last quality.refused at 1970-01-01T00:00:00.000Z: it knows too little" in told
     found = json.loads(run("status", "--url", service.url, "--json")[1])["quality"]
     assert found["model"]["error"] == model.figures.error and found["since"]["ratings"] == 1
+
+
+def test_a_deployment_is_taken_back_by_hand(service: Service) -> None:
+    fleet, now_s = service.runtime.fleet, service.runtime.clock.monotonic_s()
+    fleet.failed("mill", fleet.began("mill", now_s), ErrorKind.AUTH, None, now_s)
+    code, out, _ = run("deployment", "list", "--url", service.url)
+    assert code == 0 and "cooling" in out and "auth" in out
+    why = ("--reason", "the key was renewed")
+    code, out, _ = run("deployment", "reset", "mill", *why, "--url", service.url, "--json")
+    assert code == 0 and json.loads(out)["bar"] is None
+    assert fleet.bar("mill", now_s) == ""
+    code, _, err = run("deployment", "reset", "nobody", *why, "--url", service.url)
+    assert code == 2 and "known:" in err
 
 
 def test_an_override_by_hand(service: Service) -> None:

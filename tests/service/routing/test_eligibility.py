@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from service.domain.records import Override
 from service.domain.will import will_for
-from service.routing.eligibility import Eligibility, RateWindows
+from service.routing.eligibility import Eligibility
+from service.routing.fleet import Fleet
 from tests.service.routing.world import CATALOG, ask
 
 
 def reasons(text: str = "hi", task: str = "other", **more: object) -> dict[str, str]:
-    eligibility = Eligibility(CATALOG, RateWindows(CATALOG))
+    eligibility = Eligibility(CATALOG, Fleet(CATALOG))
     _, out = eligibility.split(ask(text, **more), task, 0.0)
     return {each.deployment: each.reason for each in out}
 
@@ -32,18 +33,6 @@ def test_each_leaves_for_its_own_reason() -> None:
 def test_the_answers_room_counts_towards_the_window() -> None:
     assert "small" in reasons("x" * 3_000, max_tokens=400)
     assert "small" not in reasons("x" * 2_000, max_tokens=10)
-
-
-def test_limits_count_requests_and_tokens_a_minute() -> None:
-    windows = RateWindows(CATALOG)
-    limited = CATALOG[-1]
-    assert not windows.exhausted(limited, 100, 0.0)
-    windows.sent(limited, 400, 0.0)
-    assert windows.exhausted(limited, 101, 1.0) and not windows.exhausted(limited, 100, 1.0)
-    windows.sent(limited, 10, 2.0)
-    assert windows.exhausted(limited, 1, 3.0) and windows.free_in_s(3.0) == 57.0
-    assert not windows.exhausted(limited, 100, 60.0)
-    assert not windows.exhausted(CATALOG[0], 10**9, 0.0)
 
 
 def override(action: str, name: str, task: str = "") -> Override:

@@ -17,7 +17,8 @@ from service.domain.live import LivePolicy, Published
 from service.domain.records import Key, Override, PolicyMark
 from service.feedback.versions import arm_of
 from service.routing.asked import RoutingTable, Rule
-from service.routing.eligibility import RateWindows
+from service.routing.fleet import Fleet, FleetRules
+from service.routing.ladder import NO_LADDERS, Ladders
 from service.routing.router import Router, RouterParts
 from service.routing.sessions import Sessions
 from tests.conftest import HandClock
@@ -46,10 +47,19 @@ CATALOG = (
 class World:
     """A router and what a test may change about it."""
 
-    def __init__(self, kind: str = "linear", sticky: bool = True, **policy: Any) -> None:
-        self.clock = HandClock()
+    def __init__(
+        self,
+        kind: str = "linear",
+        sticky: bool = True,
+        rules: FleetRules | None = None,
+        ladders: Ladders = NO_LADDERS,
+        clock: Any = None,
+        **policy: Any,
+    ) -> None:
+        self.clock = clock or HandClock()
         self.overrides: list[Override] = []
-        self.windows = RateWindows(CATALOG)
+        self.fleet = Fleet(CATALOG, rules)
+        self.windows = self.fleet.windows
         featurizer = Featurizer(["code", "other"])
         setup = PolicySetup(
             tuple(arm_of(each, 0) for each in CATALOG), featurizer.names, RewardScale(0.1, 60.0)
@@ -64,12 +74,13 @@ class World:
             tiers=("free", "paid"),
             policy="default",
             sticky=sticky,
+            ladders=ladders,
         )
         self.sessions = Sessions(idle_s=100.0)
         self.router = Router(
             table,
             RouterParts(
-                live=self.live, featurizer=featurizer, windows=self.windows,
+                live=self.live, featurizer=featurizer, fleet=self.fleet,
                 sessions=self.sessions, holding=lambda: self.overrides, clock=self.clock,
                 chance=random.Random(1), secret=b"secret",
             ),

@@ -1,0 +1,130 @@
+"""One request on its way through its calls: what it stands on, what it has met, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from service.domain.catalog import Deployment
+from service.domain.chat import ChatRequest
+from service.domain.clock import Clock
+from service.domain.records import Attempt, Decision, Mode, Outcome, Role, Usage
+from service.providers.base import Answer, Provider
+from service.routing.acceptance import Accept, form
+from service.routing.exhaustion import Failed
+from service.routing.fleet import Fleet
+from service.routing.hedging import HedgeRules
+from service.routing.ladder import NO_LADDERS, Ladders
+from service.routing.windows import Sent
+
+
+class Records(Protocol):
+    """Where attempts and outcomes go."""
+
+    def attempt(self, attempt: Attempt) -> None:
+        """One call has ended."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """The request has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Time limits, in seconds: each attempt's in turn (where no tier says otherwise), between
+    chunks, and for the whole; and the least score with which an answer is taken.
+    """
+
+    attempts_s: tuple[float, ...]
+    stream_idle_s: float
+    deadline_s: float
+    ladders: Ladders = NO_LADDERS
+    least_score: float = 0.5
+    hedging: HedgeRules = field(default_factory=HedgeRules)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a dispatcher stands on."""
+
+    catalog: Sequence[Deployment]
+    providers: Mapping[str, Provider]  # by dialect
+    alternatives: Callable[[Decision], list[Deployment]]
+    fleet: Fleet
+    records: Records
+    clock: Clock
+    bounds: Bounds
+    accept: Accept = form
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the caller is told of how it was served. ``tier``: 1 for the primary."""
+
+    deployment: Deployment
+    mode: Mode
+    attempts: int
+    usage: Usage
+    overhead_s: float
+    fallback_from: str
+    tier: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call under way: to which endpoint of which deployment, and what was counted for it."""
+
+    number: int
+    started_s: float
+    deployment: Deployment
+    endpoint: Deployment
+    timeout_s: float
+    role: Role
+    probe: bool
+    sent: Sent | None
+    counted_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Poor:
+    """An answer that came but was not good enough; served when nothing better comes."""
+
+    score: float
+    call: Call
+    answer: Answer
+
+
+@dataclass(slots=True)
+class Run:
+    """A request and its calls so far."""
+
+    decision: Decision
+    request: ChatRequest
+    started_s: float
+    deadline_s: float
+    target: Deployment
+    most: int
+    attempts: int = 0
+    upstream_s: float = 0.0
+    cost: list[Usage] = field(default_factory=list)
+    failures: list[Failed] = field(default_factory=list)
+    others: list[Deployment] | None = None
+    poor: Poor | None = None
+    closed: bool = False
+
+    def mode(self, served_by: str) -> Mode:
+        """How it was served: the decision's mode where the drawn deployment answered at once."""
+        if self.failures or served_by != self.decision.deployment:
+            return Mode.FALLBACK
+        return self.decision.mode
+
+    @property
+    def total(self) -> Usage:
+        """What all calls took together."""
+        return Usage(
+            sum(u.tokens_in for u in self.cost),
+            sum(u.tokens_out for u in self.cost),
+            sum(u.cached_tokens for u in self.cost),
+            sum(u.cost_micro_usd for u in self.cost),
+            any(u.estimated for u in self.cost),
+        )
