@@ -12,6 +12,7 @@ TOLERANCE = 1.5
 SAMPLES, WINDOW_S = 20, 0.2
 SLOW = 0.01  # the part that one window moves the long-run latency
 KEPT = 200
+CALM = 8
 
 
 class Latencies:
@@ -61,6 +62,7 @@ class AdaptiveLimit:
     def __init__(self, most: int = MOST) -> None:
         self._most = max(most, LEAST)
         self.limit = float(min(START, self._most))
+        self.calm = CALM  # below so many calls in work nothing can stand against one more
         self.in_flight = 0
         self._peak = 0
         self._cut_s = -1e9
@@ -112,12 +114,16 @@ class AdaptiveLimit:
     def _cut(self, now_s: float) -> None:
         if now_s - self._cut_s >= WINDOW_S:
             self._cut_s = now_s
-            self.limit = max(self.limit * 0.9, float(LEAST))
+            self._set(self.limit * 0.9)
 
     def _adapt(self, gradient: float | None) -> None:
         if gradient is None:
             return
         # Room is only added where it was used: an idle limit would grow without meaning.
         room = math.sqrt(self.limit) if gradient < 1.0 or self._peak * 2 >= self.limit else 0.0
-        self.limit = min(max(gradient * self.limit + room, LEAST), self._most)
+        self._set(gradient * self.limit + room)
         self._peak = self.in_flight
+
+    def _set(self, limit: float) -> None:
+        self.limit = float(min(max(limit, LEAST), self._most))
+        self.calm = min(CALM, int(self.limit))

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from service.domain.catalog import Deployment
 from service.domain.records import ErrorKind
 from service.routing.breaker import COUNTED, Breaker, BreakerRules, State
-from service.routing.concurrency import AdaptiveLimit
+from service.routing.concurrency import CALM, AdaptiveLimit
 from service.routing.retries import RetryBudget, Throttle
 from service.routing.windows import RateWindows
 
 OVERLOADS = frozenset({ErrorKind.RATE_LIMIT, ErrorKind.OVERLOADED})
+TOLD_FROM_S = 10.0  # shorter cool-downs are everyday
 EJECTED = frozenset({"ejected", "probing", "silent"})  # what a panic disregards
 
 
@@ -35,7 +36,7 @@ class FleetRules:
     throttle_k: float = 2.0
     retry_share: float = 0.1
     retry_reserve: float = 20.0
-    silent_calls: int = 8
+    silent_calls: int = CALM
     silent_s: float = 2.0
     outlier_interval_s: float = 10.0
     outlier_hosts: int = 5
@@ -45,7 +46,7 @@ class FleetRules:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A breaker that opened or closed."""
+    """A breaker that opened or closed, a cool-down that began."""
 
     deployment: str
     state: str
@@ -73,8 +74,10 @@ class _Member:
     breaker: Breaker
     limit: AdaptiveLimit
     throttle: Throttle
+    peers: list[_Member] = field(default_factory=list)  # of the same provider, itself included
     calls: int = 0
     good: int = 0
+    suspect: bool = False  # something failed since it was last found well
 
 
 class Fleet:
@@ -104,6 +107,11 @@ class Fleet:
             )
             for each in catalog
         }
+        by_provider: dict[str, list[_Member]] = {each.provider: [] for each in catalog}
+        for each in catalog:
+            member = self._members[each.name]
+            by_provider[each.provider].append(member)
+            member.peers = by_provider[each.provider]
         self._interval_s = 0.0
 
     # who may be called ------------------------------------------------------------------------
@@ -130,8 +138,21 @@ class Fleet:
         self, catalog: Sequence[Deployment], able: Sequence[int], now_s: float
     ) -> tuple[list[int], list[tuple[int, str]]]:
         """Of those able to serve a request: who may be called, and why the others may not."""
+        members = [self._members[catalog[index].name] for index in able]
+        for member in members:
+            if member.suspect or member.limit.in_flight >= member.limit.calm:
+                return self._admit_warily(catalog, able, now_s)
+        return list(able), []
+
+    def _admit_warily(
+        self, catalog: Sequence[Deployment], able: Sequence[int], now_s: float
+    ) -> tuple[list[int], list[tuple[int, str]]]:
         bars = [self.bar(catalog[index].name, now_s) for index in able]
         bars = self._throttled(catalog, able, bars, now_s)
+        for index, bar in zip(able, bars, strict=True):
+            member = self._members[catalog[index].name]
+            closed = member.breaker.state(now_s) is State.CLOSED
+            member.suspect = bool(bar) or not closed or member.throttle.chance(now_s) > 0.0
         left = sum(not bar for bar in bars)
         if left == len(bars):
             return list(able), []
@@ -195,6 +216,8 @@ class Fleet:
     ) -> None:
         """A call failed. ``kind`` None-blaming (a refused request, a caller gone) says nothing."""
         member = self._members[name]
+        for peer in member.peers:
+            peer.suspect = True
         overloaded = kind in OVERLOADS or kind is ErrorKind.TIMEOUT
         member.limit.ended(now_s, overloaded=overloaded)
         if kind not in (ErrorKind.TIMEOUT, ErrorKind.CANCELLED, ErrorKind.STALLED):
@@ -205,10 +228,14 @@ class Fleet:
         member.throttle.ended(kind not in OVERLOADS, now_s)
         if kind in COUNTED:
             member.calls += 1
-        if member.breaker.failed(kind, now_s, retry_after_s, probe) and self._may_eject(
-            member, now_s
-        ):
+        was_cooling = member.breaker.cooling(now_s)
+        reason = member.breaker.failed(kind, now_s, retry_after_s, probe)
+        if reason and self._may_eject(member, now_s):
             self._eject(name, member, now_s)
+        if not was_cooling and member.breaker.cooling(now_s):
+            for_s = member.breaker.cooling_until_s - now_s
+            if kind is ErrorKind.AUTH or for_s >= TOLD_FROM_S:
+                self._changed(Change(name, "cooling", kind.value, for_s))
         self._intervals(now_s)
 
     def _may_eject(self, wanted: _Member, now_s: float) -> bool:
@@ -277,5 +304,6 @@ class Fleet:
         """Take over what another fleet knows of the deployments that both have, and its calls."""
         for name in self._members.keys() & other._members.keys():
             self._members[name] = other._members[name]
+            self._members[name].suspect = True
         self.windows.inherit(other.windows)
         self.retries = other.retries

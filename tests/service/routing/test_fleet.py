@@ -50,6 +50,16 @@ def test_five_failures_eject_and_one_probe_brings_it_back() -> None:
     assert [(c.deployment, c.state) for c in changes] == [("a", "open"), ("a", "closed")]
 
 
+def test_while_a_probe_is_out_nobody_else_is_sent_there() -> None:
+    of = fleet()
+    fail(of, "a", 5)
+    assert of.admit(CATALOG, ALL, 30.0) == (ALL, [])
+    probe = of.began("a", 30.0)
+    assert [of.admit(CATALOG, ALL, 30.1)[1] for _ in range(3)] == [[(0, "probing")]] * 3
+    of.answered("a", probe, 0.1, 30.2)
+    assert of.admit(CATALOG, ALL, 30.3) == (ALL, [])
+
+
 def test_a_failed_probe_ejects_for_twice_as_long() -> None:
     of = fleet()
     fail(of, "a", 5)
