@@ -55,11 +55,13 @@ class Breaker:
 
     A deployment that asks to be left alone (a rate limit, an overload with Retry-After) is
     *cooling* until the latest time that it named, whatever the state; that is never cut short.
+    Streams and whole answers are counted apart, since one may fail while the other does not.
     """
 
     def __init__(self, rules: BreakerRules) -> None:
         self._rules = rules
-        self._recent: deque[bool] = deque(maxlen=rules.window)
+        self._recent = {s: deque[bool](maxlen=rules.window) for s in (False, True)}
+        self._in_a_row = {False: 0, True: 0}
         self.probing = False
         self._last_failure_s = -1e9
         self._healthy_since_s = 0.0
@@ -67,8 +69,7 @@ class Breaker:
 
     def forgive(self) -> None:
         """Begin anew: at the start, and where an operator knows better. A probe stays one."""
-        self._recent.clear()
-        self._in_a_row = 0
+        self._clear()
         self._unnamed_waits = 0
         self._open = False
         self.until_s = 0.0
@@ -98,7 +99,7 @@ class Breaker:
             return True
         return False
 
-    def succeeded(self, now_s: float, probe: bool = False) -> None:
+    def succeeded(self, now_s: float, probe: bool = False, stream: bool = False) -> None:
         """A call was answered; a probe closes the breaker.
 
         An answer to a call that was sent before it opened proves nothing of now.
@@ -108,13 +109,13 @@ class Breaker:
             self._open = False
             self.until_s = 0.0
             self.why = ""
-            self._recent.clear()
+            self._clear()
             self._healthy_since_s = now_s
         elif self._open:
             return
-        self._in_a_row = 0
+        self._in_a_row[stream] = 0
         self._unnamed_waits = 0
-        self._recent.append(False)
+        self._recent[stream].append(False)
         self._decay(now_s)
 
     def neutral(self, probe: bool = False) -> None:
@@ -123,7 +124,12 @@ class Breaker:
             self.probing = False
 
     def failed(
-        self, kind: ErrorKind, now_s: float, retry_after_s: float | None = None, probe: bool = False
+        self,
+        kind: ErrorKind,
+        now_s: float,
+        retry_after_s: float | None = None,
+        probe: bool = False,
+        stream: bool = False,
     ) -> bool:
         """A call failed; whether that is reason to leave the deployment alone from now on.
 
@@ -146,15 +152,16 @@ class Breaker:
         self._last_failure_s = now_s
         if self._open:
             return probe
-        self._in_a_row += 1
-        self._recent.append(True)
-        rules = self._rules
-        if self._in_a_row >= rules.failures_in_a_row:
-            self.why = f"{self._in_a_row} failures in a row, the last: {kind.value}"
+        self._in_a_row[stream] += 1
+        recent = self._recent[stream]
+        recent.append(True)
+        rules, what = self._rules, "streams" if stream else "calls"
+        if self._in_a_row[stream] >= rules.failures_in_a_row:
+            self.why = f"{self._in_a_row[stream]} {what} in a row failed, the last: {kind.value}"
             return True
-        failures = sum(self._recent)
+        failures = sum(recent)
         if failures >= rules.failures_in_window:
-            self.why = f"{failures} of the last {len(self._recent)} calls failed: {kind.value}"
+            self.why = f"{failures} of the last {len(recent)} {what} failed: {kind.value}"
             return True
         return False
 
@@ -166,9 +173,13 @@ class Breaker:
         self._open = True
         self.until_s = now_s + for_s
         self.why = why or self.why
-        self._in_a_row = 0
-        self._recent.clear()
+        self._clear()
         return for_s
+
+    def _clear(self) -> None:
+        for stream in (False, True):
+            self._in_a_row[stream] = 0
+            self._recent[stream].clear()
 
     def _cool(self, until_s: float, kind: ErrorKind) -> None:
         if until_s > self.cooling_until_s:

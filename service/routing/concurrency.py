@@ -7,7 +7,8 @@ from collections import deque
 
 LEAST = 3
 MOST = 1_000
-START = 200
+START = 20
+TIGHT_S = 60.0
 TOLERANCE = 1.5
 SAMPLES, WINDOW_S = 20, 0.2
 SLOW = 0.01  # the part that one window moves the long-run latency
@@ -56,7 +57,9 @@ class AdaptiveLimit:
     for: latency varies tenfold with the length of the answer, so a window's *median* is compared
     with its own long-run level (with a tolerance of half) instead of with the fastest answer ever;
     and no traffic is held back to measure. Whole answers and first tokens are told apart. A
-    refusal for load or a timeout takes a tenth off.
+    refusal for load or a timeout takes a tenth off. It begins low and each answer adds one while it
+    is in use (TCP's slow start), so that a deployment that never answers holds few calls; until
+    something has lowered it, such a limit steers and need not refuse (``tight``).
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -66,6 +69,8 @@ class AdaptiveLimit:
         self.in_flight = 0
         self._peak = 0
         self._cut_s = -1e9
+        self._lowered_s = -1e9
+        self._starting = True
         self._heard_s = 0.0
         self._whole, self._first = Latencies(), Latencies()
 
@@ -74,6 +79,10 @@ class AdaptiveLimit:
         """Whether one more call would pass the limit."""
         return self.in_flight + 1 > self.limit
 
+    def tight(self, now_s: float) -> bool:
+        """Whether something has lowered the limit of late."""
+        return now_s - self._lowered_s < TIGHT_S
+
     def p95(self, now_s: float) -> float | None:
         """The 95th percentile of whole answers, seconds; None while too few are known."""
         return self._whole.p95(now_s)
@@ -81,13 +90,13 @@ class AdaptiveLimit:
     def silent(self, now_s: float, least_waiting: int, least_s: float) -> bool:
         """Whether many wait and nothing has been heard for longer than answers ever take.
 
-        Four times the 95th percentile: then most of what waits will not be answered, and what is
-        sent now would wait behind it. Any sign of life ends it.
+        Twice the 95th percentile: then most of what waits will not be answered, and what is sent
+        now would wait behind it. Any sign of life ends it.
         """
         if self.in_flight < least_waiting or now_s - self._heard_s <= least_s:
             return False
         slowest_s = max(self._whole.p95(now_s) or 0.0, self._first.p95(now_s) or 0.0)
-        return now_s - self._heard_s > 4.0 * slowest_s
+        return now_s - self._heard_s > 2.0 * slowest_s
 
     def began(self, now_s: float) -> None:
         """A call begins."""
@@ -100,7 +109,7 @@ class AdaptiveLimit:
         """A sign of life; ``first_s``: how long the first token of a stream took."""
         self._heard_s = now_s
         if first_s is not None:
-            self._adapt(self._first.took(first_s, now_s))
+            self._answered(self._first.took(first_s, now_s), now_s)
 
     def ended(self, now_s: float, whole_s: float | None = None, overloaded: bool = False) -> None:
         """A call has ended; how long it took where it was a whole answer."""
@@ -108,21 +117,32 @@ class AdaptiveLimit:
         if overloaded:
             self._cut(now_s)
         if whole_s is not None:
-            self._heard_s = now_s
-            self._adapt(self._whole.took(whole_s, now_s))
+            self._answered(self._whole.took(whole_s, now_s), now_s)
 
     def _cut(self, now_s: float) -> None:
         if now_s - self._cut_s >= WINDOW_S:
             self._cut_s = now_s
-            self._set(self.limit * 0.9)
+            self._lower(self.limit * 0.9, now_s)
 
-    def _adapt(self, gradient: float | None) -> None:
+    def _answered(self, gradient: float | None, now_s: float) -> None:
+        self._heard_s = now_s
+        used = self._peak * 2 >= self.limit
+        if self._starting and used:
+            self._set(self.limit + 1.0)
         if gradient is None:
             return
         # Room is only added where it was used: an idle limit would grow without meaning.
-        room = math.sqrt(self.limit) if gradient < 1.0 or self._peak * 2 >= self.limit else 0.0
-        self._set(gradient * self.limit + room)
+        if gradient < 1.0:
+            self._lower(gradient * self.limit + math.sqrt(self.limit), now_s)
+        elif used:
+            self._set(self.limit + math.sqrt(self.limit))
         self._peak = self.in_flight
+
+    def _lower(self, limit: float, now_s: float) -> None:
+        self._starting = False
+        if limit < self.limit:
+            self._lowered_s = now_s
+        self._set(limit)
 
     def _set(self, limit: float) -> None:
         self.limit = float(min(max(limit, LEAST), self._most))

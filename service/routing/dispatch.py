@@ -13,6 +13,7 @@ from service.providers.base import Answer, AnswerStream, Names, Provider, Provid
 from service.routing.billing import Seen, usage_of
 from service.routing.eligibility import ANSWER_RESERVE
 from service.routing.exhaustion import Failed, next_target, verdict
+from service.routing.fleet import Failure
 from service.routing.hedging import HedgeBudget
 from service.routing.run import Bounds, Call, Means, Poor, Records, Run, Served
 from service.routing.streaming import Head, ServedStream
@@ -195,6 +196,7 @@ class Dispatcher:
             timeout_s=max(min(timeout_s, run.deadline_s - now_s), 0.001),
             role=role or (Role.FIRST if run.attempts == 1 else Role.FALLBACK),
             probe=fleet.began(target.name, now_s),
+            stream=run.request.stream,
             sent=sent,
             counted_tokens=tokens,
         )
@@ -301,15 +303,15 @@ class Dispatcher:
         used = usage.tokens_in + usage.tokens_out
         fleet.windows.settle(call.endpoint, call.sent, used - call.counted_tokens, now_s)
         if kind is None or kind is ErrorKind.QUALITY:
-            whole_s = None if seen.ttft_s is not None else now_s - call.started_s
+            whole_s = None if call.stream else now_s - call.started_s
             fleet.answered(name, call.probe, whole_s, now_s)
             return
         if kind in (ErrorKind.RATE_LIMIT, ErrorKind.AUTH):
             wait_s = 1.0 if retry_after_s is None else retry_after_s
             if fleet.windows.cool(call.endpoint, now_s + wait_s):
-                fleet.failed(name, call.probe, ErrorKind.CANCELLED, None, now_s)
+                fleet.failed(name, Failure(ErrorKind.CANCELLED, None, call.probe), now_s)
                 return
-        fleet.failed(name, call.probe, kind, retry_after_s, now_s)
+        fleet.failed(name, Failure(kind, retry_after_s, call.probe, call.stream), now_s)
 
     def served(self, run: Run, call: Call, seen: Seen, kind: ErrorKind | None) -> Served:
         """A stream has ended, whole or not."""

@@ -69,6 +69,16 @@ class Standing:
     throttled: float
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a call failed: the kind, when to come back, and what call it was."""
+
+    kind: ErrorKind
+    retry_after_s: float | None = None
+    probe: bool = False
+    stream: bool = False
+
+
 @dataclass(slots=True)
 class _Member:
     breaker: Breaker
@@ -128,10 +138,10 @@ class Fleet:
         if state is State.HALF_OPEN and breaker.probing:
             return "probing"
         if limit.in_flight:
-            if limit.full:
-                return "busy"
             if limit.silent(now_s, self.rules.silent_calls, self.rules.silent_s):
                 return "silent"
+            if limit.full:
+                return "busy" if limit.tight(now_s) else "filling"
         return ""
 
     def admit(
@@ -158,6 +168,8 @@ class Fleet:
             return list(able), []
         if left < self.rules.panic_below * len(bars):
             bars = ["" if bar in EJECTED else bar for bar in bars]
+        if all(bars):  # a limit that nothing has proved yet steers, and refuses nobody
+            bars = ["" if bar == "filling" else bar for bar in bars]
         kept = [index for index, bar in zip(able, bars, strict=True) if not bar]
         out = [(index, bar) for index, bar in zip(able, bars, strict=True) if bar]
         return kept, out
@@ -200,21 +212,22 @@ class Fleet:
         self._members[name].limit.heard(now_s, first_s)
 
     def answered(self, name: str, probe: bool, whole_s: float | None, now_s: float) -> None:
-        """A call was answered; ``whole_s`` where it was no stream."""
+        """A call was answered; ``whole_s`` None where it was a stream."""
         member = self._members[name]
         member.limit.ended(now_s, whole_s)
         member.throttle.ended(True, now_s)
-        member.breaker.succeeded(now_s, probe)
+        member.breaker.succeeded(now_s, probe, whole_s is None)
         member.calls += 1
         member.good += 1
         if probe:
             self._changed(Change(name, State.CLOSED.value, "the probe was answered", 0.0))
         self._intervals(now_s)
 
-    def failed(
-        self, name: str, probe: bool, kind: ErrorKind, retry_after_s: float | None, now_s: float
-    ) -> None:
-        """A call failed. ``kind`` None-blaming (a refused request, a caller gone) says nothing."""
+    def failed(self, name: str, how: Failure, now_s: float) -> None:
+        """A call failed; one that blames no deployment (a refused request, a caller who left)
+        says nothing of it.
+        """
+        kind, probe = how.kind, how.probe
         member = self._members[name]
         for peer in member.peers:
             peer.suspect = True
@@ -229,7 +242,7 @@ class Fleet:
         if kind in COUNTED:
             member.calls += 1
         was_cooling = member.breaker.cooling(now_s)
-        reason = member.breaker.failed(kind, now_s, retry_after_s, probe)
+        reason = member.breaker.failed(kind, now_s, how.retry_after_s, probe, how.stream)
         if reason and self._may_eject(member, now_s):
             self._eject(name, member, now_s)
         if not was_cooling and member.breaker.cooling(now_s):

@@ -26,7 +26,7 @@ from service.routing.sessions import Held, Sessions
 
 AUTO = "auto"
 LATER_TIER = "later_tier"
-UNWELL = {"ejected", "probing", "silent", "cooling", "busy", "throttled"}
+UNWELL = {"ejected", "probing", "silent", "cooling", "busy", "filling", "throttled"}
 
 
 @dataclass(frozen=True, slots=True)

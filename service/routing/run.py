@@ -81,6 +81,7 @@ class Call:
     timeout_s: float
     role: Role
     probe: bool
+    stream: bool
     sent: Sent | None
     counted_tokens: int
 

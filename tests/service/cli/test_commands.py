@@ -20,6 +20,7 @@ from service.cli.output import text
 from service.domain.clock import new_id
 from service.domain.records import ErrorKind
 from service.feedback.refit import Setback
+from service.routing.fleet import Failure
 from service.storage.history import Publisher
 from tests.conftest import KEY, ROOT, Service
 from tests.learning.test_quality import model_of
@@ -88,7 +89,7 @@ def test_status_shows_the_quality_model_and_the_last_setback(service: Service) -
 
 def test_a_deployment_is_taken_back_by_hand(service: Service) -> None:
     fleet, now_s = service.runtime.fleet, service.runtime.clock.monotonic_s()
-    fleet.failed("mill", fleet.began("mill", now_s), ErrorKind.AUTH, None, now_s)
+    fleet.failed("mill", Failure(ErrorKind.AUTH, None, fleet.began("mill", now_s)), now_s)
     code, out, _ = run("deployment", "list", "--url", service.url)
     assert code == 0 and "cooling" in out and "auth" in out
     why = ("--reason", "the key was renewed")

@@ -53,7 +53,8 @@ def test_many_that_wait_in_silence_are_noticed_and_any_sign_ends_it() -> None:
     assert abs((limit.p95(now_s + 1.0) or 0.0) - 0.5) < 1e-9
     for _ in range(8):
         limit.began(now_s)
-    assert not limit.silent(now_s + 1.9, 8, 1.0)
-    assert limit.silent(now_s + 2.1, 8, 1.0) and not limit.silent(now_s + 2.1, 9, 1.0)
-    limit.heard(now_s + 2.1)
-    assert not limit.silent(now_s + 2.1, 8, 1.0)
+    assert not limit.silent(now_s + 0.9, 8, 0.5)
+    assert limit.silent(now_s + 1.1, 8, 0.5) and not limit.silent(now_s + 1.1, 9, 0.5)
+    assert not limit.silent(now_s + 1.1, 8, 1.2)
+    limit.heard(now_s + 1.1)
+    assert not limit.silent(now_s + 1.1, 8, 0.5)

@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.records import ErrorKind
 from service.routing.breaker import BreakerRules
-from service.routing.fleet import Change, Fleet, FleetRules
+from service.routing.fleet import Change, Failure, Fleet, FleetRules
 from tests.service.routing.world import deployment
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -25,7 +25,7 @@ def fail(
     after_s: float | None = None,
 ) -> None:  # fmt: skip
     for _ in range(times):
-        of.failed(name, of.began(name, now_s), kind, after_s, now_s)
+        of.failed(name, Failure(kind, after_s, of.began(name, now_s)), now_s)
 
 
 def answer(of: Fleet, name: str, times: int, now_s: float = 0.0) -> None:
@@ -129,19 +129,34 @@ def test_a_full_deployment_is_busy_and_a_mute_one_silent() -> None:
     assert of.bar("a", 1.9) == "" and of.bar("a", 2.1) == "silent"
     of.heard("a", 2.0, 2.1)
     assert of.bar("a", 2.1) == ""
-    for _ in range(500):
-        if of.bar("b", 0.0):
-            break
-        of.began("b", 0.0)
-    assert of.bar("b", 0.0) == "busy"
-    assert next(s.in_flight for s in of.standings(0.0) if s.deployment == "b") == 200
+
+
+def test_a_limit_that_nothing_proved_steers_and_one_that_was_lowered_refuses() -> None:
+    of = fleet(2)
+    for _ in range(20):
+        of.began("a", 0.0)
+    assert of.bar("a", 0.0) == "filling" and of.admit(CATALOG[:2], [0, 1], 0.0)[0] == [1]
+    assert of.admit(CATALOG[:1], [0], 0.0) == ([0], [])  # nobody else: it is not refused
+    of.failed("a", Failure(ErrorKind.OVERLOADED, None, False), 0.0)
+    for _ in range(3):
+        of.began("a", 0.0)
+    assert of.bar("a", 0.0) == "busy" and of.admit(CATALOG[:1], [0], 0.0) == ([], [(0, "busy")])
+    assert of.bar("a", 61.0) == "silent"
+
+
+def test_streams_that_fail_between_whole_answers_open_it_too() -> None:
+    of = fleet()
+    for _ in range(5):
+        answer(of, "a", 3)
+        of.failed("a", Failure(ErrorKind.CUT, None, of.began("a", 0.0), stream=True), 0.0)
+    assert of.bar("a", 0.0) == "ejected" and "5 streams" in of.standings(0.0)[0].why
 
 
 def test_a_provider_that_refuses_for_load_is_held_back_from() -> None:
     twin = [deployment("p", provider="x"), deployment("q", provider="x"), deployment("r")]
     of = Fleet(twin, chance=random.Random(5))
     for _ in range(100):
-        of.failed("p", of.began("p", 0.0), ErrorKind.OVERLOADED, None, 0.0)
+        of.failed("p", Failure(ErrorKind.OVERLOADED, None, of.began("p", 0.0)), 0.0)
     of.forgive("p")
     outs = [of.admit(twin, [0, 1, 2], 1.0) for _ in range(1_000)]
     held = [out for _, out in outs if out]
