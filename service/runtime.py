@@ -20,6 +20,7 @@ from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.routing.dispatch import Dispatcher
+from service.routing.refusals import Refusals
 from service.routing.router import Router
 from service.scheduler import Scheduler
 from service.storage.cases import Case, Cases
@@ -125,6 +126,7 @@ class Runtime:
     weights: WeightBoard
     responses: ResponseBoard
     quality: Refitter
+    refusals: Refusals
     telemetry: Telemetry
     providers: dict[str, Provider]
     scheduler: Scheduler

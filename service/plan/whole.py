@@ -10,6 +10,7 @@ from service.domain.catalog import Deployment
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
 from service.plan.inbound import ServicePlan
+from service.plan.refusals import RefusalPlan, SuggestionPlan
 from service.plan.routing import (
     BudgetPlan,
     DialPlan,
@@ -35,7 +36,14 @@ class Plan(Strict):
     quality: QualityPlan = QualityPlan()
     feedback: FeedbackPlan = FeedbackPlan()
     sessions: SessionPlan = SessionPlan()
+    refusals: RefusalPlan = RefusalPlan()
     service: ServicePlan = ServicePlan()
+
+    @property
+    def review_tiers(self) -> tuple[str, ...]:
+        """The tiers whose refusals a person reviews: those named, else the highest."""
+        named = self.refusals.review_tiers
+        return tuple(self.tiers[-1:] if named is None else named)
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -57,5 +65,5 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "reward": RewardPlan, "budgets": BudgetPlan, "quality": QualityPlan,
     "feedback": FeedbackPlan, "price": PricePlan,
     "sessions": SessionPlan, "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,
-    "dials": DialPlan,
+    "dials": DialPlan, "refusals": RefusalPlan, "suggestions": SuggestionPlan,
 }  # fmt: skip

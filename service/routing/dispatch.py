@@ -20,7 +20,7 @@ from service.providers.base import (
     ProviderFailure,
     Tokens,
 )
-from service.routing.billing import Seen, usage_of
+from service.routing.billing import Seen, seen_of, usage_of
 from service.routing.exhaustion import Failed, next_target, verdict
 
 NOTHING = Usage(0, 0, 0, 0)
@@ -132,7 +132,7 @@ class Dispatcher:
                 async with asyncio.timeout(call.timeout_s):
                     answer = await provider.complete(call.deployment, body, names)
             except ProviderFailure as failure:
-                self._failed(run, call, failure, Seen())
+                self._failed(run, call, failure, seen_of(failure))
             except TimeoutError:
                 self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), Seen(sent=True))
             except asyncio.CancelledError:
@@ -160,7 +160,7 @@ class Dispatcher:
                     await head.read(stream)
                 return ServedStream(self, run, call, stream, head)
             except ProviderFailure as failure:
-                self._failed(run, call, failure, head.seen)
+                self._failed(run, call, failure, seen_of(failure, head.seen))
             except TimeoutError:
                 self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), head.sent())
             except asyncio.CancelledError:

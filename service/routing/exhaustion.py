@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from service.domain.catalog import Deployment
 from service.domain.errors import (
     CapabilityMissing,
+    ContentRefused,
     HeadgateError,
     UpstreamExhausted,
     UpstreamRefused,
@@ -52,9 +53,12 @@ def verdict(failures: Sequence[Failed]) -> HeadgateError:
     """What the caller is told: the cause in our words, never the provider's text."""
     last = failures[-1].failure
     if last.kind is ErrorKind.POLICY:
-        return UpstreamRefused(
+        refuser = failures[-1].deployment
+        return ContentRefused(
             "the request was refused by the provider's content policy; it was not sent elsewhere",
-            code="content_policy_violation",
+            deployment=refuser.name,
+            provider=refuser.provider,
+            word=last.code,
         )
     if last.kind is ErrorKind.CONTEXT_LENGTH:
         return CapabilityMissing(
