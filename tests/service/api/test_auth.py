@@ -18,9 +18,12 @@ ROUTES = [
     ("GET", "/admin/status", "analyst"), ("GET", "/admin/weights", "analyst"),
     ("GET", "/admin/overrides", "analyst"), ("GET", "/admin/overrides/x", "analyst"),
     ("POST", "/admin/overrides", "operator"), ("POST", "/admin/overrides/x/lift", "operator"),
+    ("GET", "/admin/review", "analyst"), ("GET", "/admin/review/x", "analyst"),
+    ("POST", "/admin/review/x/decide", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
 LIFT = {"reason": "a long reason", "author": "me"}
+RULING = {"verdict": "allow", "note": "a long reason", "reviewer": "me"}
 
 
 def make_key(service: Service, role: str, tenant: str = "") -> str:
@@ -36,7 +39,7 @@ def test_every_route_and_every_role(
     service: Service, role: str, method: str, path: str, least: str
 ) -> None:
     headers = {"Authorization": f"Bearer {make_key(service, role)}"}
-    body = LIFT if path.endswith("lift") else OVERRIDE
+    body = {"lift": LIFT, "decide": RULING}.get(path.split("/")[-1], OVERRIDE)
     response = httpx.request(method, service.url + path, headers=headers,
                              json=body if method == "POST" else None)  # fmt: skip
     allowed = ROLES.index(role) >= ROLES.index(least)
@@ -61,7 +64,8 @@ def test_all_routes_are_listed_here(service: Service) -> None:
         if path.startswith(("/v1/", "/admin/")) and "completions" not in path
     }
     here = {(m, p.replace("decisions/x", "decisions/{decision_id}")
-             .replace("overrides/x", "overrides/{override_id}")) for m, p, _ in ROUTES}  # fmt: skip
+             .replace("overrides/x", "overrides/{override_id}")
+             .replace("review/x", "review/{review_id}")) for m, p, _ in ROUTES}  # fmt: skip
     assert keyed == here
 
 
