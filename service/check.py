@@ -14,6 +14,8 @@ from service.config import Lines, load, process_environment
 from service.domain.errors import PlanInvalid, Problem
 from service.domain.reachability import unreachable
 from service.feedback.versions import arm_of
+from service.plan.refusals import SuggestionPlan
+from service.plan.routing import RulePlan
 from service.plan.whole import Plan
 from service.providers.registry import PROVIDERS
 
@@ -94,6 +96,7 @@ def _references(plan: Plan, found: _Findings) -> None:
             _known(found, at_similar, [each.similar_to], deployments, "deployment")
     _resemblances(plan, found)
     _dials(plan, found)
+    _refusals(plan, found)
     for index, rule in enumerate(plan.rules):
         at = ("rules", index)
         if rule.task is not None:
@@ -150,6 +153,15 @@ def _dials(plan: Plan, found: _Findings) -> None:
         _known(found, ("dials", "tiers", tier), [tier], set(plan.tiers), "tier")
 
 
+def _refusals(plan: Plan, found: _Findings) -> None:
+    at: Path_ = ("refusals", "review_tiers")
+    _known(found, at, plan.refusals.review_tiers or (), set(plan.tiers), "tier")
+    for index, each in enumerate(plan.refusals.suggestions):
+        if each.task is not None:
+            at = ("refusals", "suggestions", index, "task")
+            _known(found, at, [each.task], set(plan.task_names), "task")
+
+
 def _known(found: _Findings, path: Path_, names: Sequence[str], known: set[str], what: str) -> None:
     for name in names:
         if name not in known:
@@ -161,15 +173,21 @@ def _conditions(plan: Plan, found: _Findings) -> None:
     conditional = [(i, task) for i, task in enumerate(plan.tasks) if task.when]
     for at, why in unreachable([task.condition for _, task in conditional]):
         found.add(("tasks", conditional[at][0], "when"), why, "change or remove it")
+    _reached(found, ("rules",), plan.rules)
+    _reached(found, ("refusals", "suggestions"), plan.refusals.suggestions)
+
+
+def _reached(found: _Findings, path: Path_, entries: Sequence[RulePlan | SuggestionPlan]) -> None:
+    """Of entries of which the first that holds decides: each must get its turn."""
     by_task: dict[str | None, list[int]] = {}
-    for index, rule in enumerate(plan.rules):
-        by_task.setdefault(rule.task, []).append(index)
+    for index, each in enumerate(entries):
+        by_task.setdefault(each.task, []).append(index)
     for task, indices in by_task.items():
-        # A rule for every task stands before the rules of one task that come after it.
+        # An entry for every task stands before the entries of one task that come after it.
         group = indices if task is None else sorted(indices + by_task.get(None, []))
-        for at, why in unreachable([plan.rules[i].condition for i in group]):
+        for at, why in unreachable([entries[i].condition for i in group]):
             if group[at] in indices:
-                found.add(("rules", group[at]), why, "change, reorder or remove it")
+                found.add((*path, group[at]), why, "change, reorder or remove it")
 
 
 def _policy(plan: Plan, found: _Findings) -> None:

@@ -21,6 +21,7 @@ from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.routing.dispatch import Dispatcher
 from service.routing.fleet import Fleet
+from service.routing.refusals import Refusals
 from service.routing.router import Router
 from service.scheduler import Scheduler
 from service.storage.cases import Case, Cases
@@ -127,6 +128,7 @@ class Runtime:
     weights: WeightBoard
     responses: ResponseBoard
     quality: Refitter
+    refusals: Refusals
     telemetry: Telemetry
     providers: dict[str, Provider]
     scheduler: Scheduler

@@ -14,6 +14,8 @@ GAUGES = {
     "log_queued": "Records that wait to be written",
     "learner_waiting": "Rewards that wait to be learned from",
     "storage_healthy": "1 while the log can be written",
+    "review_open": "Refused requests that wait for a person",
+    "review_overdue": "Those that wait beyond their time",
     "retries_left": "Extra calls that the retry budget allows now",
     "retries_spent": "Extra calls since the start",
     "retries_refused": "Extra calls that the retry budget did not allow",
@@ -43,6 +45,10 @@ class Telemetry:
         self._feedback = Counter(
             "headgate_feedback", "Ratings taken", ["metric"], registry=self.registry
         )
+        self._refusals = Counter(
+            "headgate_refusals", "Requests that a content policy refused", ["deployment"],
+            registry=self.registry,
+        )  # fmt: skip
         self._overhead = Histogram(
             "headgate_overhead_seconds", "Time added by the gateway", buckets=_OVERHEAD,
             registry=self.registry,
@@ -119,6 +125,10 @@ class Telemetry:
     def feedback(self, metric: str) -> None:
         """A rating was taken."""
         self._feedback.labels(metric).inc()
+
+    def refusal(self, deployment: str) -> None:
+        """A deployment's content policy refused a request."""
+        self._refusals.labels(deployment).inc()
 
     def weight(self, task: str, deployment: str, share: float) -> None:
         """A weight as it now stands."""

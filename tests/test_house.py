@@ -170,6 +170,8 @@ MIRRORED: dict[str, str] = {
     "service/providers/base.py": "service/providers/test_openai.py",
     "service/providers/registry.py": "service/providers/test_openai.py",
     "service/providers/transport.py": "service/providers/test_openai.py",
+    "service/domain/refusals.py": "service/storage/test_refusals.py",
+    "service/routing/refusals.py": "service/faults/test_refusals.py",
     "service/domain/will.py": "service/routing/test_eligibility.py",
     "service/routing/asked.py": "service/routing/test_router.py",
     "service/routing/run.py": "service/routing/test_dispatch.py",

@@ -7,7 +7,13 @@ from typing import Any
 
 import msgspec
 
-from service.domain.errors import BodyTooLarge, HeadgateError, ModelNotFound
+from service.domain.errors import (
+    BodyTooLarge,
+    ContentRefused,
+    HeadgateError,
+    ModelNotFound,
+    RefusalLimit,
+)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -63,10 +69,11 @@ def header(scope: Scope, name: bytes) -> str:
 
 
 def error_body(error: HeadgateError, request_id: str) -> dict[str, Any]:
-    """OpenAI's error shape; a fault of ours carries the incident's id for those who ask."""
+    """OpenAI's error shape; with the incident's id where somebody may be asked about it."""
     message = error.message
-    if error.status >= 500:
-        message = f"{message} (incident {request_id})"
+    if error.status >= 500 or isinstance(error, ContentRefused | RefusalLimit):
+        earlier = error.earlier if isinstance(error, ContentRefused) else ""
+        message += f" (incident {request_id}" + (f", earlier {earlier})" if earlier else ")")
     content: dict[str, Any] = {
         "message": message,
         "type": error.type,
@@ -75,6 +82,8 @@ def error_body(error: HeadgateError, request_id: str) -> dict[str, Any]:
     }
     if isinstance(error, ModelNotFound):
         content["did_you_mean"] = list(error.did_you_mean)
+    if isinstance(error, ContentRefused) and error.suggestion:
+        content["suggestion"] = error.suggestion
     return {"error": content}
 
 

@@ -23,7 +23,7 @@ from service.api.asgi import (
 from service.api.auth import authenticate
 from service.domain.chat import ChatRequest, parse
 from service.domain.clock import new_id, response_id
-from service.domain.errors import HeadgateError, UpstreamExhausted
+from service.domain.errors import ContentRefused, HeadgateError, UpstreamExhausted
 from service.domain.records import Decision, Usage
 from service.providers.base import ProviderFailure
 from service.routing.dispatch import Served, ServedStream
@@ -54,11 +54,11 @@ class ChatEndpoint:
             decision = runtime.router.decide(request, key, header(scope, b"x-session-id"))
             runtime.ledger.decision(decision)
             watch.begin()
-            if request.stream:
-                await self._stream(decision, request, request_id, send)
-            else:
-                answer, served = await runtime.dispatcher.complete(decision, request)
-                await send_bytes(send, 200, answer.body, _headers(decision, served, request_id))
+            await runtime.refusals.check(decision, request, request_id)
+            try:
+                await self._answer(decision, request, request_id, send)
+            except ContentRefused as refused:
+                raise await runtime.refusals.take(refused, decision, request, request_id) from None
         except HeadgateError as error:
             await send_error(send, error, request_id)
         except ClientGone:
@@ -73,6 +73,15 @@ class ChatEndpoint:
         finally:
             runtime.under_way -= 1
             watch.end()
+
+    async def _answer(
+        self, decision: Decision, request: ChatRequest, request_id: str, send: Send
+    ) -> None:
+        if request.stream:
+            await self._stream(decision, request, request_id, send)
+            return
+        answer, served = await self._runtime.dispatcher.complete(decision, request)
+        await send_bytes(send, 200, answer.body, _headers(decision, served, request_id))
 
     async def _stream(
         self, decision: Decision, request: ChatRequest, request_id: str, send: Send

@@ -35,7 +35,7 @@ async def status(request: Request) -> dict[str, Any]:
         "ready": not runtime.ready(),
         "not_ready_because": runtime.ready(),
         "notices": runtime.notices,
-        "warnings": runtime.responses.warnings(),
+        "warnings": [*runtime.responses.warnings(), *runtime.refusals.warnings()],
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,
         "requests": board.requests,
         "failed": board.failed,
@@ -62,6 +62,7 @@ async def status(request: Request) -> dict[str, Any]:
             "published_through": runtime.kept.publisher.through_seq,
         },
         "quality": shown.quality(runtime.quality.standing(), now_us),
+        "reviews": dict(zip(("open", "overdue"), runtime.refusals.reviews.counts(), strict=True)),
         "jobs_failing": runtime.scheduler.failures,
         "deployments": [
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()

@@ -50,6 +50,14 @@ class LiftBody(_Body):
     author: Annotated[str, Field(min_length=1, max_length=100)]
 
 
+class RulingBody(_Body):
+    """What a reviewer decides of a refused request."""
+
+    verdict: Literal["uphold", "allow", "dismiss"]
+    reviewer: Annotated[str, Field(min_length=1, max_length=100)]
+    note: Annotated[str, Field(min_length=10, max_length=500)]
+
+
 class OverrideShown(BaseModel):
     """An override in force."""
 

@@ -9,6 +9,7 @@ from learning.features import Featurizer
 from service.bootstrap.jobs import jobs
 from service.bootstrap.learning import intake, learning, responses
 from service.bootstrap.opening import hash_key, open_kept
+from service.bootstrap.refusals import refusals
 from service.bootstrap.routing import bounds, fleet, sessions, table
 from service.config import Settings, process_environment
 from service.domain.clock import Clock, SystemClock
@@ -70,6 +71,7 @@ def build(
         weights=weights,
         responses=responses(plan, kept, clock),
         quality=refitter,
+        refusals=refusals(plan, kept, clock, telemetry, ledger.outcome, parts.secret),
         telemetry=telemetry,
         providers=providers,
         scheduler=Scheduler([]),

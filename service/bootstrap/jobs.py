@@ -40,6 +40,9 @@ def jobs(runtime: Runtime) -> list[Job]:
         telemetry.gauge("log_queued", kept.log.queued)
         telemetry.gauge("learner_waiting", runtime.learner.waiting)
         telemetry.gauge("storage_healthy", float(kept.log.healthy))
+        waiting, overdue = runtime.refusals.reviews.counts()
+        telemetry.gauge("review_open", waiting)
+        telemetry.gauge("review_overdue", overdue)
 
     async def expire() -> None:
         for override in kept.overrides.expire():

@@ -56,6 +56,9 @@ def _show_status(found: dict[str, Any]) -> None:
         out.print(f"note: {notice}", markup=False, highlight=False)
     for warning in found["warnings"]:
         out.print(f"warning: {warning}", markup=False, highlight=False)
+    if found["reviews"]["open"]:
+        out.print(f"{found['reviews']['open']} refused requests wait for review "
+                  "(headgate review list)", highlight=False)  # fmt: skip
     told = found["responses"]
     if told["rates"]:
         rates = ", ".join(f"{r['deployment']} {r['rate']:.0%}" for r in told["rates"])

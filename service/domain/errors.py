@@ -9,6 +9,8 @@ HeadgateError
 ├── NoDeployment 503              nothing eligible now (overrides, limits)
 ├── UpstreamExhausted 503         every attempt failed
 ├── UpstreamRefused 400           the provider refused the request itself
+│   └── ContentRefused 400        by its content policy
+├── RefusalLimit 429              too many such refusals by one user
 ├── StorageUnavailable 503        what must be durable cannot be made so now
 └── PlanInvalid                   the plan file; never reaches a caller
 """
@@ -58,6 +60,26 @@ class UpstreamRefused(InvalidRequest):
     """The provider refused the request itself; another try would be refused too."""
 
     code = "upstream_refused"
+
+
+class ContentRefused(UpstreamRefused):
+    """A provider's content policy refused the request. ``word`` is one of a closed set."""
+
+    code = "content_policy_violation"
+
+    def __init__(
+        self, message: str, *, deployment: str = "", provider: str = "", word: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.deployment, self.provider, self.word = deployment, provider, word
+        self.earlier = ""  # the incident that this one repeats
+        self.suggestion = ""  # what the plan offers instead
+
+
+class RefusalLimit(HeadgateError):
+    """Too many of one user's requests were refused by content policies within an hour."""
+
+    status, type, code = 429, "invalid_request_error", "refusal_limit"
 
 
 class BodyTooLarge(InvalidRequest):

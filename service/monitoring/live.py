@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from service.domain.clock import Clock
-from service.domain.records import Attempt, Outcome
+from service.domain.records import Attempt, ErrorKind, Outcome
 
 WINDOW_S = 300.0
 BOUND = 2_000
@@ -29,7 +29,7 @@ class Standing:
 @dataclass(slots=True)
 class _Call:
     at_s: float
-    latency_s: float
+    latency_s: float | None  # of an answer
     error: str
     cost_micro_usd: int
 
@@ -47,11 +47,12 @@ class LiveBoard:
         self.cost_micro_usd = 0
 
     def attempt(self, attempt: Attempt) -> None:
-        """A call has ended."""
-        error = attempt.error_kind.value if attempt.error_kind else ""
-        cost = attempt.usage.cost_micro_usd
+        """A call has ended. A content policy's refusal is neither an answer nor an error."""
+        kind, cost = attempt.error_kind, attempt.usage.cost_micro_usd
+        error = kind.value if kind and kind is not ErrorKind.POLICY else ""
+        latency_s = attempt.latency_s if kind is None else None
         self._calls[attempt.deployment].append(
-            _Call(self._clock.monotonic_s(), attempt.latency_s, error, cost)
+            _Call(self._clock.monotonic_s(), latency_s, error, cost)
         )
         self.cost_micro_usd += cost
 
@@ -68,7 +69,7 @@ class LiveBoard:
         found = []
         for name, calls in self._calls.items():
             recent = [call for call in list(calls) if call.at_s >= since]
-            times = sorted(call.latency_s for call in recent if not call.error)
+            times = sorted(call.latency_s for call in recent if call.latency_s is not None)
             errors = [call.error for call in recent if call.error]
             found.append(
                 Standing(

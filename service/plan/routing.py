@@ -10,7 +10,8 @@ from service.domain.expressions import Expression, ExpressionInvalid, parse
 from service.plan.words import Label, Name, Seconds, Share, Strict
 
 
-def _condition(text: str | None) -> str | None:
+def checked_condition(text: str | None) -> str | None:
+    """The text of a condition that can be parsed; raises ValueError that says why it cannot."""
     if text is not None:
         try:
             parse(text)
@@ -26,7 +27,7 @@ class TaskPlan(Strict):
     description: str = ""
     when: str | None = None
 
-    _check_when = field_validator("when")(_condition)
+    _check_when = field_validator("when")(checked_condition)
 
     @property
     def condition(self) -> Expression | None:
@@ -42,7 +43,7 @@ class RulePlan(Strict):
     use: list[str] = []
     exclude: list[str] = []
 
-    _check_when = field_validator("when")(_condition)
+    _check_when = field_validator("when")(checked_condition)
 
     @model_validator(mode="after")
     def _says_something(self) -> RulePlan:

@@ -10,6 +10,7 @@ from service.domain.catalog import Deployment
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
 from service.plan.inbound import ServicePlan
+from service.plan.refusals import RefusalPlan, SuggestionPlan
 from service.plan.resilience import (
     BreakerPlan,
     FallbackPlan,
@@ -43,8 +44,15 @@ class Plan(Strict):
     quality: QualityPlan = QualityPlan()
     feedback: FeedbackPlan = FeedbackPlan()
     sessions: SessionPlan = SessionPlan()
+    refusals: RefusalPlan = RefusalPlan()
     service: ServicePlan = ServicePlan()
     resilience: ResiliencePlan = ResiliencePlan()
+
+    @property
+    def review_tiers(self) -> tuple[str, ...]:
+        """The tiers whose refusals a person reviews: those named, else the highest."""
+        named = self.refusals.review_tiers
+        return tuple(self.tiers[-1:] if named is None else named)
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -69,4 +77,5 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "dials": DialPlan,
     "fallbacks": FallbackPlan, "tiers": TierPlan, "resilience": ResiliencePlan,
     "breaker": BreakerPlan, "hedging": HedgingPlan,
+    "refusals": RefusalPlan, "suggestions": SuggestionPlan,
 }  # fmt: skip

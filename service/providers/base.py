@@ -39,10 +39,11 @@ class Chunk:
     has_content: bool
     usage_event: bytes = b""  # the usage event, held apart: forwarded only when asked for
     done: bool = False
+    refusal: str = ""  # the code word of a refusal, in a chunk that has nothing else to say
 
 
 class ProviderFailure(Exception):
-    """A call that failed: the kind, the provider's status, and when to come back."""
+    """A call that failed: the kind, the provider's status, when to come back, what it used."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class ProviderFailure(Exception):
         retry_after_s: float | None = None,
         code: str = "",
         param: str = "",
+        tokens: Tokens | None = None,
     ) -> None:
         super().__init__(kind.value)
         self.kind = kind
@@ -59,6 +61,7 @@ class ProviderFailure(Exception):
         self.retry_after_s = retry_after_s
         self.code = code
         self.param = param
+        self.tokens = tokens
 
 
 @dataclass(frozen=True, slots=True)

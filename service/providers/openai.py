@@ -23,6 +23,15 @@ from service.providers.base import (
     Tokens,
 )
 from service.providers.events import EventSplitter, EventTooLong
+from service.providers.refusals import (
+    FILTERED,
+    REFUSAL,
+    Unrefused,
+    answer_word,
+    error_word,
+    filtered,
+    refused,
+)
 from service.providers.transport import MAX_ERROR_BYTES, Reply, Transport
 
 MAX_RETRY_AFTER_S = 3_600.0
@@ -111,7 +120,7 @@ class OpenAI(Provider):
         return read_answer(data, names)
 
     async def stream(self, deployment: Deployment, body: bytes, names: Names) -> AnswerStream:
-        return _Stream(await self._post(deployment, body), names)
+        return Unrefused(_Stream(await self._post(deployment, body), names))
 
     async def close(self) -> None:
         await self._transport.close()
@@ -149,6 +158,9 @@ def read_answer(data: bytes, names: Names) -> Answer:
         raise ProviderFailure(ErrorKind.MALFORMED, status=200)
     characters = sum(len(bytes(choice.message)) for choice in whole.choices)
     tokens = whole.usage.tokens() if whole.usage else None
+    word = answer_word((bytes(each.message), each.finish_reason) for each in whole.choices)
+    if word:
+        raise refused(word, tokens)
     return Answer(_renamed(data, whole.id, whole.model, names), tokens, max(characters - 40, 0))
 
 
@@ -215,6 +227,7 @@ class _Stream:
     def _read(self, events: list[bytes]) -> Chunk:
         forward: list[bytes] = []
         characters, has_content, done = 0, False, False
+        spoken, refusal = 0, ""
         tokens: Tokens | None = None
         usage_event = b""
         for data in events:
@@ -236,29 +249,37 @@ class _Stream:
                     usage_event = renamed
                     continue
             else:
-                size = _content(event.choices)
-                characters += size
-                has_content = has_content or size > 0 or _finished(event.choices)
+                size, refusing = _content(event.choices)
+                characters += size + refusing
+                spoken += size
+                has_content = has_content or size + refusing > 0 or _finished(event.choices)
+                refusal = refusal or (REFUSAL if refusing else _filtered(event.choices))
             forward.append(b"data: " + renamed + b"\n\n")
-        return Chunk(b"".join(forward), characters, tokens, has_content, usage_event, done)
+        word = "" if spoken else refusal
+        return Chunk(b"".join(forward), characters, tokens, has_content, usage_event, done, word)
 
 
-def _content(choices: list[_StreamChoice]) -> int:
-    size = 0
+def _content(choices: list[_StreamChoice]) -> tuple[int, int]:
+    """Characters of the answer, and of a refusal to give one."""
+    size, refusing = 0, 0
     for choice in choices:
         delta = choice.delta
         if delta is None:
             continue
         size += len(delta.content or "") + len(delta.reasoning_content or "")
-        size += len(delta.refusal or "")
+        refusing += len(delta.refusal or "")
         for raw in (delta.tool_calls, delta.function_call):
             if bytes(raw) != b"null":
                 size += len(bytes(raw))
-    return size
+    return size, refusing
 
 
 def _finished(choices: list[_StreamChoice]) -> bool:
     return any(choice.finish_reason is not None for choice in choices)
+
+
+def _filtered(choices: list[_StreamChoice]) -> str:
+    return FILTERED if any(filtered(choice.finish_reason) for choice in choices) else ""
 
 
 _KINDS: Mapping[int, ErrorKind] = {
@@ -273,32 +294,34 @@ _KINDS: Mapping[int, ErrorKind] = {
 
 def failure(status: int, headers: Mapping[str, str], data: bytes) -> ProviderFailure:
     """A failed answer in our words; of the provider's text only plain code words are kept."""
-    code, param, text = _error_words(data)
+    code, param, text, policy = _error_words(data)
     kind = _KINDS.get(status, ErrorKind.SERVER)
+    if policy:
+        return ProviderFailure(ErrorKind.POLICY, status=status, code=policy)
     if status == 200 and code in ("rate_limit_exceeded", "rate_limit_error"):
         kind = ErrorKind.RATE_LIMIT
-    if kind in (ErrorKind.INVALID, ErrorKind.SERVER, ErrorKind.AUTH):
-        if code == "context_length_exceeded" or "context length" in text:
-            kind = ErrorKind.CONTEXT_LENGTH
-        elif code in ("content_policy_violation", "content_filter", "moderation_blocked"):
-            kind = ErrorKind.POLICY
+    too_long = code == "context_length_exceeded" or "context length" in text
+    if too_long and kind in (ErrorKind.INVALID, ErrorKind.SERVER, ErrorKind.AUTH):
+        kind = ErrorKind.CONTEXT_LENGTH
     return ProviderFailure(
         kind, status=status, retry_after_s=retry_after(headers), code=code, param=param
     )
 
 
-def _error_words(data: bytes) -> tuple[str, str, str]:
+def _error_words(data: bytes) -> tuple[str, str, str, str]:
+    """The code, the parameter, the message (to look for words in), and a refusal's own word."""
     try:
         content = _anything(data)
     except (msgspec.DecodeError, RecursionError):
-        return "", "", ""
+        return "", "", "", ""
     error: Any = content.get("error") if isinstance(content, dict) else None
     if not isinstance(error, dict):
-        return "", "", ""
+        return "", "", "", ""
     words = [error.get("code") or error.get("type"), error.get("param")]
     safe = [w if isinstance(w, str) and _SAFE.match(w) else "" for w in words]
     message = error.get("message")
-    return safe[0], safe[1], message.lower()[:500] if isinstance(message, str) else ""
+    text = message.lower()[:500] if isinstance(message, str) else ""
+    return safe[0], safe[1], text, error_word(error)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

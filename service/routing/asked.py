@@ -87,7 +87,7 @@ class Reader:
                 raise _unknown(option, f"names an unknown deployment; known: {known}")
         caller = self._caller(request, key, session_header)
         signals = inspect(request.shape)
-        names = _names(request, signals, caller)
+        names = names_of(request, signals, caller)
         task, confidence, source = self._task(request, names)
         dial = self._table.dials.of(options.quality_cost, caller)
         context = Context(
@@ -156,7 +156,8 @@ def cost_dial(quality_cost: float) -> float:
     return math.pow(10.0, 2.0 * quality_cost - 1.0)
 
 
-def _names(request: ChatRequest, signals: Signals, caller: Caller) -> dict[str, Any]:
+def names_of(request: ChatRequest, signals: Signals, caller: Caller) -> dict[str, Any]:
+    """The values that conditions may read."""
     shape = request.shape
     return {
         "word_count": signals.word_count,

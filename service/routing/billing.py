@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.domain.catalog import Deployment, cost_micro_usd
 from service.domain.records import ErrorKind, Usage
-from service.providers.base import Tokens
+from service.providers.base import ProviderFailure, Tokens
 
 CHARACTERS_PER_TOKEN = 4
 _UNBILLED = (
@@ -31,6 +31,14 @@ class Seen:
     ttft_s: float | None = None
 
 
+def seen_of(failure: ProviderFailure, seen: Seen | None = None) -> Seen:
+    """What a failed call showed. A refusal that came as an answer is billed as one."""
+    seen = seen or Seen()
+    if failure.kind is not ErrorKind.POLICY or failure.status != 200:
+        return seen
+    return replace(seen, sent=True, tokens=failure.tokens or seen.tokens)
+
+
 def usage_of(
     deployment: Deployment, tokens_in: int, seen: Seen, kind: ErrorKind | None, at_us: int
 ) -> Usage:
@@ -40,7 +48,8 @@ def usage_of(
         tokens = seen.tokens
         cost = cost_micro_usd(price, tokens.tokens_in, tokens.tokens_out, tokens.cached)
         return Usage(tokens.tokens_in, tokens.tokens_out, tokens.cached, cost)
-    if kind in _UNBILLED and not seen.content_chars:
+    answered = bool(seen.content_chars) or (kind is ErrorKind.POLICY and seen.sent)
+    if kind in _UNBILLED and not answered:
         return Usage(0, 0, 0, 0)
     if not seen.sent:
         return Usage(0, 0, 0, 0, estimated=kind is not None)

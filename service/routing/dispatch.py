@@ -10,9 +10,9 @@ from service.domain.chat import ChatRequest
 from service.domain.clock import response_id
 from service.domain.records import Attempt, Decision, ErrorKind, Mode, Outcome, Role, Usage
 from service.providers.base import Answer, AnswerStream, Names, Provider, ProviderFailure
-from service.routing.billing import Seen, usage_of
+from service.routing.billing import Seen, seen_of, usage_of
 from service.routing.eligibility import ANSWER_RESERVE
-from service.routing.exhaustion import Failed, next_target, verdict
+from service.routing.exhaustion import FINAL, Failed, next_target, verdict
 from service.routing.fleet import Failure
 from service.routing.hedging import HedgeBudget
 from service.routing.run import Bounds, Call, Means, Poor, Records, Run, Served
@@ -64,7 +64,7 @@ class Dispatcher:
             async with asyncio.timeout(call.timeout_s):
                 answer = await provider.complete(call.endpoint, body, names)
         except ProviderFailure as failure:
-            return self._failed(run, call, failure, Seen())
+            return self._failed(run, call, failure, seen_of(failure))
         except TimeoutError:
             return self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), Seen(sent=True))
         except asyncio.CancelledError:
@@ -97,9 +97,9 @@ class Dispatcher:
             while waiting:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 ended += [(calls[task], task.result()) for task in done]
-                won = [each for each in ended if isinstance(each[1], Answer)]
-                if won:
-                    return won[0]
+                for each in ended:
+                    if isinstance(each[1], Answer) or each[1].kind in FINAL:
+                        return each  # what one refused is not for another to answer
             return ended[-1]
         finally:
             for task in calls:
@@ -149,7 +149,7 @@ class Dispatcher:
             self.means.fleet.heard(call.deployment.name, now_s - call.started_s, now_s)
             return ServedStream(self, run, call, stream, head)
         except ProviderFailure as failure:
-            return self._failed(run, call, failure, head.seen)
+            return self._failed(run, call, failure, seen_of(failure, head.seen))
         except TimeoutError:
             return self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), Seen(sent=True))
         except asyncio.CancelledError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from service.domain.catalog import Deployment
 from service.domain.errors import (
     CapabilityMissing,
+    ContentRefused,
     HeadgateError,
     UpstreamExhausted,
     UpstreamRefused,
@@ -59,9 +60,12 @@ def verdict(failures: Sequence[Failed], free_in_s: float = 0.0) -> HeadgateError
     """
     last = failures[-1].failure
     if last.kind is ErrorKind.POLICY:
-        return UpstreamRefused(
+        refuser = failures[-1].deployment
+        return ContentRefused(
             "the request was refused by the provider's content policy; it was not sent elsewhere",
-            code="content_policy_violation",
+            deployment=refuser.name,
+            provider=refuser.provider,
+            word=last.code,
         )
     if last.kind is ErrorKind.CONTEXT_LENGTH:
         return CapabilityMissing(

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from service.domain import records as r
+from service.domain.refusals import Refusal, Review, ReviewDecision
 
 _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
 _TIME = pa.timestamp("us")
@@ -153,6 +154,8 @@ def _texts(*names: str) -> list[tuple[str, pa.DataType]]:
     return [(name, _TIME if name == "ts" or name.endswith("_at") else _TEXT) for name in names]
 
 
+_REFUSED = ("key_id", "tenant", "tier", "unit", "task", "deployment", "provider", "word")
+
 TABLES: Mapping[type, Table] = {
     r.Decision: _table("decisions", _DECISIONS, _decision),
     r.Attempt: _table("attempts", _ATTEMPTS, _attempt),
@@ -199,6 +202,22 @@ TABLES: Mapping[type, Table] = {
         "keys",
         [*_texts("id", "ts", "name", "role", "tenant", "tier", "digest"), ("revoked", _FLAG)],
         _plain("id", "at_us", "name", "role", "tenant", "tier", "digest", "revoked"),
+    ),
+    Refusal: _table(
+        "refusals",
+        _texts("id", "ts", "decision_id", "prompt_hash", "request_hash", *_REFUSED, "repeat_of"),
+        _plain("id", "at_us", "decision_id", "prompt_hash", "request_hash", *_REFUSED,
+               "repeat_of"),
+    ),
+    Review: _table(
+        "reviews",
+        _texts("id", "ts", "incident", "decision_id", "request_hash", *_REFUSED, "due_at"),
+        _plain("id", "at_us", "incident", "decision_id", "request_hash", *_REFUSED, "due_us"),
+    ),
+    ReviewDecision: _table(
+        "review_decisions",
+        _texts("review_id", "ts", "verdict", "reviewer", "note"),
+        _plain("review_id", "at_us", "verdict", "reviewer", "note"),
     ),
 }  # fmt: skip
 

@@ -69,6 +69,14 @@ def test_every_problem_with_its_line_and_its_mend(tmp_path: Path) -> None:
         (GOOD + "service: {deadline_s: .inf}\n", "service.deadline_s", "finite"),
         (GOOD + "quality: {refit_minutes: -1}\n", "quality.refit_minutes", "greater"),
         (GOOD + "quality: {least_ratings: 0}\n", "quality.least_ratings", "greater"),
+        (GOOD + "refusals: {most_per_hour: -1}\n", "refusals.most_per_hour", "greater"),
+        (GOOD + "refusals: {remember_s: .inf}\n", "refusals.remember_s", "finite"),
+        (
+            GOOD + "refusals: {suggestions: [{when: 'tokens', text: x}]}\n",
+            "refusals.suggestions.0.when",
+            "no yes-or-no",
+        ),
+        (GOOD + "refusals: {suggestions: [{txt: x}]}\n", "refusals.suggestions.0.txt", "text"),
         (GOOD + "quality: {refit_minuts: 1}\n", "quality.refit_minuts", "refit_minutes"),
     ],
 )

@@ -19,9 +19,12 @@ ROUTES = [
     ("GET", "/admin/overrides", "analyst"), ("GET", "/admin/overrides/x", "analyst"),
     ("POST", "/admin/overrides", "operator"), ("POST", "/admin/overrides/x/lift", "operator"),
     ("POST", "/admin/deployments/x/reset", "operator"),
+    ("GET", "/admin/review", "analyst"), ("GET", "/admin/review/x", "analyst"),
+    ("POST", "/admin/review/x/decide", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
 LIFT = {"reason": "a long reason", "author": "me"}
+RULING = {"verdict": "allow", "note": "a long reason", "reviewer": "me"}
 
 
 def make_key(service: Service, role: str, tenant: str = "") -> str:
@@ -37,7 +40,8 @@ def test_every_route_and_every_role(
     service: Service, role: str, method: str, path: str, least: str
 ) -> None:
     headers = {"Authorization": f"Bearer {make_key(service, role)}"}
-    body = LIFT if path.endswith(("lift", "reset")) else OVERRIDE
+    bodies = {"lift": LIFT, "reset": LIFT, "decide": RULING}
+    body = bodies.get(path.split("/")[-1], OVERRIDE)
     response = httpx.request(method, service.url + path, headers=headers,
                              json=body if method == "POST" else None)  # fmt: skip
     allowed = ROLES.index(role) >= ROLES.index(least)
@@ -63,7 +67,8 @@ def test_all_routes_are_listed_here(service: Service) -> None:
     }
     here = {(m, p.replace("decisions/x", "decisions/{decision_id}")
              .replace("overrides/x", "overrides/{override_id}")
-             .replace("deployments/x", "deployments/{name}")) for m, p, _ in ROUTES}  # fmt: skip
+             .replace("deployments/x", "deployments/{name}")
+             .replace("review/x", "review/{review_id}")) for m, p, _ in ROUTES}  # fmt: skip
     assert keyed == here
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from service.domain.records import Usage
+from service.domain.records import ErrorKind, Usage
 from service.monitoring.live import BOUND, LiveBoard, quantile
 from tests.conftest import HandClock
 from tests.service.storage.test_tables import attempt, decision, outcome
@@ -35,3 +35,10 @@ def test_memory_is_bounded() -> None:
 
 def test_quantile() -> None:
     assert quantile([], 0.5) is None and quantile([1.0], 0.99) == 1.0
+
+
+def test_a_refusal_is_neither_an_error_nor_an_answer() -> None:
+    board, made = LiveBoard(("y",), HandClock()), decision()
+    board.attempt(attempt(made, error_kind=ErrorKind.POLICY))
+    (y,) = board.standings()
+    assert (y.calls, y.errors, y.p50_s, y.last_error) == (1, 0, None, "")

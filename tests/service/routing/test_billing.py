@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from service.domain.records import ErrorKind, Usage
-from service.providers.base import Tokens
-from service.routing.billing import Seen, usage_of
+from service.providers.base import ProviderFailure, Tokens
+from service.routing.billing import Seen, seen_of, usage_of
 from tests.service.routing.world import deployment
 
 PRICED = deployment("a")  # one dollar in, two out, per million
@@ -28,3 +28,13 @@ def test_partial_and_cancelled_calls_cost_what_was_sent() -> None:
 def test_a_refused_call_costs_nothing() -> None:
     for kind in (ErrorKind.CONNECTION, ErrorKind.RATE_LIMIT, ErrorKind.AUTH, ErrorKind.INVALID):
         assert usage_of(PRICED, 1_000, Seen(), kind, 0).cost_micro_usd == 0
+
+
+def test_a_refusal_that_came_as_an_answer_is_billed() -> None:
+    policy, told = ErrorKind.POLICY, Tokens(1_000, 500)
+    for failure, expected in (
+        (ProviderFailure(policy, status=200, tokens=told), Usage(1_000, 500, 0, 2_000)),
+        (ProviderFailure(policy, status=200), Usage(9, 0, 0, 9, True)),
+        (ProviderFailure(policy, status=400), Usage(0, 0, 0, 0)),
+    ):
+        assert usage_of(PRICED, 9, seen_of(failure, Seen()), policy, 0) == expected
