@@ -33,6 +33,10 @@ class Telemetry:
         self._feedback = Counter(
             "headgate_feedback", "Ratings taken", ["metric"], registry=self.registry
         )
+        self._refused = Counter(
+            "headgate_refused", "Refused by the gateway itself", ["reason"],
+            registry=self.registry,
+        )  # fmt: skip
         self._overhead = Histogram(
             "headgate_overhead_seconds", "Time added by the gateway", buckets=_OVERHEAD,
             registry=self.registry,
@@ -55,6 +59,12 @@ class Telemetry:
                 ("log_queued", "Records that wait to be written"),
                 ("learner_waiting", "Rewards that wait to be learned from"),
                 ("storage_healthy", "1 while the log can be written"),
+                ("connections_open", "Connections of callers that are open"),
+                ("under_way", "Requests in work"),
+                ("held_bytes", "Bytes of request bodies that are held"),
+                ("loop_lag_seconds", "How late the event loop last was"),
+                ("loop_lag_average_seconds", "How late it was on average over a second"),
+                ("loop_lag_greatest_seconds", "How late it was at most since the start"),
             )
         }
         self._request_children: dict[tuple[str, str, int, str], Counter] = {}
@@ -102,6 +112,10 @@ class Telemetry:
     def feedback(self, metric: str) -> None:
         """A rating was taken."""
         self._feedback.labels(metric).inc()
+
+    def refused(self, reason: str, times: int = 1) -> None:
+        """Somebody was refused by a limit on the way in; ``reason`` is of a closed set."""
+        self._refused.labels(reason).inc(times)
 
     def weight(self, task: str, deployment: str, share: float) -> None:
         """A weight as it now stands."""
