@@ -25,8 +25,8 @@ def check_bulk(body: bytes) -> None:
             if tail % 2:  # do not part a backslash from what it escapes
                 part += body[start : start + 1]
                 start += 1
-        pieces = part.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"', 2 * MOST_VALUES)
-        count += len(pieces) // 2
+        pieces = part.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"', 2 * MOST_VALUES + 2)
+        count += (len(pieces) - (not outside)) // 2  # texts that begin here
         count += sum(piece.count(b",") for piece in pieces[0 if outside else 1 :: 2])
         outside = outside == bool(len(pieces) % 2)
     if count > MOST_VALUES:

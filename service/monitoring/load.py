@@ -21,6 +21,7 @@ _BY_CODE = {
     "too_many_values": "too_many_values",
 }
 _FULL = {
+    "connections": "the gateway has as many connections open as it takes",
     "under_way": "the gateway has as many requests in work as it takes",
     "held_bytes": "the gateway holds as many bytes of requests as it takes",
     "lag": "the gateway is short of CPU",
