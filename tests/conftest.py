@@ -51,6 +51,11 @@ class Server:
         self._server = serving.Server(app, runtime and runtime.load, drain_s=5, linger_s=0.05)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
+    @property
+    def state(self) -> Any:
+        """uvicorn's own account of connections and tasks."""
+        return self._server.server_state
+
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])
 
