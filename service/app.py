@@ -27,6 +27,7 @@ from service.api.asgi import (
 from service.api.auth import authenticate
 from service.api.chat import ChatEndpoint
 from service.api.document import CHAT_PATH, describe
+from service.domain.bulk import check_bulk
 from service.domain.clock import new_id
 from service.domain.errors import (
     HeadgateError,
@@ -40,6 +41,7 @@ from service.runtime import Runtime
 log = logging.getLogger("headgate.api")
 
 SMALL_BODY = 1_000_000
+SMALL_VALUES = 2_000  # each unknown field costs an error of its own
 ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
@@ -78,6 +80,8 @@ class Headgate(FastAPI):
             authenticate(scope, self.runtime.kept.keys)
             if scope["method"] in WITH_BODY:
                 body = await read_body(scope, receive, limit, load)
+                if limit == SMALL_BODY:
+                    check_bulk(body, SMALL_VALUES)
                 receive = _replay(body, receive)
             await super().__call__(scope, receive, _named(send))
         except HeadgateError as error:

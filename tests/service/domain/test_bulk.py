@@ -40,12 +40,10 @@ def test_the_count_is_the_grammars(value: Any, part: int) -> None:
     right = counted(value)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bulk, "_PART", part)
-        patch.setattr(bulk, "MOST_VALUES", right)
-        bulk.check_bulk(body)
-        patch.setattr(bulk, "MOST_VALUES", right - 1)
-        if 0 < right <= len(body):
+        bulk.check_bulk(body, right)
+        if right:
             with pytest.raises(InvalidRequest, match="values"):
-                bulk.check_bulk(body)
+                bulk.check_bulk(body, right - 1)
 
 
 @pytest.mark.parametrize(

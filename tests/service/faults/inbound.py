@@ -23,7 +23,7 @@ GOOD: dict[str, Any] = {"model": "auto", "messages": [{"role": "user", "content"
 ANSWER = http(200, answer_json(), "connection: close")
 PLAN = """
 deployments:
-  - {name: one, provider: p1, base_url: URL, model: m,
+  - {name: one, provider: p1, base_url: URL, model: m, context_window: 10000000,
      price: {input_usd_per_mtok: 100, output_usd_per_mtok: 100}}
 policy: {kind: fixed}
 """
@@ -35,6 +35,10 @@ class Rig:
     def __init__(self, runtime: Runtime, server: Server, upstream: Upstream) -> None:
         self.runtime, self.server, self.upstream = runtime, server, upstream
         self.url, self.port = server.url, server.port
+        self.client = httpx.Client(
+            base_url=server.url, headers=AUTH, timeout=30, verify=False, trust_env=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )  # fmt: skip
 
     def refused(self, reason: str) -> int:
         return self.runtime.load.refusals[reason]
@@ -42,7 +46,7 @@ class Rig:
     def healthy(self) -> None:
         """It answers an honest caller, and nothing is left of those before."""
         self.upstream.act = say(ANSWER)
-        answer = httpx.post(self.url + PATH, json=GOOD, headers=AUTH, timeout=10)
+        answer = self.client.post(PATH, json=GOOD)
         assert answer.status_code == 200, answer.text
         load = self.runtime.load
         wait_for(lambda: (load.under_way, load.held_bytes) == (0, 0))
@@ -70,7 +74,9 @@ def running(state: Path, **service: Any) -> Iterator[Rig]:
         text = PLAN.replace("URL", upstream.url) + f"service: {json.dumps(service)}\n"
         runtime = make_runtime(state, text)
         with Server(create_app(runtime)) as server:
-            yield Rig(runtime, server, upstream)
+            rig = Rig(runtime, server, upstream)
+            with rig.client:
+                yield rig
 
 
 def head(*lines: str, path: str = PATH, method: str = "POST", key: str = KEY) -> bytes:

@@ -8,14 +8,12 @@ import json
 import time
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from service.domain.records import ErrorKind
 from service.storage.cases import Case
 from tests.service.faults.inbound import (
     ANSWER,
-    AUTH,
     GOOD,
     PATH,
     Rig,
@@ -195,7 +193,7 @@ def test_C03_many_that_drip_leave_the_honest_unharmed(rig: Rig) -> None:
         for each in slow:
             each.sendall(head("Content-Length: 5000")[:60])
         for _ in range(5):
-            assert httpx.post(rig.url + PATH, json=GOOD, headers=AUTH).status_code == 200
+            assert rig.client.post(PATH, json=GOOD).status_code == 200
         assert {status_of(rest(each)) for each in slow} == {408}
     wait_for(lambda: rig.runtime.load.connections == 0)
 
