@@ -111,7 +111,10 @@ def admit(runtime: Runtime, key: Key) -> Grant:
 
 
 async def read_request(body: bytes) -> ChatRequest:
-    """A body to a request; one that could hold too many values is counted off the loop first."""
-    if len(body) > MOST_VALUES:
-        await asyncio.to_thread(check_bulk, body)
+    """A body to a request; a long one is read beside the loop, once its values are counted."""
+    return await asyncio.to_thread(_long, body) if len(body) > MOST_VALUES else parse(body)
+
+
+def _long(body: bytes) -> ChatRequest:
+    check_bulk(body)
     return parse(body)

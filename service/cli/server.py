@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
 import signal
@@ -11,6 +12,8 @@ from typing import Any
 from service.api.serving import Server, listening
 from service.cli.output import err
 
+LONG_BLOCK = 256 * 1024
+_M_MMAP_THRESHOLD = -3  # of glibc
 SWITCH_S = 0.002  # threads give the interpreter back sooner than by default: shorter stalls
 OTHER_FILES = 1_000  # calls to providers, the live file, the history
 
@@ -33,12 +36,22 @@ def run(app: Any, host: str, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     err.print(f"listening on http://{host}:{bound}", highlight=False, markup=False)
+    _give_back_long_blocks()
     # What was made at the start lives as long as the process: no collection need look at it.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
     sys.setswitchinterval(SWITCH_S)
     server.run(sockets=[listener])
+
+
+def _give_back_long_blocks() -> None:
+    """Have glibc return long blocks to the system when they are freed; left alone, it learns to
+    keep them.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, LONG_BLOCK)
 
 
 def _open_files(wanted: int) -> None:
