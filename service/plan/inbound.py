@@ -19,7 +19,7 @@ class ServicePlan(Strict):
     body_s: Seconds = 30.0
     write_s: Seconds = 30.0
     most_under_way: int = Field(default=2_000, ge=1, le=1_000_000)
-    most_held_bytes: int = Field(default=32_000_000, ge=1_000)
+    most_held_bytes: int = Field(default=24_000_000, ge=1_000)
     most_lag_s: Seconds = 0.5
     key_requests_per_minute: int = Field(default=0, ge=0, le=10_000_000)
     key_tokens_per_minute: int = Field(default=0, ge=0, le=10_000_000_000)
