@@ -27,6 +27,7 @@ from service.api.asgi import (
 from service.api.auth import authenticate
 from service.api.chat import ChatEndpoint
 from service.api.document import CHAT_PATH, describe
+from service.domain.bulk import check_bulk
 from service.domain.clock import new_id
 from service.domain.errors import (
     HeadgateError,
@@ -40,6 +41,8 @@ from service.runtime import Runtime
 log = logging.getLogger("headgate.api")
 
 SMALL_BODY = 1_000_000
+SMALL_VALUES = 2_000  # each unknown field costs an error of its own
+ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -62,18 +65,32 @@ class Headgate(FastAPI):
                 await send_error(send, NotAllowed(f"{path} takes POST"), new_id())
             return
         if path.startswith(KEYED):
-            limit = SMALL_BODY if path != "/v1/route" else self.runtime.plan.service.body_bytes
-            try:
-                authenticate(scope, self.runtime.kept.keys)  # before a byte of the body is read
-                body = await read_body(scope, receive, limit) if method in WITH_BODY else b""
-            except HeadgateError as error:
-                await send_error(send, error, new_id())
-                return
-            except ClientGone:
-                return
-            if method in WITH_BODY:
-                receive = _replay(body, receive)
+            await self._keyed(scope, receive, send)
+            return
         await super().__call__(scope, receive, _named(send))
+
+    async def _keyed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A route that needs a key: it is looked at before a byte of the body is read."""
+        load, body = self.runtime.load, b""
+        limit = SMALL_BODY
+        try:
+            if scope["path"] == ROUTE_PATH:  # as dear as the real thing
+                limit = load.bounds.body_bytes
+                load.check()
+            authenticate(scope, self.runtime.kept.keys)
+            if scope["method"] in WITH_BODY:
+                body = await read_body(scope, receive, limit, load)
+                if limit == SMALL_BODY:
+                    check_bulk(body, SMALL_VALUES)
+                receive = _replay(body, receive)
+            await super().__call__(scope, receive, _named(send))
+        except HeadgateError as error:
+            load.noted(error)
+            await send_error(send, error, new_id())
+        except ClientGone:
+            pass
+        finally:
+            load.held_bytes -= len(body)
 
     def openapi(self) -> dict[str, Any]:
         """The document, the raw routes included."""

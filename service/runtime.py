@@ -15,12 +15,14 @@ from service.feedback.intake import Intake
 from service.feedback.learner import Learner
 from service.feedback.refit import Refitter
 from service.monitoring.live import LiveBoard
+from service.monitoring.load import Load
 from service.monitoring.responses import ResponseBoard
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.routing.dispatch import Dispatcher
 from service.routing.fleet import Fleet
+from service.routing.key_limits import KeyLimits
 from service.routing.refusals import Refusals
 from service.routing.router import Router
 from service.scheduler import Scheduler
@@ -132,10 +134,15 @@ class Runtime:
     telemetry: Telemetry
     providers: dict[str, Provider]
     scheduler: Scheduler
+    load: Load
+    key_limits: KeyLimits
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
-    draining: bool = False
-    under_way: int = 0
+
+    @property
+    def under_way(self) -> int:
+        """Requests in work."""
+        return self.load.under_way
 
     async def case(self, decision_id: str) -> Case | None:
         """A case from memory, or from the log without holding the loop."""
@@ -155,7 +162,7 @@ class Runtime:
             reasons.append("storage cannot be written: feedback is refused, routing goes on")
         if not self.learner.alive:
             reasons.append("the learner does not run")
-        if self.draining:
+        if self.load.stopping:
             reasons.append("stopping")
         return reasons
 
@@ -163,10 +170,12 @@ class Runtime:
         """Start what runs beside the requests; the history can be opened from now on."""
         await asyncio.to_thread(self.kept.publisher.publish, self.kept.log.last_seq)
         self.scheduler.start()
+        self.load.lag.start()
 
     async def stop(self) -> None:
         """End in an order that loses nothing: calls, learner, log, publication, file."""
-        self.draining = True
+        self.load.stopping = True
+        self.load.lag.stop()
         await self.scheduler.stop()
         for provider in self.providers.values():
             await provider.close()

@@ -14,6 +14,12 @@ GAUGES = {
     "log_queued": "Records that wait to be written",
     "learner_waiting": "Rewards that wait to be learned from",
     "storage_healthy": "1 while the log can be written",
+    "connections_open": "Connections of callers that are open",
+    "under_way": "Requests in work",
+    "held_bytes": "Bytes of request bodies that are held",
+    "loop_lag_seconds": "How late the event loop last was",
+    "loop_lag_average_seconds": "How late it was on average over a second",
+    "loop_lag_greatest_seconds": "How late it was at most since the start",
     "review_open": "Refused requests that wait for a person",
     "review_overdue": "Those that wait beyond their time",
     "retries_left": "Extra calls that the retry budget allows now",
@@ -27,55 +33,60 @@ class Telemetry:
     """The counters of one service; labelled children are kept, since a look-up costs more."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = to = CollectorRegistry()
         names = ["deployment", "provider", "status", "mode"]
-        self._requests = Counter(
-            "headgate_requests", "Requests answered", names, registry=self.registry
-        )
+        self._requests = Counter("headgate_requests", "Requests answered", names, registry=to)
         self._cost = Counter(
-            "headgate_cost_usd", "Spend in US dollars", ["deployment"], registry=self.registry
+            "headgate_cost_usd", "Spend in US dollars", ["deployment"], registry=to
         )
         self._decisions = Counter(
-            "headgate_decisions", "Decisions made", ["policy", "mode"], registry=self.registry
+            "headgate_decisions", "Decisions made", ["policy", "mode"], registry=to
         )
         self._attempt_errors = Counter(
-            "headgate_attempt_errors", "Failed calls", ["deployment", "kind"],
-            registry=self.registry,
-        )  # fmt: skip
-        self._feedback = Counter(
-            "headgate_feedback", "Ratings taken", ["metric"], registry=self.registry
+            "headgate_attempt_errors", "Failed calls", ["deployment", "kind"], registry=to
         )
+        self._feedback = Counter("headgate_feedback", "Ratings taken", ["metric"], registry=to)
         self._refusals = Counter(
-            "headgate_refusals", "Requests that a content policy refused", ["deployment"],
-            registry=self.registry,
-        )  # fmt: skip
-        self._overhead = Histogram(
-            "headgate_overhead_seconds", "Time added by the gateway", buckets=_OVERHEAD,
-            registry=self.registry,
-        )  # fmt: skip
-        self._ttft = Histogram(
-            "headgate_ttft_seconds", "Time to first token", ["deployment"], buckets=_SECONDS,
-            registry=self.registry,
-        )  # fmt: skip
-        self._weight = Gauge(
-            "headgate_weight", "Share of a task that a deployment gets", ["task", "deployment"],
-            registry=self.registry,
-        )  # fmt: skip
-        self._state = Gauge(
-            "headgate_arm_state", "1 for the state that a deployment is in, 0 for the others",
-            ["deployment", "state"], registry=self.registry,
-        )  # fmt: skip
-        self._breaker = Gauge(
-            "headgate_breaker_state", "1 for the state that a deployment's breaker is in",
-            ["deployment", "state"], registry=self.registry,
-        )  # fmt: skip
-        self._in_flight = Gauge(
-            "headgate_in_flight", "Calls in work", ["deployment"], registry=self.registry
+            "headgate_refusals",
+            "Requests that a content policy refused",
+            ["deployment"],
+            registry=to,
         )
+        self._refused = Counter(
+            "headgate_refused", "Refused by the gateway itself", ["reason"], registry=to
+        )
+        self._overhead = Histogram(
+            "headgate_overhead_seconds", "Time added by the gateway", buckets=_OVERHEAD, registry=to
+        )
+        self._ttft = Histogram(
+            "headgate_ttft_seconds",
+            "Time to first token",
+            ["deployment"],
+            buckets=_SECONDS,
+            registry=to,
+        )
+        self._weight = Gauge(
+            "headgate_weight",
+            "Share of a task that a deployment gets",
+            ["task", "deployment"],
+            registry=to,
+        )
+        self._state = Gauge(
+            "headgate_arm_state",
+            "1 for the state that a deployment is in, 0 for the others",
+            ["deployment", "state"],
+            registry=to,
+        )
+        self._breaker = Gauge(
+            "headgate_breaker_state",
+            "1 for the state that a deployment's breaker is in",
+            ["deployment", "state"],
+            registry=to,
+        )
+        self._in_flight = Gauge("headgate_in_flight", "Calls in work", ["deployment"], registry=to)
         self._limit = Gauge(
-            "headgate_in_flight_limit", "Calls that may be in work", ["deployment"],
-            registry=self.registry,
-        )  # fmt: skip
+            "headgate_in_flight_limit", "Calls that may be in work", ["deployment"], registry=to
+        )
         self._gauges = {
             name: Gauge(f"headgate_{name}", text, registry=self.registry)
             for name, text in GAUGES.items()
@@ -129,6 +140,10 @@ class Telemetry:
     def refusal(self, deployment: str) -> None:
         """A deployment's content policy refused a request."""
         self._refusals.labels(deployment).inc()
+
+    def refused(self, reason: str, times: int = 1) -> None:
+        """Somebody was refused by a limit on the way in; ``reason`` is of a closed set."""
+        self._refused.labels(reason).inc(times)
 
     def weight(self, task: str, deployment: str, share: float) -> None:
         """A weight as it now stands."""

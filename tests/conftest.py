@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
+from service.api import serving
 from service.app import create_app
 from service.bootstrap.build import build
 from service.config import Settings, load
@@ -46,18 +44,20 @@ class Server:
     """An ASGI app on a loopback port, in a thread with a loop of its own."""
 
     def __init__(self, app: Any) -> None:
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket = serving.listening("127.0.0.1", 0)
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, timeout_graceful_shutdown=5, loop="uvloop"
-        )
-        self._server = uvicorn.Server(config)
+        runtime = getattr(app, "runtime", None)
+        self._server = serving.Server(app, runtime and runtime.load, drain_s=5, linger_s=0.05)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
+    @property
+    def state(self) -> Any:
+        """uvicorn's own account of connections and tasks."""
+        return self._server.server_state
+
     def _run(self) -> None:
-        asyncio.run(self._server.serve(sockets=[self._socket]))
+        self._server.run(sockets=[self._socket])
 
     def __enter__(self) -> Server:
         self._thread.start()
@@ -68,7 +68,7 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
+        self._server.stop()
         self._thread.join(timeout=20)
         self._socket.close()
         assert not self._thread.is_alive()

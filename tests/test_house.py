@@ -146,6 +146,7 @@ MIRRORED: dict[str, str] = {
     "experiments/errors.py": "experiments/statistics/test_moments.py",
     "service/api/access.py": "service/api/test_auth.py",
     "service/api/asgi.py": "service/api/test_chat_bad_input.py",
+    "service/api/serving.py": "service/faults/test_host_stop.py",
     "service/api/schemas.py": "service/api/test_caller.py",
     "service/api/shown.py": "service/api/test_caller.py",
     "service/app.py": "service/api/test_document.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -10,10 +11,12 @@ import msgspec
 from service.domain.errors import (
     BodyTooLarge,
     ContentRefused,
+    EncodingRefused,
     HeadgateError,
     ModelNotFound,
     RefusalLimit,
 )
+from service.monitoring.load import Load
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,11 +31,16 @@ class ClientGone(Exception):
     """The caller closed the connection before the request was whole."""
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body, refused while reading once it passes ``limit`` bytes."""
+async def read_body(scope: Scope, receive: Receive, limit: int, load: Load) -> bytes:
+    """The whole body, refused while reading once it passes ``limit`` bytes.
+
+    ``load`` holds its bytes from then on; who called lets go of them.
+    """
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limit:
             raise too_large(limit)
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise EncodingRefused("compressed bodies are not read; send no Content-Encoding")
     message = await receive()
     body: bytes = message.get("body", b"")
     if message["type"] == "http.disconnect":
@@ -40,18 +48,25 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     if not message.get("more_body"):
         if len(body) > limit:
             raise too_large(limit)
+        load.hold(len(body))
         return body
-    parts, size = [body], len(body)
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise too_large(limit)
-        parts.append(part)
-    return b"".join(parts)
+    held, parts = 0, []
+    try:
+        while True:
+            load.hold(len(body))
+            held += len(body)
+            parts.append(body)
+            if held > limit:
+                raise too_large(limit)
+            if not message.get("more_body"):
+                return b"".join(parts)
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            body = message.get("body", b"")
+    except BaseException:
+        load.held_bytes -= held
+        raise
 
 
 def too_large(limit: int) -> BodyTooLarge:
@@ -91,7 +106,8 @@ def error_headers(error: HeadgateError, request_id: str) -> list[tuple[str, str]
     """Headers of an error answer."""
     headers = [("x-request-id", request_id)]
     if error.retry_after_s is not None:
-        headers.append(("retry-after", str(max(1, round(error.retry_after_s)))))
+        headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
+    headers.extend(error.headers)
     return headers
 
 
@@ -101,8 +117,6 @@ async def send_error(send: Send, error: HeadgateError, request_id: str) -> None:
     headers: Headers = [
         (name.encode(), value.encode()) for name, value in error_headers(error, request_id)
     ]
-    if error.status == 413:
-        headers.append((b"connection", b"close"))
     await send_bytes(send, error.status, body, headers)
 
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from learning.reward import RewardScale
 from service.api import shown
 from service.api.access import allowed
+from service.api.admission import read_request
 from service.api.schemas import ErrorAnswer, FeedbackBody, FeedbackTaken
-from service.domain.chat import parse
 from service.domain.clock import parse_id
 from service.domain.errors import NotFound
 from service.domain.records import Key
@@ -45,7 +45,7 @@ async def route(request: Request) -> dict[str, Any]:
     The body is that of ``/v1/chat/completions``.
     """
     runtime, key = allowed(request, "caller")
-    chat = parse(await request.body())
+    chat = await read_request(await request.body())
     decision = runtime.router.decide(
         chat, key, request.headers.get("x-session-id", ""), dry_run=True
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from service.api.admission import Grant, admit, read_request
 from service.api.asgi import (
     ClientGone,
     Headers,
@@ -21,7 +22,7 @@ from service.api.asgi import (
     send_error,
 )
 from service.api.auth import authenticate
-from service.domain.chat import ChatRequest, parse
+from service.domain.chat import ChatRequest
 from service.domain.clock import new_id, response_id
 from service.domain.errors import ContentRefused, HeadgateError, UpstreamExhausted
 from service.domain.records import Decision, Usage
@@ -45,58 +46,71 @@ class ChatEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime = self._runtime
         request_id = new_id()
-        watch = _Watch(receive)
-        runtime.under_way += 1
+        watch, load, body = _Watch(receive, request_id), runtime.load, b""
+        load.under_way += 1
         try:
+            load.check()
             key = authenticate(scope, runtime.kept.keys)
-            body = await read_body(scope, receive, runtime.plan.service.body_bytes)
-            request = parse(body)
+            grant = admit(runtime, key)
+            body = await read_body(scope, receive, load.bounds.body_bytes, load)
+            request = await read_request(body)
+            grant.tokens(request)
             decision = runtime.router.decide(request, key, header(scope, b"x-session-id"))
             runtime.ledger.decision(decision)
             watch.begin()
             await runtime.refusals.check(decision, request, request_id)
             try:
-                await self._answer(decision, request, request_id, send)
+                await self._answer(decision, request, grant, watch, send)
             except ContentRefused as refused:
                 raise await runtime.refusals.take(refused, decision, request, request_id) from None
         except HeadgateError as error:
+            load.noted(error)
             await send_error(send, error, request_id)
         except ClientGone:
             pass
         except asyncio.CancelledError:
-            if not watch.gone:
+            if not watch.gone and not load.stopping:
                 raise
-            _uncancel()  # the caller has left: all is recorded, nobody listens
+            _uncancel()  # all is recorded; the caller has left, or the time of a stop is over
+            if not watch.gone:
+                await _cut_off(load.full("stopping"), watch, send)
         except Exception:
             log.exception("request %s failed", request_id)
             await send_error(send, HeadgateError("something went wrong here"), request_id)
         finally:
-            runtime.under_way -= 1
+            load.under_way -= 1
+            load.held_bytes -= len(body)
             watch.end()
 
     async def _answer(
-        self, decision: Decision, request: ChatRequest, request_id: str, send: Send
+        self, decision: Decision, request: ChatRequest, grant: Grant, watch: _Watch, send: Send
     ) -> None:
         if request.stream:
-            await self._stream(decision, request, request_id, send)
+            await self._stream(decision, request, grant, watch, send)
             return
         answer, served = await self._runtime.dispatcher.complete(decision, request)
-        await send_bytes(send, 200, answer.body, _headers(decision, served, request_id))
+        grant.settle(served.usage)
+        headers = _headers(decision, served, watch.request_id) + grant.headers()
+        await send_bytes(send, 200, answer.body, headers)
 
     async def _stream(
-        self, decision: Decision, request: ChatRequest, request_id: str, send: Send
+        self, decision: Decision, request: ChatRequest, grant: Grant, watch: _Watch, send: Send
     ) -> None:
+        request_id = watch.request_id
         stream = await self._runtime.dispatcher.open(decision, request)
         try:
             headers: Headers = [
                 (b"content-type", b"text/event-stream; charset=utf-8"),
                 (b"cache-control", b"no-cache"),
                 *_headers(decision, stream.served, request_id, with_cost=False),
+                *grant.headers(),
             ]
+            watch.answering = True
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             tail = await _forward(decision, request, stream, request_id, send)
         finally:
             await stream.close()
+            grant.settle(stream.served.usage)
         await send({"type": "http.response.body", "body": tail})
 
 
@@ -112,12 +126,24 @@ async def _forward(
             f"the answer broke off ({failure.kind.value}); what came is incomplete",
             code="stream_interrupted",
         )
-        text = msgspec.json.encode(error_body(error, request_id))
-        return b"event: error\ndata: " + text + b"\n\n"
+        return _error_event(error, request_id)
     if not request.wants_usage:
         return DONE
     event = _usage_event(decision, stream)
     return b"data: " + event + b"\n\n" + DONE
+
+
+def _error_event(error: HeadgateError, request_id: str) -> bytes:
+    text = msgspec.json.encode(error_body(error, request_id))
+    return b"event: error\ndata: " + text + b"\n\n"
+
+
+async def _cut_off(error: HeadgateError, watch: _Watch, send: Send) -> None:
+    """End an answer that a stop leaves no time for, with an error; in a stream, its last event."""
+    if watch.answering:
+        await send({"type": "http.response.body", "body": _error_event(error, watch.request_id)})
+    else:
+        await send_error(send, error, watch.request_id)
 
 
 def _usage_event(decision: Decision, stream: ServedStream) -> bytes:
@@ -185,8 +211,10 @@ class _Watch:
     Watching costs a task, so it begins only when the answer takes longer than a moment.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, request_id: str) -> None:
         self._receive = receive
+        self.request_id = request_id
+        self.answering = False  # a stream has begun
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self.gone = False

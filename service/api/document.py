@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.domain.chat import ROLES
+
 CHAT_PATH = "/v1/chat/completions"
 
 _OPTIONS = {
@@ -23,13 +25,23 @@ _OPTIONS = {
     },
 }
 
+_MESSAGE = {
+    "type": "object",
+    "required": ["role"],
+    "additionalProperties": True,
+    "properties": {
+        "role": {"enum": list(ROLES)},
+        "content": {"type": ["string", "null", "array"], "items": {"type": "object"}},
+    },
+}
+
 _REQUEST = {
     "type": "object",
     "required": ["model", "messages"],
     "additionalProperties": True,
     "properties": {
         "model": {"type": "string", "description": "auto, auto:POLICY, or a deployment"},
-        "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+        "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
         "stream": {"type": "boolean"},
         "stream_options": {"type": "object"},
         "user": {"type": "string"},

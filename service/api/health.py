@@ -30,4 +30,6 @@ async def ready(request: Request, response: Response) -> dict[str, Any]:
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     """Prometheus text; labels come from configuration alone."""
-    return Response(runtime_of(request).telemetry.text(), media_type=CONTENT_TYPE)
+    runtime = runtime_of(request)
+    runtime.load.show()
+    return Response(runtime.telemetry.text(), media_type=CONTENT_TYPE)

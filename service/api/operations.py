@@ -40,6 +40,7 @@ async def status(request: Request) -> dict[str, Any]:
         "requests": board.requests,
         "failed": board.failed,
         "under_way": runtime.under_way,
+        "load": runtime.load.shown(),
         "cost_usd": board.cost_micro_usd / 1e6,
         "p50_s": p50,
         "p95_s": p95,

@@ -14,10 +14,12 @@ from service.bootstrap.routing import bounds, fleet, sessions, table
 from service.config import Settings, process_environment
 from service.domain.clock import Clock, SystemClock
 from service.monitoring.live import LiveBoard
+from service.monitoring.load import Load
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
 from service.providers.registry import PROVIDERS
 from service.routing.dispatch import Dispatcher, Means
+from service.routing.key_limits import KeyLimits
 from service.routing.router import Router, RouterParts
 from service.runtime import Ledger, Runtime
 from service.scheduler import Scheduler
@@ -75,6 +77,8 @@ def build(
         telemetry=telemetry,
         providers=providers,
         scheduler=Scheduler([]),
+        load=Load(plan.service, telemetry),
+        key_limits=KeyLimits(),
         notices=notices,
         first_key=first_key,
     )

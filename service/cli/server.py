@@ -1,51 +1,68 @@
-"""Running an ASGI app: uvicorn on uvloop and httptools, no access log, a graceful stop."""
+"""Running an ASGI app in this process until told to stop."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import resource
 import signal
-import socket
 import sys
 from typing import Any
 
-import uvicorn
-
+from service.api.serving import Server, listening
 from service.cli.output import err
 
-DRAIN_S = 30
+LONG_BLOCK = 256 * 1024
+_M_MMAP_THRESHOLD = -3  # of glibc
 SWITCH_S = 0.002  # threads give the interpreter back sooner than by default: shorter stalls
+OTHER_FILES = 1_000  # calls to providers, the live file, the history
 
 
 def run(app: Any, host: str, port: int) -> None:
     """Serve until told to stop; says where, once it listens."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        listener = listening(host, port)
     except OSError as error:
         err.print(f"cannot listen on {host}:{port}: {error.strerror}", style="red")
         raise SystemExit(1) from None
-    listener.listen(2048)
+    runtime = getattr(app, "runtime", None)
+    load = runtime.load if runtime is not None else None
+    if load is not None:
+        _open_files(load.bounds.connections + OTHER_FILES)
     bound = listener.getsockname()[1]
+    server = Server(app, load)
+    # The server stops gracefully on these and then raises them once more; being told to stop is
+    # not a failure, and to be told before it serves is to be told.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.handle_exit)
     err.print(f"listening on http://{host}:{bound}", highlight=False, markup=False)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=DRAIN_S,
-        timeout_keep_alive=75,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
+    _give_back_long_blocks()
     # What was made at the start lives as long as the process: no collection need look at it.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
     sys.setswitchinterval(SWITCH_S)
-    # The server stops gracefully on these and then raises them once more; being told to stop is
-    # not a failure, so that second time does nothing.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listener])
+    server.run(sockets=[listener])
+
+
+def _give_back_long_blocks() -> None:
+    """Have glibc return long blocks to the system when they are freed; left alone, it learns to
+    keep them.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, LONG_BLOCK)
+
+
+def _open_files(wanted: int) -> None:
+    """Raise the limit of open files to what the connections may take, as far as allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        err.print(
+            f"note: at most {allowed} files may be open here, and the plan's service.connections "
+            f"may need {wanted}; raise the limit (ulimit -n) or lower service.connections",
+            markup=False, highlight=False,
+        )  # fmt: skip

@@ -150,7 +150,8 @@ def parse(body: bytes) -> ChatRequest:
 
 def _top(body: bytes) -> dict[str, msgspec.Raw]:
     try:
-        body.decode()
+        if not body.isascii():
+            body.decode()
         return _raw_object(body)
     except UnicodeDecodeError:
         raise InvalidRequest("the body is not valid UTF-8; send JSON in UTF-8") from None
@@ -314,7 +315,8 @@ def keyed_hash(secret: bytes, *parts: bytes | str) -> str:
     digest = hashlib.blake2b(key=secret, digest_size=16)
     for part in parts:
         data = part.encode("utf-8", "replace") if isinstance(part, str) else part
-        digest.update(len(data).to_bytes(8, "little") + data)
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
     return digest.hexdigest()
 
 

@@ -3,6 +3,9 @@
 HeadgateError
 ├── InvalidRequest 400            ├── CapabilityMissing 400   no deployment can do what is asked
 ├── BodyTooLarge 413              ├── AuthenticationFailed 401
+├── EncodingRefused 415           ├── RequestTimeout 408
+├── HeadTooLarge 431              ├── RateLimited 429           more than the key may ask
+├── Overloaded 503                the gateway itself is full, or stopping
 ├── PermissionDenied 403          ├── NotFound 404            └── ModelNotFound 404
 ├── Conflict 409                  ├── Gone 410
 ├── Unprocessable 422
@@ -27,6 +30,7 @@ class HeadgateError(Exception):
     status = 500
     type = "server_error"
     code: str = "internal_error"
+    headers: Sequence[tuple[str, str]] = ()  # to be sent with the answer
 
     def __init__(
         self,
@@ -86,6 +90,36 @@ class BodyTooLarge(InvalidRequest):
     """Longer than the limit; refused while reading."""
 
     status, code = 413, "body_too_large"
+
+
+class EncodingRefused(InvalidRequest):
+    """Compressed: a small body could unpack to a huge one."""
+
+    status, code = 415, "unsupported_encoding"
+
+
+class RequestTimeout(InvalidRequest):
+    """Head or body came too slowly."""
+
+    status, code = 408, "request_timeout"
+
+
+class HeadTooLarge(InvalidRequest):
+    """More, or longer, headers than are read."""
+
+    status, code = 431, "headers_too_large"
+
+
+class RateLimited(HeadgateError):
+    """More than the key may ask in a minute."""
+
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+
+
+class Overloaded(HeadgateError):
+    """The gateway itself has more than it can do, or is stopping."""
+
+    status, type, code = 503, "server_error", "overloaded"
 
 
 class AuthenticationFailed(HeadgateError):

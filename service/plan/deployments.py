@@ -61,7 +61,7 @@ class DeploymentPlan(Strict):
 
     name: Name
     dialect: str = "openai"
-    provider: str = Field(default="", max_length=64)
+    provider: str = Field(default="", max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
     base_url: str = Field(pattern=ADDRESS)
     model: str = Field(min_length=1, max_length=200)
     api_key_env: str | None = Field(default=None, pattern=VARIABLE)

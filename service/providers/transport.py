@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
@@ -14,6 +15,7 @@ from service.providers.base import ProviderFailure
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 CONNECT_S = 5.0
+LONG_BODY = 1_000_000
 KEEP_ALIVE_S = 30.0
 
 
@@ -92,7 +94,8 @@ class Transport:
             target = self._urls[url] = yarl.URL(url)
         session = self._session or self._open()
         try:
-            response = await session.post(target, data=body, headers=headers, allow_redirects=False)
+            data = body if len(body) < LONG_BODY else io.BytesIO(body)  # written part by part
+            response = await session.post(target, data=data, headers=headers, allow_redirects=False)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             timed_out = isinstance(error, TimeoutError)
             kind = ErrorKind.TIMEOUT if timed_out else ErrorKind.CONNECTION
