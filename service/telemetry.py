@@ -33,6 +33,14 @@ class Telemetry:
         self._feedback = Counter(
             "headgate_feedback", "Ratings taken", ["metric"], registry=self.registry
         )
+        self._incidents = {
+            kind: Counter(f"headgate_{name}", text, ["deployment"], registry=self.registry)
+            for kind, name, text in (
+                ("malformed_lines", "stream_malformed", "Lines of streams that were skipped"),
+                ("reconnects", "upstream_reconnects", "Requests sent again on a fresh connection"),
+                ("other_model", "upstream_other_model", "Answers that name another model"),
+            )
+        }
         self._overhead = Histogram(
             "headgate_overhead_seconds", "Time added by the gateway", buckets=_OVERHEAD,
             registry=self.registry,
@@ -98,6 +106,10 @@ class Telemetry:
             self._request_children[labels] = child
         child.inc()
         self._overhead.observe(overhead_s)
+
+    def incident(self, deployment: str, kind: str, number: int) -> None:
+        """Something odd of an upstream that spoiled no answer."""
+        self._incidents[kind].labels(deployment).inc(number)
 
     def feedback(self, metric: str) -> None:
         """A rating was taken."""

@@ -53,6 +53,8 @@ def build(
     provider_names = {each.name: each.provider for each in catalog}
     ledger = Ledger(kept, learner, (board, weights), telemetry, provider_names)
     providers = {name: PROVIDERS[name]() for name in {each.dialect for each in catalog}}
+    for each in providers.values():
+        each.incidents.tell = telemetry.incident
     bounds = Bounds(
         tuple(plan.service.attempt_timeouts_s), plan.service.stream_idle_s, plan.service.deadline_s
     )

@@ -43,6 +43,7 @@ class ErrorKind(StrEnum):
     TIMEOUT = "timeout"
     CONNECTION = "connection"
     RATE_LIMIT = "rate_limit"
+    OVERLOADED = "overloaded"
     SERVER = "server"
     MALFORMED = "malformed"
     CUT = "cut"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from service.domain.catalog import Deployment, cost_micro_usd
 from service.domain.records import ErrorKind, Usage
-from service.providers.base import Tokens
+from service.providers.base import ProviderFailure, Tokens, reached
 
 CHARACTERS_PER_TOKEN = 4
 _UNBILLED = (
@@ -17,6 +17,7 @@ _UNBILLED = (
     ErrorKind.CONTEXT_LENGTH,
     ErrorKind.POLICY,
     ErrorKind.SERVER,
+    ErrorKind.OVERLOADED,
 )
 
 
@@ -30,15 +31,28 @@ class Seen:
     ttft_s: float | None = None
 
 
+def seen_before(failure: ProviderFailure, opened: bool = False) -> Seen:
+    """What was seen of an answer before a failure; ``opened``: a stream of it had been opened."""
+    return Seen(failure.begun or opened, failure.content_chars, failure.tokens)
+
+
+def seen_in_time() -> Seen:
+    """What was seen when time ran out: the prompt went out if the provider was reached at all."""
+    return Seen(sent=reached.get())
+
+
 def usage_of(
     deployment: Deployment, tokens_in: int, seen: Seen, kind: ErrorKind | None, at_us: int
 ) -> Usage:
     """Tokens and money of one call. ``tokens_in`` is our own count of the prompt."""
     price = deployment.price_at(at_us)
     if seen.tokens is not None:
-        tokens = seen.tokens
-        cost = cost_micro_usd(price, tokens.tokens_in, tokens.tokens_out, tokens.cached)
-        return Usage(tokens.tokens_in, tokens.tokens_out, tokens.cached, cost)
+        tokens, odd = seen.tokens, seen.tokens.estimated
+        made = tokens.tokens_out
+        if made == 0 and seen.content_chars:  # it says that it made nothing of what we have seen
+            made, odd = -(-seen.content_chars // CHARACTERS_PER_TOKEN), True
+        cost = cost_micro_usd(price, tokens.tokens_in, made, tokens.cached)
+        return Usage(tokens.tokens_in, made, tokens.cached, cost, odd)
     if kind in _UNBILLED and not seen.content_chars:
         return Usage(0, 0, 0, 0)
     if not seen.sent:

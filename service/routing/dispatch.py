@@ -20,7 +20,7 @@ from service.providers.base import (
     ProviderFailure,
     Tokens,
 )
-from service.routing.billing import Seen, usage_of
+from service.routing.billing import Seen, seen_before, seen_in_time, usage_of
 from service.routing.exhaustion import Failed, next_target, verdict
 
 NOTHING = Usage(0, 0, 0, 0)
@@ -132,11 +132,11 @@ class Dispatcher:
                 async with asyncio.timeout(call.timeout_s):
                     answer = await provider.complete(call.deployment, body, names)
             except ProviderFailure as failure:
-                self._failed(run, call, failure, Seen())
+                self._failed(run, call, failure, seen_before(failure))
             except TimeoutError:
-                self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), Seen(sent=True))
+                self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), seen_in_time())
             except asyncio.CancelledError:
-                self._cancelled(run, call, Seen(sent=True))
+                self._cancelled(run, call, seen_in_time())
                 raise
             else:
                 seen = Seen(True, answer.content_chars, answer.tokens)
@@ -160,7 +160,7 @@ class Dispatcher:
                     await head.read(stream)
                 return ServedStream(self, run, call, stream, head)
             except ProviderFailure as failure:
-                self._failed(run, call, failure, head.seen)
+                self._failed(run, call, failure, seen_before(failure, head.seen.sent))
             except TimeoutError:
                 self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), head.sent())
             except asyncio.CancelledError:
@@ -302,8 +302,8 @@ class _Head:
         raise ProviderFailure(ErrorKind.CUT, status=200)
 
     def sent(self) -> Seen:
-        """The prompt was on its way: it will be billed."""
-        return Seen(sent=True)
+        """Once the prompt was on its way it will be billed."""
+        return self.seen if self.seen.sent else seen_in_time()
 
 
 class ServedStream:
