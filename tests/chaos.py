@@ -127,7 +127,11 @@ class ChaosServer:
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request and its answer; whether the connection is kept."""
-        head = await reader.readuntil(b"\r\n\r\n")
+        first = await reader.readexactly(1)
+        if not first.isalpha():  # a TLS greeting, say
+            writer.write(http(400, b""))
+            return False
+        head = first + await reader.readuntil(b"\r\n\r\n")
         size = int(head.lower().split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
         body = await reader.readexactly(min(size, MAX_BODY))
         if head.startswith(b"POST /chaos "):  # counts so far, and from now on another plan

@@ -1,0 +1,24 @@
+"""A rig for each test: what one test breaks is not remembered by the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("tests.service.faults.rig")
+
+from tests.service.faults.rig import CANARY, Rig, rigged  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAOS_KEY", CANARY)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """The service before three chaos upstreams."""
+    with rigged(tmp_path / "state") as running:
+        yield running
