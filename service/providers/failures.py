@@ -14,7 +14,9 @@ from service.providers.base import ProviderFailure
 from service.providers.waits import wait_s
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_SAFE = re.compile(r"^[A-Za-z0-9_.\[\]-]{1,64}$")
+# Words of letters alone, so that no key can pass for one; indices in a parameter's path.
+_WORD = re.compile(r"[A-Za-z_]{1,64}", re.ASCII)
+_PATH = re.compile(r"[A-Za-z_]{1,32}(?:\[\d{1,4}\]|\.[A-Za-z_]{1,32}){0,8}", re.ASCII)
 _anything = msgspec.json.Decoder().decode
 
 _KINDS: Mapping[int, ErrorKind] = {
@@ -117,12 +119,12 @@ def _said(data: bytes) -> _Said:
     number = code if isinstance(code, int) and 400 <= code < 600 else 0
     return _Said(
         code=next((word for word in words if word), ""),
-        param=_safe(error.get("param")),
+        param=_safe(error.get("param"), _PATH),
         text=message.lower()[:500] if isinstance(message, str) else "",
         words=tuple(word.lower() for word in words if word),
         status=number,
     )
 
 
-def _safe(word: object) -> str:
-    return word if isinstance(word, str) and _SAFE.match(word) else ""
+def _safe(word: object, form: re.Pattern[str] = _WORD) -> str:
+    return word if isinstance(word, str) and form.fullmatch(word) else ""

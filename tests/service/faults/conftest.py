@@ -9,7 +9,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.service.faults.rig")
 
-from tests.service.faults.rig import CANARY, Rig, rigged  # noqa: E402
+from tests.service.faults.rig import CANARY, HASTY, Rig, rigged  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -21,4 +21,11 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 def rig(tmp_path: Path) -> Iterator[Rig]:
     """The service before three chaos upstreams."""
     with rigged(tmp_path / "state") as running:
+        yield running
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Iterator[Rig]:
+    """The same with little time for the first attempt and between the chunks of a stream."""
+    with rigged(tmp_path / "state", HASTY) as running:
         yield running

@@ -32,8 +32,10 @@ deployments:
   - {name: roomy, provider: p3, base_url: ROOMY, model: m, api_key_env: CHAOS_KEY,
      context_window: 200000, price: {input_usd_per_mtok: 100, output_usd_per_mtok: 200}}
 policy: {kind: fixed, parameters: {arm: faulty}}
-service: {attempt_timeouts_s: [0.3, 0.25, 0.2], stream_idle_s: 0.25, deadline_s: 3}
+service: {attempt_timeouts_s: [3, 3, 3], stream_idle_s: 2, deadline_s: 9}
 """
+# For faults of time: the first attempt is short, those that are to answer have time enough.
+HASTY = PLAN.replace("[3, 3, 3]", "[0.3, 3, 3]").replace("stream_idle_s: 2", "stream_idle_s: 0.25")
 
 
 @dataclass
@@ -146,6 +148,10 @@ class Rig:
             assert time.monotonic() < until
             time.sleep(0.005)
         return Got(answer.status_code, answer.headers, answer.content, case)
+
+    def both_fall_back(self, kind: ErrorKind, billed: bool = False) -> list[Got]:
+        """A whole answer and a stream alike."""
+        return [self.falls_back(kind, stream, billed) for stream in (False, True)]
 
     def falls_back(self, kind: ErrorKind, stream: bool = False, billed: bool = False) -> Got:
         """The faulty one fails in that way, the steady one answers, the bill is right."""

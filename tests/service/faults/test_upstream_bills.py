@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,6 @@ from tests.chaos import fault
 from tests.conftest import HandClock
 from tests.service.faults.rig import PLAN, Rig, rigged
 
-BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 TEXT = "The tide is the sea breathing."  # what the upstreams answer
 PRICE_IN, PRICE_OUT = 100, 200  # micro-dollars a token
 
@@ -23,69 +23,62 @@ def cost(tokens_in: int, tokens_out: int) -> int:
     return tokens_in * PRICE_IN + tokens_out * PRICE_OUT
 
 
-@BOTH
-@pytest.mark.parametrize(
-    "told",
-    [
-        None,
-        {},
-        {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
-        {"prompt_tokens": 0, "completion_tokens": 9},
-        {"prompt_tokens": -12, "completion_tokens": 8},
-        {"prompt_tokens": 12, "completion_tokens": -8},
-        {"prompt_tokens": 12},
-        {"prompt_tokens": 12, "completion_tokens": 8, "total_tokens": 3},
-        {"prompt_tokens": "12", "completion_tokens": "8"},
-        {"prompt_tokens": 1.5, "completion_tokens": 8},
-        {"prompt_tokens": 10**30, "completion_tokens": 8},
-        {"prompt_tokens": 12, "completion_tokens": 10**12},
-        [],
-        "free",
-    ],
-    ids=str,
-)
-def test_F15_usage_that_cannot_be_is_estimated_and_marked(
-    rig: Rig, told: Any, stream: bool
-) -> None:
-    rig.play(fault("usage", usage=told))
-    got = rig.ask(stream)
-    got.served_by("faulty")
-    used = got.outcome.usage
-    assert used.estimated and used.tokens_in == got.case.decision.tokens_in > 0
-    assert abs(used.tokens_out - len(TEXT) / 4) <= 1
-    assert used.cost_micro_usd == cost(used.tokens_in, used.tokens_out) > 0
+IMPOSSIBLE: list[Any] = [
+    None,
+    {},
+    {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+    {"prompt_tokens": 0, "completion_tokens": 9},
+    {"prompt_tokens": -12, "completion_tokens": 8},
+    {"prompt_tokens": 12, "completion_tokens": -8},
+    {"prompt_tokens": 12},
+    {"prompt_tokens": 12, "completion_tokens": 8, "total_tokens": 3},
+    {"prompt_tokens": "12", "completion_tokens": "8"},
+    {"prompt_tokens": 1.5, "completion_tokens": 8},
+    {"prompt_tokens": 10**30, "completion_tokens": 8},
+    {"prompt_tokens": 12, "completion_tokens": 10**12},
+    [],
+    "free",
+]
 
 
-@BOTH
-@pytest.mark.parametrize(
-    ("told", "tokens"),
-    [
-        ({"prompt_tokens": 12, "completion_tokens": 0, "total_tokens": 12}, (12, 8)),
-        ({"prompt_tokens": 12, "completion_tokens": 8, "total_tokens": 50}, (12, 38)),
-        ({"prompt_tokens": 12, "completion_tokens": 8,
-          "prompt_tokens_details": {"cached_tokens": 99}}, (12, 8)),
-        ({"prompt_tokens": 12, "completion_tokens": 8,
-          "prompt_tokens_details": {"cached_tokens": -1}}, (12, 8)),
-    ],
-    ids=["nothing-made", "more-in-all", "cached-beyond-the-prompt", "cached-negative"],
-)  # fmt: skip
-def test_F15_usage_that_contradicts_itself_is_mended_and_marked(
-    rig: Rig, told: dict[str, Any], tokens: tuple[int, int], stream: bool
-) -> None:
-    rig.play(fault("usage", usage=told))
-    got = rig.ask(stream)
-    got.served_by("faulty")
-    used = got.outcome.usage
-    assert (used.tokens_in, used.tokens_out, used.cached_tokens) == (*tokens, 0)
-    assert used.estimated and used.cost_micro_usd == cost(*tokens)
+def test_F15_usage_that_cannot_be_is_estimated_and_marked(rig: Rig) -> None:
+    for stream, told in itertools.product((False, True), IMPOSSIBLE):
+        rig.play(fault("usage", usage=told))
+        got = rig.ask(stream)
+        got.served_by("faulty")
+        used = got.outcome.usage
+        assert used.estimated, told
+        assert used.tokens_in == got.case.decision.tokens_in > 0
+        assert abs(used.tokens_out - len(TEXT) / 4) <= 1
+        assert used.cost_micro_usd == cost(used.tokens_in, used.tokens_out) > 0
 
 
-@BOTH
-def test_F15_good_usage_is_billed_as_it_is(rig: Rig, stream: bool) -> None:
-    got = rig.ask(stream)
-    got.served_by("faulty")
-    used = got.outcome.usage
-    assert not used.estimated and used.cost_micro_usd == cost(12, 8)
+CONTRADICTORY: list[tuple[dict[str, Any], tuple[int, int]]] = [
+    ({"prompt_tokens": 12, "completion_tokens": 0, "total_tokens": 12}, (12, 8)),
+    ({"prompt_tokens": 12, "completion_tokens": 8, "total_tokens": 50}, (12, 38)),
+    ({"prompt_tokens": 12, "completion_tokens": 8,
+      "prompt_tokens_details": {"cached_tokens": 99}}, (12, 8)),
+    ({"prompt_tokens": 12, "completion_tokens": 8,
+      "prompt_tokens_details": {"cached_tokens": -1}}, (12, 8)),
+]  # fmt: skip
+
+
+def test_F15_usage_that_contradicts_itself_is_mended_and_marked(rig: Rig) -> None:
+    for stream, (told, tokens) in itertools.product((False, True), CONTRADICTORY):
+        rig.play(fault("usage", usage=told))
+        got = rig.ask(stream)
+        got.served_by("faulty")
+        used = got.outcome.usage
+        assert (used.tokens_in, used.tokens_out, used.cached_tokens) == (*tokens, 0)
+        assert used.estimated and used.cost_micro_usd == cost(*tokens)
+
+
+def test_F15_good_usage_is_billed_as_it_is(rig: Rig) -> None:
+    for stream in (False, True):
+        got = rig.ask(stream)
+        got.served_by("faulty")
+        used = got.outcome.usage
+        assert not used.estimated and used.cost_micro_usd == cost(12, 8)
 
 
 def test_F15_usage_that_a_cut_took_away_is_estimated_and_marked(rig: Rig) -> None:
@@ -116,7 +109,7 @@ def dated(tmp_path: Path) -> Iterator[tuple[Rig, HandClock]]:
         yield rig, clock
 
 
-@BOTH
+@pytest.mark.parametrize("stream", [False, True])
 def test_F29_a_new_price_holds_from_its_day_on(dated: tuple[Rig, HandClock], stream: bool) -> None:
     rig, clock = dated
     before = rig.ask(stream)
