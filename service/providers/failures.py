@@ -16,7 +16,7 @@ from service.providers.waits import wait_s
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Words of letters alone, so that no key can pass for one; indices in a parameter's path.
 _WORD = re.compile(r"[A-Za-z_]{1,64}", re.ASCII)
-_PATH = re.compile(r"[A-Za-z_]{1,32}(?:\[\d{1,4}\]|\.[A-Za-z_]{1,32}){0,8}", re.ASCII)
+_PATH = re.compile(r"[A-Za-z_]{1,32}(?:\[\d{1,4}\]|\.(?:[A-Za-z_]{1,32}|\d{1,4})){0,8}", re.ASCII)
 _anything = msgspec.json.Decoder().decode
 
 _KINDS: Mapping[int, ErrorKind] = {

@@ -187,9 +187,10 @@ def _stale(error: Exception, began_s: float) -> bool:
         return False
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return isinstance(error.message, str)  # else it holds the head that had begun to come
-    return isinstance(error, OSError) and (
-        isinstance(error, ConnectionResetError) or error.errno in (errno.ECONNRESET, errno.EPIPE)
-    )
+    if not isinstance(error, OSError):
+        return False
+    reset = isinstance(error, ConnectionError) or isinstance(error.__cause__, ConnectionError)
+    return reset or error.errno in (errno.ECONNRESET, errno.EPIPE)
 
 
 def _unsent(error: Exception) -> ProviderFailure:
