@@ -302,11 +302,14 @@ async def tool_calls(x: Exchange) -> bool:
 
 @register
 async def status(x: Exchange) -> bool:
-    """An error of ``code`` with ``headers``, an error object of ``word`` and ``message``."""
+    """An error of ``code`` with ``headers``, of ``word`` and ``message``; ``silent``: its head."""
     error = {"message": x.get("message", "vendor text"), "type": x.get("type", "server_error"),
              "code": x.get("word", None), "param": x.get("param", None)}  # fmt: skip
-    data = json.dumps({"error": error}).encode()
-    await x.write(http(x.get("code", 500), data, x.get("headers", ())))
+    data = http(x.get("code", 500), json.dumps({"error": error}).encode(), x.get("headers", ()))
+    if x.get("silent", False):  # the head alone
+        await x.write(data.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+        return await x.hang()
+    await x.write(data)
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,7 @@ from service.providers.incidents import OTHER_MODEL, RECONNECTS
 from service.providers.streams import ChunkStream
 from service.providers.transport import MAX_ERROR_BYTES, Reply, Transport
 
+ERROR_BODY_S = 1.0
 _NO_STREAM = ("application/json", "text/html")
 
 
@@ -88,11 +90,13 @@ class OpenAI(Provider):
 
 
 async def _error_body(reply: Reply) -> bytes:
+    """What explains a failure, if it comes soon: the status is worth more than its words."""
     try:
-        data = await reply.body(MAX_ERROR_BYTES)
+        async with asyncio.timeout(ERROR_BODY_S):
+            data = await reply.body(MAX_ERROR_BYTES)
         reply.release()
         return data
-    except ProviderFailure:
+    except (ProviderFailure, TimeoutError):
         return b""
     finally:
         reply.close()

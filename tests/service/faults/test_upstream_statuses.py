@@ -45,6 +45,11 @@ def test_F18_an_overload_is_told_apart(rig: Rig, given: dict[str, Any]) -> None:
     rig.falls_back(ErrorKind.OVERLOADED)
 
 
+def test_F18_a_status_counts_though_its_words_never_come(rig: Rig) -> None:
+    rig.play(fault("status", code=429, silent=True, headers=["retry-after: 7"]))
+    rig.falls_back(ErrorKind.RATE_LIMIT)
+
+
 def test_F18_a_burst_ends_and_the_provider_is_used_again(rig: Rig) -> None:
     rig.play(fault("status", 2, code=503))
     rig.falls_back(ErrorKind.SERVER)
