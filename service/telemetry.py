@@ -10,6 +10,30 @@ BREAKER_STATES = ("closed", "open", "half_open", "cooling")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _OVERHEAD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0)
+COUNTERS = {
+    "requests": ("Requests answered", ["deployment", "provider", "status", "mode"]),
+    "cost_usd": ("Spend in US dollars", ["deployment"]),
+    "decisions": ("Decisions made", ["policy", "mode"]),
+    "attempt_errors": ("Failed calls", ["deployment", "kind"]),
+    "feedback": ("Ratings taken", ["metric"]),
+    "refusals": ("Requests that a content policy refused", ["deployment"]),
+    "refused": ("Refused by the gateway itself", ["reason"]),
+    "stream_malformed": ("Lines of streams that were skipped", ["deployment"]),
+    "upstream_reconnects": ("Requests sent again on a fresh connection", ["deployment"]),
+    "upstream_other_model": ("Answers that name another model", ["deployment"]),
+}
+INCIDENTS = {
+    "malformed_lines": "stream_malformed",
+    "reconnects": "upstream_reconnects",
+    "other_model": "upstream_other_model",
+}
+LABELLED = {
+    "weight": ("Share of a task that a deployment gets", ["task", "deployment"]),
+    "arm_state": ("1 for the state that it is in", ["deployment", "state"]),
+    "breaker_state": ("1 for the state that its breaker is in", ["deployment", "state"]),
+    "in_flight": ("Calls in work", ["deployment"]),
+    "in_flight_limit": ("Calls that may be in work", ["deployment"]),
+}
 GAUGES = {
     "log_queued": "Records that wait to be written",
     "learner_waiting": "Rewards that wait to be learned from",
@@ -34,27 +58,14 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.registry = to = CollectorRegistry()
-        names = ["deployment", "provider", "status", "mode"]
-        self._requests = Counter("headgate_requests", "Requests answered", names, registry=to)
-        self._cost = Counter(
-            "headgate_cost_usd", "Spend in US dollars", ["deployment"], registry=to
-        )
-        self._decisions = Counter(
-            "headgate_decisions", "Decisions made", ["policy", "mode"], registry=to
-        )
-        self._attempt_errors = Counter(
-            "headgate_attempt_errors", "Failed calls", ["deployment", "kind"], registry=to
-        )
-        self._feedback = Counter("headgate_feedback", "Ratings taken", ["metric"], registry=to)
-        self._refusals = Counter(
-            "headgate_refusals",
-            "Requests that a content policy refused",
-            ["deployment"],
-            registry=to,
-        )
-        self._refused = Counter(
-            "headgate_refused", "Refused by the gateway itself", ["reason"], registry=to
-        )
+        self._counters = {
+            name: Counter(f"headgate_{name}", text, labels, registry=to)
+            for name, (text, labels) in COUNTERS.items()
+        }
+        self._labelled = {
+            name: Gauge(f"headgate_{name}", text, labels, registry=to)
+            for name, (text, labels) in LABELLED.items()
+        }
         self._overhead = Histogram(
             "headgate_overhead_seconds", "Time added by the gateway", buckets=_OVERHEAD, registry=to
         )
@@ -64,28 +75,6 @@ class Telemetry:
             ["deployment"],
             buckets=_SECONDS,
             registry=to,
-        )
-        self._weight = Gauge(
-            "headgate_weight",
-            "Share of a task that a deployment gets",
-            ["task", "deployment"],
-            registry=to,
-        )
-        self._state = Gauge(
-            "headgate_arm_state",
-            "1 for the state that a deployment is in, 0 for the others",
-            ["deployment", "state"],
-            registry=to,
-        )
-        self._breaker = Gauge(
-            "headgate_breaker_state",
-            "1 for the state that a deployment's breaker is in",
-            ["deployment", "state"],
-            registry=to,
-        )
-        self._in_flight = Gauge("headgate_in_flight", "Calls in work", ["deployment"], registry=to)
-        self._limit = Gauge(
-            "headgate_in_flight_limit", "Calls that may be in work", ["deployment"], registry=to
         )
         self._gauges = {
             name: Gauge(f"headgate_{name}", text, registry=self.registry)
@@ -100,7 +89,7 @@ class Telemetry:
         """A decision was made."""
         child = self._decision_children.get((policy, mode))
         if child is None:
-            child = self._decisions.labels(policy, mode)
+            child = self._counters["decisions"].labels(policy, mode)
             self._decision_children[policy, mode] = child
         child.inc()
 
@@ -109,11 +98,13 @@ class Telemetry:
     ) -> None:
         """A call has ended."""
         if kind is not None:
-            self._attempt_errors.labels(deployment, kind).inc()
+            self._counters["attempt_errors"].labels(deployment, kind).inc()
         if cost_usd:
             child = self._cost_children.get(deployment)
             if child is None:
-                child = self._cost_children[deployment] = self._cost.labels(deployment)
+                child = self._cost_children[deployment] = self._counters["cost_usd"].labels(
+                    deployment
+                )
             child.inc(cost_usd)
         if ttft_s is not None:
             timed = self._ttft_children.get(deployment)
@@ -128,38 +119,42 @@ class Telemetry:
         labels = deployment, provider, status, mode
         child = self._request_children.get(labels)
         if child is None:
-            child = self._requests.labels(deployment, provider, str(status), mode)
+            child = self._counters["requests"].labels(deployment, provider, str(status), mode)
             self._request_children[labels] = child
         child.inc()
         self._overhead.observe(overhead_s)
 
+    def incident(self, deployment: str, kind: str, number: int) -> None:
+        """Something odd of an upstream that spoiled no answer."""
+        self._counters[INCIDENTS[kind]].labels(deployment).inc(number)
+
     def feedback(self, metric: str) -> None:
         """A rating was taken."""
-        self._feedback.labels(metric).inc()
+        self._counters["feedback"].labels(metric).inc()
 
     def refusal(self, deployment: str) -> None:
         """A deployment's content policy refused a request."""
-        self._refusals.labels(deployment).inc()
+        self._counters["refusals"].labels(deployment).inc()
 
     def refused(self, reason: str, times: int = 1) -> None:
         """Somebody was refused by a limit on the way in; ``reason`` is of a closed set."""
-        self._refused.labels(reason).inc(times)
+        self._counters["refused"].labels(reason).inc(times)
 
     def weight(self, task: str, deployment: str, share: float) -> None:
         """A weight as it now stands."""
-        self._weight.labels(task, deployment).set(share)
+        self._labelled["weight"].labels(task, deployment).set(share)
 
     def state(self, deployment: str, state: str) -> None:
         """The state that a deployment is in."""
         for each in STATES:
-            self._state.labels(deployment, each).set(float(each == state))
+            self._labelled["arm_state"].labels(deployment, each).set(float(each == state))
 
     def health(self, deployment: str, breaker: str, in_flight: int, limit: int) -> None:
         """What a deployment's breaker says, and how many calls it has in work."""
         for each in BREAKER_STATES:
-            self._breaker.labels(deployment, each).set(float(each == breaker))
-        self._in_flight.labels(deployment).set(in_flight)
-        self._limit.labels(deployment).set(limit)
+            self._labelled["breaker_state"].labels(deployment, each).set(float(each == breaker))
+        self._labelled["in_flight"].labels(deployment).set(in_flight)
+        self._labelled["in_flight_limit"].labels(deployment).set(limit)
 
     def gauge(self, name: str, value: float) -> None:
         """One of the plain gauges."""

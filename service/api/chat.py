@@ -154,6 +154,8 @@ def _usage_event(decision: Decision, stream: ServedStream) -> bytes:
     if stream.usage_event:
         fields = _raw(stream.usage_event)
         usage = _raw(fields["usage"])
+        if total.estimated:
+            usage["estimated"] = msgspec.Raw(b"true")
     else:
         head = {
             "id": response_id(decision.id),

@@ -56,6 +56,8 @@ def build(
     provider_names = {each.name: each.provider for each in catalog}
     ledger = Ledger(kept, learner, (board, weights), telemetry, provider_names)
     providers = {name: PROVIDERS[name]() for name in {each.dialect for each in catalog}}
+    for each in providers.values():
+        each.incidents.tell = telemetry.incident
     means = Means(catalog, providers, router.alternatives, health, ledger, clock, bounds(plan))
     runtime = Runtime(
         plan=plan,

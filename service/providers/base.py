@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from service.domain.catalog import Deployment
 from service.domain.records import ErrorKind
+from service.providers.incidents import Incidents
+
+# Whether the call of this task has reached its provider: a connection stands for its prompt.
+reached: ContextVar[bool] = ContextVar("reached", default=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What the provider says it used."""
+    """What the provider says it used; ``estimated`` where it contradicts itself."""
 
     tokens_in: int
     tokens_out: int
     cached: int = 0
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,11 @@ class Chunk:
 
 
 class ProviderFailure(Exception):
-    """A call that failed: the kind, the provider's status, when to come back, what it used."""
+    """A call that failed: the kind, the provider's status, when to come back, what it used.
+
+    ``begun``: an answer had begun, so that the prompt will be billed; with how many characters of
+    it came, and the tokens that it told.
+    """
 
     def __init__(
         self,
@@ -56,12 +66,19 @@ class ProviderFailure(Exception):
         tokens: Tokens | None = None,
     ) -> None:
         super().__init__(kind.value)
+        self.begun = False
+        self.content_chars = 0
         self.kind = kind
         self.status = status
         self.retry_after_s = retry_after_s
         self.code = code
         self.param = param
         self.tokens = tokens
+
+    def after(self, content_chars: int = 0, tokens: Tokens | None = None) -> ProviderFailure:
+        """The same, after an answer had begun."""
+        self.begun, self.content_chars, self.tokens = True, content_chars, tokens
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +103,9 @@ class Provider(ABC):
     """A dialect. One object serves all deployments that speak it."""
 
     dialect: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.incidents = Incidents()
 
     @abstractmethod
     async def complete(self, deployment: Deployment, body: bytes, names: Names) -> Answer:

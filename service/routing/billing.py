@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from service.domain.catalog import Deployment, cost_micro_usd
 from service.domain.records import ErrorKind, Usage
-from service.providers.base import ProviderFailure, Tokens
+from service.providers.base import ProviderFailure, Tokens, reached
 
 CHARACTERS_PER_TOKEN = 4
 _UNBILLED = (
@@ -31,12 +31,18 @@ class Seen:
     ttft_s: float | None = None
 
 
-def seen_of(failure: ProviderFailure, seen: Seen | None = None) -> Seen:
-    """What a failed call showed. A refusal that came as an answer is billed as one."""
-    seen = seen or Seen()
-    if failure.kind is not ErrorKind.POLICY or failure.status != 200:
-        return seen
-    return replace(seen, sent=True, tokens=failure.tokens or seen.tokens)
+def seen_before(failure: ProviderFailure, opened: bool = False) -> Seen:
+    """What was seen of an answer before a failure; ``opened``: a stream of it had been opened.
+
+    A refusal that came as an answer is billed as one.
+    """
+    answered = failure.kind is ErrorKind.POLICY and failure.status == 200
+    return Seen(failure.begun or opened or answered, failure.content_chars, failure.tokens)
+
+
+def seen_in_time() -> Seen:
+    """What was seen when time ran out: the prompt went out if the provider was reached at all."""
+    return Seen(sent=reached.get())
 
 
 def usage_of(
@@ -45,9 +51,12 @@ def usage_of(
     """Tokens and money of one call. ``tokens_in`` is our own count of the prompt."""
     price = deployment.price_at(at_us)
     if seen.tokens is not None:
-        tokens = seen.tokens
-        cost = cost_micro_usd(price, tokens.tokens_in, tokens.tokens_out, tokens.cached)
-        return Usage(tokens.tokens_in, tokens.tokens_out, tokens.cached, cost)
+        tokens, odd = seen.tokens, seen.tokens.estimated
+        made = tokens.tokens_out
+        if made == 0 and seen.content_chars:  # it says that it made nothing of what we have seen
+            made, odd = -(-seen.content_chars // CHARACTERS_PER_TOKEN), True
+        cost = cost_micro_usd(price, tokens.tokens_in, made, tokens.cached)
+        return Usage(tokens.tokens_in, made, tokens.cached, cost, odd)
     answered = bool(seen.content_chars) or (kind is ErrorKind.POLICY and seen.sent)
     if kind in _UNBILLED and not answered:
         return Usage(0, 0, 0, 0)

@@ -10,7 +10,7 @@ from service.domain.chat import ChatRequest
 from service.domain.clock import response_id
 from service.domain.records import Attempt, Decision, ErrorKind, Mode, Outcome, Role, Usage
 from service.providers.base import Answer, AnswerStream, Names, Provider, ProviderFailure
-from service.routing.billing import Seen, seen_of, usage_of
+from service.routing.billing import Seen, seen_before, seen_in_time, usage_of
 from service.routing.eligibility import ANSWER_RESERVE
 from service.routing.exhaustion import FINAL, Failed, next_target, verdict
 from service.routing.fleet import Failure
@@ -64,15 +64,15 @@ class Dispatcher:
             async with asyncio.timeout(call.timeout_s):
                 answer = await provider.complete(call.endpoint, body, names)
         except ProviderFailure as failure:
-            return self._failed(run, call, failure, seen_of(failure))
+            return self._failed(run, call, failure, seen_before(failure))
         except TimeoutError:
-            return self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), Seen(sent=True))
+            return self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), seen_in_time())
         except asyncio.CancelledError:
-            self._failed(run, call, ProviderFailure(ErrorKind.CANCELLED), Seen(sent=True))
+            self._failed(run, call, ProviderFailure(ErrorKind.CANCELLED), seen_in_time())
             raise
         except Exception:  # whatever a dialect stumbles over is a failed call, not a failed request
             log.exception("a call to %s failed in an unknown way", call.deployment.name)
-            return self._failed(run, call, ProviderFailure(ErrorKind.MALFORMED), Seen(sent=True))
+            return self._failed(run, call, ProviderFailure(ErrorKind.MALFORMED), seen_in_time())
         seen = Seen(True, answer.content_chars, answer.tokens)
         score = self.means.accept(run.request, answer)
         if score < self.means.bounds.least_score:
@@ -149,15 +149,15 @@ class Dispatcher:
             self.means.fleet.heard(call.deployment.name, now_s - call.started_s, now_s)
             return ServedStream(self, run, call, stream, head)
         except ProviderFailure as failure:
-            return self._failed(run, call, failure, seen_of(failure, head.seen))
+            return self._failed(run, call, failure, seen_before(failure, head.seen.sent))
         except TimeoutError:
-            return self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), Seen(sent=True))
+            return self._failed(run, call, ProviderFailure(ErrorKind.TIMEOUT), head.sent())
         except asyncio.CancelledError:
-            self._failed(run, call, ProviderFailure(ErrorKind.CANCELLED), Seen(sent=True))
+            self._failed(run, call, ProviderFailure(ErrorKind.CANCELLED), head.sent())
             raise
         except Exception:
             log.exception("a stream of %s failed in an unknown way", call.deployment.name)
-            return self._failed(run, call, ProviderFailure(ErrorKind.MALFORMED), Seen(sent=True))
+            return self._failed(run, call, ProviderFailure(ErrorKind.MALFORMED), head.sent())
         finally:
             if stream is not None and not head.ready:
                 await stream.close()

@@ -9,7 +9,7 @@ from typing import Protocol
 from service.domain.clock import Clock
 from service.domain.records import ErrorKind
 from service.providers.base import AnswerStream, Chunk, ProviderFailure, Tokens
-from service.routing.billing import Seen
+from service.routing.billing import Seen, seen_in_time
 from service.routing.run import Call, Run, Served
 
 
@@ -34,6 +34,10 @@ class Head:
             if chunk.done:
                 raise ProviderFailure(ErrorKind.MALFORMED, status=200)
         raise ProviderFailure(ErrorKind.CUT, status=200)
+
+    def sent(self) -> Seen:
+        """Once the prompt was on its way it will be billed."""
+        return self.seen if self.seen.sent else seen_in_time()
 
 
 class Owner(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from service.domain.records import ErrorKind, Usage
 from service.providers.base import ProviderFailure, Tokens
-from service.routing.billing import Seen, seen_of, usage_of
+from service.routing.billing import Seen, seen_before, usage_of
 from tests.service.routing.world import deployment
 
 PRICED = deployment("a")  # one dollar in, two out, per million
@@ -37,4 +37,4 @@ def test_a_refusal_that_came_as_an_answer_is_billed() -> None:
         (ProviderFailure(policy, status=200), Usage(9, 0, 0, 9, True)),
         (ProviderFailure(policy, status=400), Usage(0, 0, 0, 0)),
     ):
-        assert usage_of(PRICED, 9, seen_of(failure, Seen()), policy, 0) == expected
+        assert usage_of(PRICED, 9, seen_before(failure), policy, 0) == expected
