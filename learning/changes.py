@@ -19,6 +19,7 @@ LEAST_RATED = 30.0
 KEEP = 4.0  # what is left of the old answers after an alarm, in answers
 ODDS_AT_FIRST, ODDS_LEAST, ODDS_ENOUGH = -1.0, -1.0, 2.5
 ODDS_PRIOR = -0.7
+PATIENCE = 60.0  # answers against the old state, after which it is looked for ever less
 GREATEST_TERM = 4.5
 
 
@@ -33,6 +34,14 @@ class Kept:
     theta: Vector
     noise: float
     odds: float
+    against: float = 0.0  # answers that spoke against it
+
+    def least(self) -> float:
+        """How low the odds may fall: what may return at any time is never ruled out, but the
+        longer it stays away the less it is looked for, so that in the end looking costs nothing
+        (the share falls as one over the answers spent on it).
+        """
+        return ODDS_LEAST - math.log1p(max(0.0, self.against - PATIENCE) / PATIENCE)
 
     def add(self, x: Vector, y: float, weight: float) -> None:
         """One answer more, or with a negative weight one less."""
@@ -66,7 +75,7 @@ class Changes:
     On alarm the arm's sums are cut to ``KEEP`` answers' worth and the answers since the change
     are kept whole; the state before is put aside. Fresh answers
     weigh the old state against the new one (a log likelihood ratio, reflected at
-    ``ODDS_LEAST``); at ``ODDS_ENOUGH`` the old one returns.
+    ``Kept.least``); at ``ODDS_ENOUGH`` the old one returns.
     """
 
     def __init__(self, arms: int, dimension: int, drift: float, threshold: float) -> None:
@@ -142,7 +151,8 @@ class Changes:
         then = rated.quality - float(kept.theta @ rated.x)
         new = min(0.5 * (rated.error / rated.spread) ** 2, GREATEST_TERM)
         old = min(0.5 * then * then / kept.noise, GREATEST_TERM)
-        kept.odds = max(ODDS_LEAST, kept.odds + new - old)
+        kept.against += float(old > new)
+        kept.odds = max(kept.least(), kept.odds + new - old)
         if kept.odds <= ODDS_ENOUGH:
             return False
         sums.gram[at], sums.moment[at] = kept.gram, kept.moment
@@ -198,8 +208,8 @@ class Changes:
             "kept_moment": np.array([k.moment for k in kept]).reshape(-1, dimension),
             "kept_theta": np.array([k.theta for k in kept]).reshape(-1, dimension),
             "kept_numbers": np.array(
-                [(k.square, k.count, k.noise, k.odds) for k in kept]
-            ).reshape(-1, 4),
+                [(k.square, k.count, k.noise, k.odds, k.against) for k in kept]
+            ).reshape(-1, 5),
         }  # fmt: skip
 
     def restore(
@@ -221,10 +231,10 @@ class Changes:
             if old not in place:
                 continue
             i, dimension = place[old], self._rows.shape[2]
-            square, count, noise, odds = arrays["kept_numbers"][i].tolist()
+            square, count, noise, odds, *more = arrays["kept_numbers"][i].tolist()
             kept = Kept(
                 np.zeros((dimension, dimension)), np.zeros(dimension), square, count,
-                np.zeros(dimension), noise, odds,
+                np.zeros(dimension), noise, odds, *more,
             )  # fmt: skip
             kept.gram[np.ix_(known, known)] = arrays["kept_gram"][i][np.ix_(was, was)]
             kept.moment[known] = arrays["kept_moment"][i][was]

@@ -140,6 +140,18 @@ def with_caps(probabilities: Vector, caps: Vector) -> Vector:
     return mixed
 
 
+def within(probabilities: Vector, floors: Vector, caps: Vector) -> Vector:
+    """None above its cap and none below its floor (where the two meet, the cap holds).
+
+    Caps come first: what a capped arm gives up goes where it would have gone without that arm,
+    and not to one that is only explored.
+    """
+    if (caps >= 1.0).all():
+        return with_floors(probabilities, floors)
+    capped = with_caps(probabilities, caps)
+    return with_caps(with_floors(capped, np.minimum(floors, caps)), caps)
+
+
 def uniform(count: int) -> Vector:
     """Each of ``count`` arms alike."""
     return np.full(count, 1.0 / count)

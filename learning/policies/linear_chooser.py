@@ -201,7 +201,7 @@ class LinearChooser(Chooser):
         floors = self.floors(cost, utility, deviation, at)
         floors = self.again(floors, utility, self.gains(x), eligible)
         shares = exploration.probability_matching(utility, self.exploring.temper[at] * deviation)
-        shares = exploration.with_caps(exploration.with_floors(shares, floors), self.caps[at])
+        shares = exploration.within(shares, floors, self.caps[at])
         return Expected(
             shares.mean(0), np.clip(quality, 0.0, 1.0).mean(0), cost.mean(0), self.latency_s[at],
             self.error_rate[at], utility.mean(0),
@@ -210,7 +210,7 @@ class LinearChooser(Chooser):
     def propensities(self, scores: Scores) -> Vector:
         assert scores.spread is not None and scores.floor is not None and scores.cap is not None
         matched = exploration.chances(scores.utility, scores.spread)
-        return exploration.with_caps(exploration.with_floors(matched, scores.floor), scores.cap)
+        return exploration.within(matched, scores.floor, scores.cap)
 
 
 def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChooser:
@@ -225,7 +225,6 @@ def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChoos
     base -= chooser.per_usd * dials[:, None] * cost + chooser.per_second * chooser.latency_s
     weighted = weight_of(dials)[:, None] * cost
     billed = cost * pacer.bias
-    capped = bool((chooser.caps < 1.0).any())
     deviation, gains = chooser.deviations(features), chooser.gains(features)
     spread = chooser.exploring.temper * deviation
 
@@ -233,9 +232,7 @@ def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChoos
         floors = chooser.floors(cost, utility, deviation)
         floors = chooser.again(floors, utility, gains, chooser.everybody)
         shares = exploration.probability_matching(utility, spread)
-        shares = exploration.with_floors(shares, floors)
-        if capped:
-            shares = exploration.with_caps(shares, chooser.caps)
+        shares = exploration.within(shares, floors, chooser.caps)
         return float((shares * billed).sum() / len(tokens))
 
     price = pacer.solve(lambda price: spend(base - price * weighted))
