@@ -19,7 +19,7 @@ LEAST_RATED = 30.0
 KEEP = 4.0  # what is left of the old answers after an alarm, in answers
 ODDS_AT_FIRST, ODDS_LEAST, ODDS_ENOUGH = -1.0, -1.0, 2.5
 ODDS_PRIOR = -0.7
-PATIENCE = 60.0  # answers against the old state, after which it is looked for ever less
+PATIENCE = 300.0  # answers against the old state, after which it is looked for ever less
 GREATEST_TERM = 4.5
 
 
