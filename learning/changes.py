@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from learning.drift import CLIP, Cusum
 from learning.interaction import Vector
-from learning.regression import Fit, Matrix, Sums
+from learning.regression import Fit, Matrix, Sums, outer
 
 ROWS = 64
 LEAST_RATED = 30.0
@@ -36,7 +36,7 @@ class Kept:
 
     def add(self, x: Vector, y: float, weight: float) -> None:
         """One answer more, or with a negative weight one less."""
-        self.gram += (weight * x)[:, None] * x
+        self.gram += outer(weight * x, x)
         self.moment += (weight * y) * x
         self.square += weight * y * y
         self.count += weight
@@ -134,7 +134,7 @@ class Changes:
         side = self.cusum.push(at, residual)
         if side is None:
             return False
-        self._alarm(at, int(self.cusum.run[at, side]), sums, fit)
+        self._alarm(at, self.cusum.run[at][side], sums, fit)
         return True
 
     def _fits_again(self, at: int, rated: Rated, sums: Sums) -> bool:
@@ -189,7 +189,7 @@ class Changes:
         kept = [self.kept[at] for at in sorted(self.kept)]
         dimension = self._rows.shape[2]
         return {
-            "change_level": self.cusum.level, "change_run": self.cusum.run,
+            "change_level": np.array(self.cusum.level), "change_run": np.array(self.cusum.run),
             "change_alarms": self.alarms, "change_cut_s": self.cut_s, "change_cut": self.cut,
             "change_void_s": self.void_s,
             "change_rows": self._rows, "change_values": self._values, "change_seen": self._seen,
@@ -210,8 +210,8 @@ class Changes:
         self.kept.clear()
         place = {int(arm): i for i, arm in enumerate(arrays["kept_arm"])}
         for at, old in arms.items():
-            self.cusum.level[at] = arrays["change_level"][old]
-            self.cusum.run[at] = arrays["change_run"][old]
+            self.cusum.level[at] = arrays["change_level"][old].tolist()
+            self.cusum.run[at] = arrays["change_run"][old].tolist()
             for mine, name in ((self.alarms, "alarms"), (self.cut_s, "cut_s"), (self.cut, "cut")):
                 mine[at] = arrays[f"change_{name}"][old]
             self._seen[at] = arrays["change_seen"][old]

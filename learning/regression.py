@@ -45,7 +45,7 @@ class Sums:
 
     def add(self, at: int, x: Vector, y: float, weight: float) -> None:
         """One answer of arm ``at``; a negative weight takes it back."""
-        self.gram[at] += (weight * x)[:, None] * x
+        self.gram[at] += outer(weight * x, x)
         self.moment[at] += (weight * y) * x
         self.square[at] += weight * y * y
         self.count[at] += weight
@@ -85,8 +85,14 @@ class Fit:
         covariance = self.covariance[at]
         step = covariance @ x
         gain = weight / (1.0 + weight * float(step @ x))
-        covariance -= (gain * step)[:, None] * step
+        covariance -= outer(gain * step, step)
         self.theta[at] += (gain * error) * step
+
+
+def outer(left: Vector, right: Vector) -> Matrix:
+    """The products of [n] and [m], [n, m]: as a product of matrices, in less time than by rows."""
+    found: Matrix = np.dot(left[:, None], right[None, :])
+    return found
 
 
 def penalties(dimension: int, shrinkage: float) -> tuple[Vector, Vector]:

@@ -120,6 +120,10 @@ class Policy(ABC):
         except KeyError:
             raise UnknownArm(arm, self.setup.names) from None
 
+    def knows(self, arm: str) -> bool:
+        """Whether this is one of the arms."""
+        return arm in self._index
+
     @abstractmethod
     def learn(self, interaction: Interaction) -> None:
         """Take one interaction into the sums."""

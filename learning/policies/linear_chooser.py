@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from learning import exploration
 from learning.interaction import Context, Vector
 from learning.length import BOUND
-from learning.pacing import Pacer, weight_of
+from learning.pacing import LEAST_DIAL, Pacer, weight_of
 from learning.policies.base import Chooser, Scores
 from learning.regression import Matrix
 
@@ -68,32 +68,39 @@ class LinearChooser(Chooser):
     states: tuple[str, ...] = ()
 
     def scores(self, context: Context, eligible: Sequence[int]) -> Scores:
-        # Usually everybody is eligible; then no array need be picked apart.
-        at = slice(None) if tuple(eligible) == self.everybody else list(eligible)
         x = context.features.astype(np.float64)
-        factor = float(x @ self.length_weights)
+        factor = float(x.dot(self.length_weights))
         out = self.usual_tokens * math.exp(min(BOUND, max(-BOUND, factor)))
         if context.tokens_out_limit:
             out = np.minimum(out, context.tokens_out_limit)
         cost = context.tokens_in * self.price_in + self.price_out * out
-        quality = self.theta @ x
+        quality = self.theta.dot(x)
         dial = context.cost_dial
-        per_usd = dial * self.per_usd + float(weight_of(dial)) * self.dual_price
+        per_usd = dial * self.per_usd + max(dial, LEAST_DIAL) * self.dual_price
         burden = per_usd * cost + self._waiting
-        variance = (self.covariance @ x).reshape(self.theta.shape) @ x
+        variance = self.covariance.dot(x).reshape(self.theta.shape).dot(x)
         deviation = self._deviation * np.sqrt(np.maximum(variance, 0.0))
         utility = quality * self._answers - burden + self.exploring.optimism * deviation
-        scores = Scores(
-            quality=np.minimum(np.maximum(quality, 0.0), 1.0)[at],
-            cost_usd=cost[at],
-            latency_s=self.latency_s[at],
-            error_rate=self.error_rate[at],
-            utility=utility[at],
-            spread=(self.exploring.temper * deviation)[at],
-            floor=self.floors(cost[at], utility[at], deviation[at], at),
-            cap=self.caps[at],
+        quality = np.minimum(np.maximum(quality, 0.0), 1.0)
+        spread = self.exploring.temper * deviation
+        everybody = tuple(eligible) == self.everybody  # as usual; then no array is picked apart
+        at: list[int] | slice = slice(None) if everybody else list(eligible)
+        if not everybody:
+            quality, cost, spread = quality[at], cost[at], spread[at]
+            utility, deviation = utility[at], deviation[at]
+        floor = self.floors(cost, utility, deviation, at)
+        if self.returning:
+            floor = self._remember(floor, utility, x, eligible)
+        return Scores(
+            quality,
+            cost,
+            self.latency_s if everybody else self.latency_s[at],
+            self.error_rate if everybody else self.error_rate[at],
+            utility,
+            spread,
+            floor,
+            self.caps if everybody else self.caps[at],
         )
-        return self._remember(scores, x, eligible) if self.returning else scores
 
     @cached_property
     def _answers(self) -> Vector:
@@ -130,19 +137,20 @@ class LinearChooser(Chooser):
         paid: NDArray[np.float64] = exploring.floor_usd[at] / np.maximum(dearer, 1e-12)
         return np.minimum(least, paid)
 
-    def _remember(self, scores: Scores, x: Vector, eligible: Sequence[int]) -> Scores:
+    def _remember(
+        self, floor: Vector, utility: Vector, x: Vector, eligible: Sequence[int]
+    ) -> Vector:
         """An arm that would lead as it once was gets the chance that it is so again."""
-        assert scores.floor is not None
-        floor = scores.floor.copy()
+        floor = floor.copy()
         place = {arm: i for i, arm in enumerate(eligible)}
-        lead = float(scores.utility.max())
+        lead = float(utility.max())
         for row, arm in enumerate(self.returning):
             if arm not in place:
                 continue
-            gain = float((self.remembered[row] - self.theta[arm]) @ x) * self._answers[arm]
-            if scores.utility[place[arm]] + gain >= lead:
+            gain = float((self.remembered[row] - self.theta[arm]).dot(x)) * self._answers[arm]
+            if utility[place[arm]] + gain >= lead:
                 floor[place[arm]] = max(floor[place[arm]], float(self.chances[row]))
-        return replace(scores, floor=floor)
+        return floor
 
     def propensities(self, scores: Scores) -> Vector:
         assert scores.spread is not None and scores.floor is not None and scores.cap is not None
