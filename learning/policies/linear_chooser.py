@@ -173,7 +173,10 @@ def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChoos
     billed = cost * pacer.bias
     capped = bool((chooser.caps < 1.0).any())
     shape = (*chooser.theta.shape, chooser.theta.shape[1])
-    variance = ((features @ chooser.covariance.reshape(shape)) * features).sum(2).T
+    # In place: fresh memory of this size is paid for by the page, and costs more than the sums.
+    through = features @ chooser.covariance.reshape(shape)
+    through *= features
+    variance = through.sum(2).T
     deviation = answers * np.sqrt(chooser.noise * np.maximum(variance, 0.0))
     spread = chooser.exploring.temper * deviation
 
