@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from learning.drift import CLIP, Cusum
 from learning.interaction import Vector
-from learning.regression import Fit, Matrix, Sums, outer
+from learning.regression import Fit, Matrix, Sums, add_outer
 
 ROWS = 64
 LEAST_RATED = 30.0
@@ -36,7 +36,7 @@ class Kept:
 
     def add(self, x: Vector, y: float, weight: float) -> None:
         """One answer more, or with a negative weight one less."""
-        self.gram += outer(weight * x, x)
+        add_outer(self.gram, weight * x, x)
         self.moment += (weight * y) * x
         self.square += weight * y * y
         self.count += weight

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import ddot
 from scipy.linalg.lapack import dposv
 
 from learning.interaction import Vector
 from learning.live import WatchedRatio
-from learning.regression import outer
+from learning.regression import add_outer
 
 RIDGE = 20.0
 REFIT_AFTER = 16
@@ -49,7 +50,7 @@ class LengthModel:
         usual = self.usual_of(at, now)
         if self.usual.sums[at][1] > 0:
             log = min(2.0, max(-2.0, math.log(tokens / usual)))
-            self.gram += outer(weight * x, x)
+            add_outer(self.gram, weight * x, x)
             self.moment += (weight * log) * x
         self.usual.positive(at, (tokens, factor), weight, now)
         self.fresh += 1
@@ -75,7 +76,7 @@ class LengthModel:
 
     def factor_of(self, x: Vector) -> float:
         """How much longer than usual; x [d]."""
-        return math.exp(min(BOUND, max(-BOUND, float(x.dot(self.weights)))))
+        return math.exp(min(BOUND, max(-BOUND, ddot(x, self.weights))))
 
     def usual_of(self, at: int, now: float) -> float:
         """One arm's usual length."""

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, Self
 
 import numpy as np
+from scipy.linalg.blas import ddot
 
 from learning import regression
 from learning.changes import Changes, Rated
@@ -74,7 +75,7 @@ class Linear(Policy):
         at = self.index(interaction.choice.arm)
         x = interaction.context.features.astype(np.float64)
         # The square first: it is a third of the price, and seldom infinite of what is finite.
-        if not math.isfinite(x.dot(x)) and not np.isfinite(x).all():
+        if not math.isfinite(ddot(x, x)) and not np.isfinite(x).all():
             raise InvalidInteraction("features must be finite")
         self._rescale(interaction.at_s)
         reward, old = interaction.reward, interaction.revises
