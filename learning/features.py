@@ -195,7 +195,9 @@ class Featurizer:
             found = np.array(self._lookup(signals.words))
             found.sort()  # a set's order differs between processes; sums must not
             rows = self._rows.take(found, axis=0)
-            out[self._words_at : self._embedding_at] = np.add.reduce(rows, 0) / math.sqrt(len(signals.words))
+            out[self._words_at : self._embedding_at] = np.add.reduce(rows, 0) / math.sqrt(
+                len(signals.words)
+            )
         if self._embedder is not None:
             out[self._embedding_at : self._tasks_at] = self._embedder.embed(signals.shape.text)
         index = self._task_index.get(task)
