@@ -80,7 +80,9 @@ class LinearChooser(Chooser):
         burden = per_usd * cost + self._waiting
         variance = self.covariance.dot(x).reshape(self.theta.shape).dot(x)
         deviation = self._deviation * np.sqrt(np.maximum(variance, 0.0))
-        utility = quality * self._answers - burden + self.exploring.optimism * deviation
+        utility = quality * self._answers - burden
+        if self.exploring.optimism:
+            utility += self.exploring.optimism * deviation
         quality = np.minimum(np.maximum(quality, 0.0), 1.0)
         spread = self.exploring.temper * deviation
         everybody = tuple(eligible) == self.everybody  # as usual; then no array is picked apart
@@ -101,6 +103,11 @@ class LinearChooser(Chooser):
             floor,
             self.caps if everybody else self.caps[at],
         )
+
+    @cached_property
+    def capped(self) -> bool:
+        """Whether any arm's share is held down."""
+        return bool((self.caps < 1.0).any())
 
     @cached_property
     def _answers(self) -> Vector:
@@ -201,7 +208,9 @@ class LinearChooser(Chooser):
         floors = self.floors(cost, utility, deviation, at)
         floors = self.again(floors, utility, self.gains(x), eligible)
         shares = exploration.probability_matching(utility, self.exploring.temper[at] * deviation)
-        shares = exploration.with_caps(exploration.with_floors(shares, floors), self.caps[at])
+        shares = exploration.with_floors(shares, floors)
+        if self.capped:
+            shares = exploration.with_caps(shares, self.caps[at])
         return Expected(
             shares.mean(0), np.clip(quality, 0.0, 1.0).mean(0), cost.mean(0), self.latency_s[at],
             self.error_rate[at], utility.mean(0),
@@ -210,7 +219,8 @@ class LinearChooser(Chooser):
     def propensities(self, scores: Scores) -> Vector:
         assert scores.spread is not None and scores.floor is not None and scores.cap is not None
         matched = exploration.chances(scores.utility, scores.spread)
-        return exploration.with_caps(exploration.with_floors(matched, scores.floor), scores.cap)
+        shares = exploration.with_floors(matched, scores.floor)
+        return exploration.with_caps(shares, scores.cap) if self.capped else shares
 
 
 def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChooser:
@@ -225,7 +235,6 @@ def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChoos
     base -= chooser.per_usd * dials[:, None] * cost + chooser.per_second * chooser.latency_s
     weighted = weight_of(dials)[:, None] * cost
     billed = cost * pacer.bias
-    capped = bool((chooser.caps < 1.0).any())
     deviation, gains = chooser.deviations(features), chooser.gains(features)
     spread = chooser.exploring.temper * deviation
 
@@ -234,7 +243,7 @@ def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChoos
         floors = chooser.again(floors, utility, gains, chooser.everybody)
         shares = exploration.probability_matching(utility, spread)
         shares = exploration.with_floors(shares, floors)
-        if capped:
+        if chooser.capped:
             shares = exploration.with_caps(shares, chooser.caps)
         return float((shares * billed).sum() / len(tokens))
 
