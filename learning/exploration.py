@@ -146,8 +146,6 @@ def within(probabilities: Vector, floors: Vector, caps: Vector) -> Vector:
     Caps come first: what a capped arm gives up goes where it would have gone without that arm,
     and not to one that is only explored.
     """
-    if (caps >= 1.0).all():
-        return with_floors(probabilities, floors)
     capped = with_caps(probabilities, caps)
     return with_caps(with_floors(capped, np.minimum(floors, caps)), caps)
 

@@ -80,7 +80,9 @@ class LinearChooser(Chooser):
         burden = per_usd * cost + self._waiting
         variance = self.covariance.dot(x).reshape(self.theta.shape).dot(x)
         deviation = self._deviation * np.sqrt(np.maximum(variance, 0.0))
-        utility = quality * self._answers - burden + self.exploring.optimism * deviation
+        utility = quality * self._answers - burden
+        if self.exploring.optimism:
+            utility += self.exploring.optimism * deviation
         quality = np.minimum(np.maximum(quality, 0.0), 1.0)
         spread = self.exploring.temper * deviation
         everybody = tuple(eligible) == self.everybody  # as usual; then no array is picked apart
@@ -101,6 +103,11 @@ class LinearChooser(Chooser):
             floor,
             self.caps if everybody else self.caps[at],
         )
+
+    @cached_property
+    def capped(self) -> bool:
+        """Whether any arm's share is held down."""
+        return bool((self.caps < 1.0).any())
 
     @cached_property
     def _answers(self) -> Vector:
@@ -201,7 +208,10 @@ class LinearChooser(Chooser):
         floors = self.floors(cost, utility, deviation, at)
         floors = self.again(floors, utility, self.gains(x), eligible)
         shares = exploration.probability_matching(utility, self.exploring.temper[at] * deviation)
-        shares = exploration.within(shares, floors, self.caps[at])
+        if self.capped:
+            shares = exploration.within(shares, floors, self.caps[at])
+        else:
+            shares = exploration.with_floors(shares, floors)
         return Expected(
             shares.mean(0), np.clip(quality, 0.0, 1.0).mean(0), cost.mean(0), self.latency_s[at],
             self.error_rate[at], utility.mean(0),
@@ -210,7 +220,9 @@ class LinearChooser(Chooser):
     def propensities(self, scores: Scores) -> Vector:
         assert scores.spread is not None and scores.floor is not None and scores.cap is not None
         matched = exploration.chances(scores.utility, scores.spread)
-        return exploration.within(matched, scores.floor, scores.cap)
+        if self.capped:
+            return exploration.within(matched, scores.floor, scores.cap)
+        return exploration.with_floors(matched, scores.floor)
 
 
 def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChooser:
@@ -232,7 +244,10 @@ def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChoos
         floors = chooser.floors(cost, utility, deviation)
         floors = chooser.again(floors, utility, gains, chooser.everybody)
         shares = exploration.probability_matching(utility, spread)
-        shares = exploration.within(shares, floors, chooser.caps)
+        if chooser.capped:
+            shares = exploration.within(shares, floors, chooser.caps)
+        else:
+            shares = exploration.with_floors(shares, floors)
         return float((shares * billed).sum() / len(tokens))
 
     price = pacer.solve(lambda price: spend(base - price * weighted))
