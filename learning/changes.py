@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from learning.drift import CLIP, Cusum
 from learning.interaction import Vector
-from learning.regression import Fit, Matrix, Sums
+from learning.regression import Fit, Matrix, Sums, add_outer
 
 ROWS = 64
 LEAST_RATED = 30.0
 KEEP = 4.0  # what is left of the old answers after an alarm, in answers
 ODDS_AT_FIRST, ODDS_LEAST, ODDS_ENOUGH = -1.0, -1.0, 2.5
 ODDS_PRIOR = -0.7
+PATIENCE = 300.0  # answers against the old state, after which it is looked for ever less
 GREATEST_TERM = 4.5
 
 
@@ -33,10 +34,18 @@ class Kept:
     theta: Vector
     noise: float
     odds: float
+    against: float = 0.0  # answers that spoke against it
+
+    def least(self) -> float:
+        """How low the odds may fall: what may return at any time is never ruled out, but the
+        longer it stays away the less it is looked for, so that in the end looking costs nothing
+        (the share falls as one over the answers spent on it).
+        """
+        return ODDS_LEAST - math.log1p(max(0.0, self.against - PATIENCE) / PATIENCE)
 
     def add(self, x: Vector, y: float, weight: float) -> None:
         """One answer more, or with a negative weight one less."""
-        self.gram += (weight * x)[:, None] * x
+        add_outer(self.gram, weight * x, x)
         self.moment += (weight * y) * x
         self.square += weight * y * y
         self.count += weight
@@ -66,7 +75,7 @@ class Changes:
     On alarm the arm's sums are cut to ``KEEP`` answers' worth and the answers since the change
     are kept whole; the state before is put aside. Fresh answers
     weigh the old state against the new one (a log likelihood ratio, reflected at
-    ``ODDS_LEAST``); at ``ODDS_ENOUGH`` the old one returns.
+    ``Kept.least``); at ``ODDS_ENOUGH`` the old one returns.
     """
 
     def __init__(self, arms: int, dimension: int, drift: float, threshold: float) -> None:
@@ -134,7 +143,7 @@ class Changes:
         side = self.cusum.push(at, residual)
         if side is None:
             return False
-        self._alarm(at, int(self.cusum.run[at, side]), sums, fit)
+        self._alarm(at, self.cusum.run[at][side], sums, fit)
         return True
 
     def _fits_again(self, at: int, rated: Rated, sums: Sums) -> bool:
@@ -142,7 +151,8 @@ class Changes:
         then = rated.quality - float(kept.theta @ rated.x)
         new = min(0.5 * (rated.error / rated.spread) ** 2, GREATEST_TERM)
         old = min(0.5 * then * then / kept.noise, GREATEST_TERM)
-        kept.odds = max(ODDS_LEAST, kept.odds + new - old)
+        kept.against += float(old > new)
+        kept.odds = max(kept.least(), kept.odds + new - old)
         if kept.odds <= ODDS_ENOUGH:
             return False
         sums.gram[at], sums.moment[at] = kept.gram, kept.moment
@@ -189,7 +199,7 @@ class Changes:
         kept = [self.kept[at] for at in sorted(self.kept)]
         dimension = self._rows.shape[2]
         return {
-            "change_level": self.cusum.level, "change_run": self.cusum.run,
+            "change_level": np.array(self.cusum.level), "change_run": np.array(self.cusum.run),
             "change_alarms": self.alarms, "change_cut_s": self.cut_s, "change_cut": self.cut,
             "change_void_s": self.void_s,
             "change_rows": self._rows, "change_values": self._values, "change_seen": self._seen,
@@ -198,8 +208,8 @@ class Changes:
             "kept_moment": np.array([k.moment for k in kept]).reshape(-1, dimension),
             "kept_theta": np.array([k.theta for k in kept]).reshape(-1, dimension),
             "kept_numbers": np.array(
-                [(k.square, k.count, k.noise, k.odds) for k in kept]
-            ).reshape(-1, 4),
+                [(k.square, k.count, k.noise, k.odds, k.against) for k in kept]
+            ).reshape(-1, 5),
         }  # fmt: skip
 
     def restore(
@@ -210,8 +220,8 @@ class Changes:
         self.kept.clear()
         place = {int(arm): i for i, arm in enumerate(arrays["kept_arm"])}
         for at, old in arms.items():
-            self.cusum.level[at] = arrays["change_level"][old]
-            self.cusum.run[at] = arrays["change_run"][old]
+            self.cusum.level[at] = arrays["change_level"][old].tolist()
+            self.cusum.run[at] = arrays["change_run"][old].tolist()
             for mine, name in ((self.alarms, "alarms"), (self.cut_s, "cut_s"), (self.cut, "cut")):
                 mine[at] = arrays[f"change_{name}"][old]
             self._seen[at] = arrays["change_seen"][old]
@@ -221,10 +231,10 @@ class Changes:
             if old not in place:
                 continue
             i, dimension = place[old], self._rows.shape[2]
-            square, count, noise, odds = arrays["kept_numbers"][i].tolist()
+            square, count, noise, odds, *more = arrays["kept_numbers"][i].tolist()
             kept = Kept(
                 np.zeros((dimension, dimension)), np.zeros(dimension), square, count,
-                np.zeros(dimension), noise, odds,
+                np.zeros(dimension), noise, odds, *more,
             )  # fmt: skip
             kept.gram[np.ix_(known, known)] = arrays["kept_gram"][i][np.ix_(was, was)]
             kept.moment[known] = arrays["kept_moment"][i][was]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_EXPONENT = 40.0
 PER_HALF_LIFE = 1.0 / math.log(2.0)
@@ -23,6 +23,10 @@ class DecayClock:
     reference_s: float = 0.0
     latest_s: float = 0.0
     started: bool = False
+    _tau: float = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._tau = self.half_life_s * PER_HALF_LIFE
 
     def weight(self, at_s: float) -> float:
         """The weight of something that happened at ``at_s``."""
@@ -47,7 +51,3 @@ class DecayClock:
         factor = self.discount(at_s)
         self.reference_s = at_s
         return factor
-
-    @property
-    def _tau(self) -> float:
-        return self.half_life_s * PER_HALF_LIFE

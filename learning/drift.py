@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 UP, DOWN = 0, 1
 CLIP = 3.0
 
@@ -16,31 +13,32 @@ class Cusum:
     """Page's two-sided CUSUM (Biometrika 1954) of standardised residuals, clipped at 3.
 
     ``drift`` is the allowance per observation and ``threshold`` the alarm level, both in
-    standard deviations. ``level`` and ``run`` have shape [arms, 2]: the sums, and for how many
-    observations each has stood above zero (the estimated age of the change).
+    standard deviations. ``level`` and ``run`` hold a pair an arm: the sums, and for how many
+    observations each has stood above zero (the estimated age of the change). Lists of Python's
+    numbers: one arm is touched at a time, and an element of an array costs more than the sums.
     """
 
     drift: float
     threshold: float
-    level: NDArray[np.float64]
-    run: NDArray[np.int64]
+    level: list[list[float]]
+    run: list[list[int]]
 
     @classmethod
     def of(cls, arms: int, drift: float, threshold: float) -> Cusum:
         """One at rest for each of ``arms`` arms."""
-        return cls(drift, threshold, np.zeros((arms, 2)), np.zeros((arms, 2), dtype=np.int64))
+        return cls(
+            drift, threshold, [[0.0, 0.0] for _ in range(arms)], [[0, 0] for _ in range(arms)]
+        )
 
     def push(self, at: int, z: float) -> int | None:
         """Take one residual of arm ``at``; UP or DOWN when it raises the alarm."""
         z = min(CLIP, max(-CLIP, z))
         level, run = self.level[at], self.run[at]
-        levels: list[float] = level.tolist()
         alarm = None
         for side, signed in ((UP, z), (DOWN, -z)):
-            total = levels[side] + signed - self.drift
+            total = level[side] + signed - self.drift
             if total <= 0.0:
-                if levels[side] > 0.0:
-                    level[side], run[side] = 0.0, 0
+                level[side], run[side] = 0.0, 0
                 continue
             level[side] = total
             run[side] += 1
@@ -50,5 +48,4 @@ class Cusum:
 
     def rest(self, at: int) -> None:
         """Begin anew for arm ``at``."""
-        self.level[at] = 0.0
-        self.run[at] = 0
+        self.level[at], self.run[at] = [0.0, 0.0], [0, 0]

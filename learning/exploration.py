@@ -71,11 +71,11 @@ def probability_matching(
 def chances(utility: Vector, spread: Vector) -> Vector:
     """``probability_matching`` of one row, shapes [K]: the request path's."""
     best = int(utility.argmax())
-    gap = utility[best] - utility
-    both = np.sqrt(spread * spread + spread[best] ** 2) + 1e-12
-    beats = ndtr(-gap / both)
+    gap = utility - utility[best]
+    both = np.sqrt(spread * spread + float(spread[best]) ** 2) + 1e-12
+    beats = ndtr(gap / both)
     weights: Vector = beats / (1.0 - beats)
-    weights /= weights.sum()
+    weights /= np.add.reduce(weights)
     return weights
 
 
@@ -100,6 +100,12 @@ def with_floors(probabilities: Vector, floors: Vector) -> Vector:
 
     Floors that would take more than everything are scaled down to it. Shape [..., K].
     """
+    if floors.ndim == 1:  # the request path's: plain numbers cost less than arrays of one
+        taken = float(np.add.reduce(floors))
+        if taken > 1.0:
+            floors, taken = floors / taken, 1.0
+        one: Vector = (1.0 - taken) * probabilities + floors
+        return one
     total = floors.sum(-1, keepdims=True)
     if (total > 1.0).any():
         floors = floors / np.maximum(total, 1.0)
@@ -114,7 +120,7 @@ def with_caps(probabilities: Vector, caps: Vector) -> Vector:
     Where the caps leave less than everything, they are widened in proportion. ``probabilities``
     [..., K], ``caps`` [K].
     """
-    if (probabilities <= caps).all():
+    if np.logical_and.reduce(probabilities <= caps, None):
         return probabilities
     if caps.sum() <= 1.0:
         return np.broadcast_to(caps / caps.sum(), probabilities.shape)
@@ -132,6 +138,16 @@ def with_caps(probabilities: Vector, caps: Vector) -> Vector:
             break
     mixed: Vector = found
     return mixed
+
+
+def within(probabilities: Vector, floors: Vector, caps: Vector) -> Vector:
+    """None above its cap and none below its floor (where the two meet, the cap holds).
+
+    Caps come first: what a capped arm gives up goes where it would have gone without that arm,
+    and not to one that is only explored.
+    """
+    capped = with_caps(probabilities, caps)
+    return with_caps(with_floors(capped, np.minimum(floors, caps)), caps)
 
 
 def uniform(count: int) -> Vector:

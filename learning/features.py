@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import dgemv
 
 from learning.topics import TOPICS, words_of_topics
 
@@ -25,12 +26,17 @@ _CODE_WORDS = frozenset(
     b"python javascript typescript java rust golang sql regex def traceback stacktrace compiler "
     b"code function bug debug snippet html css json yaml kubernetes dockerfile bash".split()
 )
-_CODE_MARKS = ("```", "();", "</", "=>", "#include")
+# Each mark after its rarest byte: most texts are done with by looking for that.
+_CODE_MARKS = tuple(
+    (ord(rare), mark.encode())
+    for rare, mark in (("`", "```"), (";", "();"), ("<", "</"), (">", "=>"), ("#", "#include"))
+)
 _MATHS_WORDS = frozenset(
     b"calculate equation equations probability solve prove percent derivative integral arithmetic "
     b"algebra theorem polynomial matrix hypotenuse".split()
 )
-_MATHS_MARKS = ("\\frac", "\\sum", "\\int", "ow many", "ow much")
+_MATHS_MARKS = tuple((ord("\\"), mark) for mark in (b"\\frac", b"\\sum", b"\\int"))
+_HOW, _HOW_MUCH = b"ow m", (b"ow many", b"ow much")
 _STOP_WORDS = frozenset(
     b"a about after all also am an and any are as at be because been before being both but by can "
     b"could did do does done each for from had has have he her here him his how i if in into is it "
@@ -122,11 +128,9 @@ class Signals:
 def inspect(shape: RequestShape) -> Signals:
     """Look at the text once. Long texts are seen at their head and tail only."""
     data = shape.text.encode("utf-8", "replace")
-    text = shape.text
     whole = len(data)
     if whole > HEAD_BYTES + TAIL_BYTES:
         data = data[:HEAD_BYTES] + b" " + data[-TAIL_BYTES:]
-        text = data.decode("utf-8", "replace")
     words = data.translate(_WORD_BYTES).split()
     distinct = frozenset(words)
     histogram = np.bincount(np.frombuffer(data, np.uint8), minlength=256).astype(np.float64)
@@ -135,15 +139,17 @@ def inspect(shape: RequestShape) -> Signals:
         bytes_seen=len(data),
         words=distinct,
         word_count=len(words) if whole == len(data) else round(len(words) * whole / len(data)),
-        counts=histogram @ _MATRIX,
-        has_code=not _CODE_WORDS.isdisjoint(distinct) or _has(text, _CODE_MARKS),
-        has_maths=not _MATHS_WORDS.isdisjoint(distinct) or _has(text, _MATHS_MARKS),
+        counts=dgemv(1.0, _MATRIX.T, histogram),
+        has_code=not _CODE_WORDS.isdisjoint(distinct) or _has(data, _CODE_MARKS),
+        has_maths=not _MATHS_WORDS.isdisjoint(distinct)
+        or _has(data, _MATHS_MARKS)
+        or (_HOW in data and any(mark in data for mark in _HOW_MUCH)),
     )
 
 
-def _has(text: str, marks: Sequence[str]) -> bool:
-    for mark in marks:  # a plain loop: a generator costs more than the search  # noqa: SIM110
-        if mark in text:
+def _has(data: bytes, marks: Sequence[tuple[int, bytes]]) -> bool:
+    for rare, mark in marks:  # a plain loop: a generator costs more  # noqa: SIM110
+        if rare in data and mark in data:
             return True
     return False
 
@@ -189,7 +195,9 @@ class Featurizer:
             found = np.array(self._lookup(signals.words))
             found.sort()  # a set's order differs between processes; sums must not
             rows = self._rows.take(found, axis=0)
-            out[self._words_at : self._embedding_at] = rows.sum(0) / math.sqrt(len(signals.words))
+            out[self._words_at : self._embedding_at] = np.add.reduce(rows, 0) / math.sqrt(
+                len(signals.words)
+            )
         if self._embedder is not None:
             out[self._embedding_at : self._tasks_at] = self._embedder.embed(signals.shape.text)
         index = self._task_index.get(task)

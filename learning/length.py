@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve
+from scipy.linalg.blas import ddot
+from scipy.linalg.lapack import dposv
 
 from learning.interaction import Vector
 from learning.live import WatchedRatio
+from learning.regression import add_outer
 
 RIDGE = 20.0
 REFIT_AFTER = 16
@@ -46,18 +48,24 @@ class LengthModel:
         tokens = max(tokens, 1.0)
         factor = self.factor_of(x)
         usual = self.usual_of(at, now)
-        if self.usual.sums[at, 1] > 0:
+        if self.usual.sums[at][1] > 0:
             log = min(2.0, max(-2.0, math.log(tokens / usual)))
-            self.gram += (weight * x)[:, None] * x
+            add_outer(self.gram, weight * x, x)
             self.moment += (weight * log) * x
         self.usual.positive(at, (tokens, factor), weight, now)
         self.fresh += 1
         if self.fresh >= REFIT_AFTER:
-            self.fresh = 0
-            matrix = self.gram * now
-            matrix[np.diag_indices_from(matrix)] += RIDGE
-            self.weights = solve(matrix, self.moment * now, assume_a="pos", check_finite=False)
-            self.weights[-1] = 0.0  # the level is each arm's own
+            self._refit(now)
+
+    def _refit(self, now: float) -> None:
+        """The ridge regression anew, by Cholesky's decomposition."""
+        self.fresh = 0
+        matrix = self.gram * now
+        matrix.ravel()[:: len(matrix) + 1] += RIDGE  # the diagonal
+        _, self.weights, wrong = dposv(matrix, self.moment * now)
+        if wrong:
+            raise ArithmeticError("the sums of the length model are not positive definite")
+        self.weights[-1] = 0.0  # the level is each arm's own
 
     def _typical(self) -> float:
         return self.usual.mean_of_all(PRIOR_TOKENS)
@@ -68,7 +76,7 @@ class LengthModel:
 
     def factor_of(self, x: Vector) -> float:
         """How much longer than usual; x [d]."""
-        return math.exp(min(BOUND, max(-BOUND, float(x @ self.weights))))
+        return math.exp(min(BOUND, max(-BOUND, ddot(x, self.weights))))
 
     def usual_of(self, at: int, now: float) -> float:
         """One arm's usual length."""

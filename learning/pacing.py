@@ -42,7 +42,7 @@ class Pacer:
     def __init__(self, budget_usd: float | None, arms: int, dimension: int) -> None:
         self.budget_usd = budget_usd
         self.credit_usd = 0.0
-        self._calls = np.zeros((arms, 3))  # what was paid, what was predicted, calls; fading
+        self._calls = [[0.0, 0.0, 0.0] for _ in range(arms)]  # paid, predicted, calls; fading
         self._features = np.zeros((WINDOW, dimension), dtype=np.float32)
         self._tokens = np.zeros(WINDOW)
         self._dials = np.ones(WINDOW)
@@ -55,7 +55,11 @@ class Pacer:
         taken to cost.
         """
         if predicted_usd is not None:
-            self._calls[at] = BIAS_KEEP * self._calls[at] + (cost_usd, predicted_usd, 1.0)
+            paid, predicted, calls = self._calls[at]
+            self._calls[at] = [
+                BIAS_KEEP * paid + cost_usd, BIAS_KEEP * predicted + predicted_usd,
+                BIAS_KEEP * calls + 1.0,
+            ]  # fmt: skip
         at = self._seen % WINDOW
         self._features[at] = context.features
         self._tokens[at] = context.tokens_in
@@ -89,7 +93,7 @@ class Pacer:
         A dear deployment is drawn most where its cost looks low, so predictions of what is drawn
         are low on average (the winner's curse).
         """
-        paid, predicted, calls = self._calls.T
+        paid, predicted, calls = np.array(self._calls).T
         drawn = BIAS_CALLS * predicted / np.maximum(calls, 1e-9)
         found: NDArray[np.float64] = (paid + drawn + 1e-15) / (predicted + drawn + 1e-15)
         return found
@@ -128,7 +132,7 @@ class Pacer:
             "pacer_tokens": self._tokens.copy(),
             "pacer_dials": self._dials.copy(),
             "pacer_scalars": scalars,
-            "pacer_calls": self._calls.copy(),
+            "pacer_calls": np.array(self._calls),
         }
 
     def restore(
@@ -141,7 +145,7 @@ class Pacer:
         ``arms[at]`` where arm ``at`` did.
         """
         for at, was in arms.items():
-            self._calls[at] = arrays["pacer_calls"][was]
+            self._calls[at] = arrays["pacer_calls"][was].tolist()
         self.credit_usd, seen = arrays["pacer_scalars"].tolist()
         self._seen = int(seen) if math.isfinite(seen) else 0
         known = columns >= 0

@@ -25,10 +25,13 @@ class Reward:
     def __post_init__(self) -> None:
         if self.quality is not None and not 0.0 <= self.quality <= 1.0:
             raise InvalidInteraction(f"quality must lie in [0, 1], not {self.quality!r}")
-        for name in ("cost_usd", "latency_s"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0.0):
-                raise InvalidInteraction(f"{name} must be finite and not negative, not {value!r}")
+        cost_usd, latency_s = self.cost_usd, self.latency_s
+        if cost_usd is not None and not 0.0 <= cost_usd < math.inf:
+            raise InvalidInteraction(f"cost_usd must be finite and not negative, not {cost_usd!r}")
+        if latency_s is not None and not 0.0 <= latency_s < math.inf:
+            raise InvalidInteraction(
+                f"latency_s must be finite and not negative, not {latency_s!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

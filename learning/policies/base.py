@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -46,6 +46,30 @@ class Scores:
     spread: Vector | None = None
     floor: Vector | None = None
     cap: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Means over some contexts, each [eligible]: the probabilities, and parts of ``Scores``."""
+
+    share: Vector
+    quality: Vector
+    cost_usd: Vector
+    latency_s: Vector
+    error_rate: Vector
+    utility: Vector
+
+    @classmethod
+    def of(cls, told: Sequence[Scores], shares: NDArray[np.float64]) -> Expected:
+        """From the scores of each context and its probabilities [n, eligible]."""
+
+        def mean(of: Callable[[Scores], Vector]) -> Vector:
+            return np.asarray(np.mean([of(scores) for scores in told], axis=0))
+
+        return cls(
+            shares.mean(0), mean(lambda s: s.quality), mean(lambda s: s.cost_usd),
+            mean(lambda s: s.latency_s), mean(lambda s: s.error_rate), mean(lambda s: s.utility),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +122,11 @@ class Chooser(ABC):
         at = exploration.draw(probabilities, number)
         return Choice(self.arms[eligible[at]], float(probabilities[at])), probabilities, scores
 
+    def expected(self, contexts: Sequence[Context], eligible: Sequence[int]) -> Expected:
+        """What those ``contexts`` get together, one by one unless a chooser can do better."""
+        told = [self.scores(context, eligible) for context in contexts]
+        return Expected.of(told, np.array([self.propensities(scores) for scores in told]))
+
 
 class Policy(ABC):
     """Learns from interactions, one at a time and in order; equal inputs give equal states.
@@ -119,6 +148,10 @@ class Policy(ABC):
             return self._index[arm]
         except KeyError:
             raise UnknownArm(arm, self.setup.names) from None
+
+    def knows(self, arm: str) -> bool:
+        """Whether this is one of the arms."""
+        return arm in self._index
 
     @abstractmethod
     def learn(self, interaction: Interaction) -> None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from learning import exploration
 from learning.interaction import Context, Vector
 from learning.length import BOUND
-from learning.pacing import Pacer, weight_of
-from learning.policies.base import Chooser, Scores
+from learning.pacing import LEAST_DIAL, Pacer, weight_of
+from learning.policies.base import Chooser, Expected, Scores
 from learning.regression import Matrix
 
 HOPE = 1.5  # deviations that an arm on trial may be behind
@@ -68,32 +68,46 @@ class LinearChooser(Chooser):
     states: tuple[str, ...] = ()
 
     def scores(self, context: Context, eligible: Sequence[int]) -> Scores:
-        # Usually everybody is eligible; then no array need be picked apart.
-        at = slice(None) if tuple(eligible) == self.everybody else list(eligible)
         x = context.features.astype(np.float64)
-        factor = float(x @ self.length_weights)
+        factor = float(x.dot(self.length_weights))
         out = self.usual_tokens * math.exp(min(BOUND, max(-BOUND, factor)))
         if context.tokens_out_limit:
             out = np.minimum(out, context.tokens_out_limit)
         cost = context.tokens_in * self.price_in + self.price_out * out
-        quality = self.theta @ x
+        quality = self.theta.dot(x)
         dial = context.cost_dial
-        per_usd = dial * self.per_usd + float(weight_of(dial)) * self.dual_price
+        per_usd = dial * self.per_usd + max(dial, LEAST_DIAL) * self.dual_price
         burden = per_usd * cost + self._waiting
-        variance = (self.covariance @ x).reshape(self.theta.shape) @ x
+        variance = self.covariance.dot(x).reshape(self.theta.shape).dot(x)
         deviation = self._deviation * np.sqrt(np.maximum(variance, 0.0))
-        utility = quality * self._answers - burden + self.exploring.optimism * deviation
-        scores = Scores(
-            quality=np.minimum(np.maximum(quality, 0.0), 1.0)[at],
-            cost_usd=cost[at],
-            latency_s=self.latency_s[at],
-            error_rate=self.error_rate[at],
-            utility=utility[at],
-            spread=(self.exploring.temper * deviation)[at],
-            floor=self.floors(cost[at], utility[at], deviation[at], at),
-            cap=self.caps[at],
+        utility = quality * self._answers - burden
+        if self.exploring.optimism:
+            utility += self.exploring.optimism * deviation
+        quality = np.minimum(np.maximum(quality, 0.0), 1.0)
+        spread = self.exploring.temper * deviation
+        everybody = tuple(eligible) == self.everybody  # as usual; then no array is picked apart
+        at: list[int] | slice = slice(None) if everybody else list(eligible)
+        if not everybody:
+            quality, cost, spread = quality[at], cost[at], spread[at]
+            utility, deviation = utility[at], deviation[at]
+        floor = self.floors(cost, utility, deviation, at)
+        if self.returning:
+            floor = self._remember(floor, utility, x, eligible)
+        return Scores(
+            quality,
+            cost,
+            self.latency_s if everybody else self.latency_s[at],
+            self.error_rate if everybody else self.error_rate[at],
+            utility,
+            spread,
+            floor,
+            self.caps if everybody else self.caps[at],
         )
-        return self._remember(scores, x, eligible) if self.returning else scores
+
+    @cached_property
+    def capped(self) -> bool:
+        """Whether any arm's share is held down."""
+        return bool((self.caps < 1.0).any())
 
     @cached_property
     def _answers(self) -> Vector:
@@ -114,7 +128,7 @@ class LinearChooser(Chooser):
         deviation: NDArray[np.float64],
         at: list[int] | slice = slice(None),
     ) -> NDArray[np.float64]:
-        """The least shares of the arms ``at``, cheap enough to be kept up; shapes [..., K]."""
+        """The least shares of the arms ``at``, cheap enough to be kept up; [K] or [n, K]."""
         exploring = self.exploring
         least: NDArray[np.float64] = exploring.floor[at]
         if exploring.hopeful is not None:
@@ -126,28 +140,89 @@ class LinearChooser(Chooser):
         if utility.ndim == 1:
             dearer = cost - cost[int(utility.argmax())]
         else:
-            dearer = cost - np.take_along_axis(cost, utility.argmax(-1)[..., None], -1)
+            dearer = cost - cost[np.arange(len(cost)), utility.argmax(1)][:, None]
         paid: NDArray[np.float64] = exploring.floor_usd[at] / np.maximum(dearer, 1e-12)
         return np.minimum(least, paid)
 
-    def _remember(self, scores: Scores, x: Vector, eligible: Sequence[int]) -> Scores:
+    def _remember(
+        self, floor: Vector, utility: Vector, x: Vector, eligible: Sequence[int]
+    ) -> Vector:
         """An arm that would lead as it once was gets the chance that it is so again."""
-        assert scores.floor is not None
-        floor = scores.floor.copy()
+        floor = floor.copy()
         place = {arm: i for i, arm in enumerate(eligible)}
-        lead = float(scores.utility.max())
+        lead = float(utility.max())
         for row, arm in enumerate(self.returning):
             if arm not in place:
                 continue
-            gain = float((self.remembered[row] - self.theta[arm]) @ x) * self._answers[arm]
-            if scores.utility[place[arm]] + gain >= lead:
+            gain = float((self.remembered[row] - self.theta[arm]).dot(x)) * self._answers[arm]
+            if utility[place[arm]] + gain >= lead:
                 floor[place[arm]] = max(floor[place[arm]], float(self.chances[row]))
-        return replace(scores, floor=floor)
+        return floor
+
+    def deviations(self, features: Matrix) -> Matrix:
+        """The posterior deviation of each arm's quality, given an answer, for [n, d]; [n, K]."""
+        shape = (*self.theta.shape, self.theta.shape[1])
+        # In place: fresh memory of this size is paid for by the page, and costs more than the sums.
+        through = features @ self.covariance.reshape(shape)
+        through *= features
+        variance = through.sum(2).T
+        found: Matrix = self._answers * np.sqrt(self.noise * np.maximum(variance, 0.0))
+        return found
+
+    def again(
+        self, floors: Matrix, utility: Matrix, gains: Matrix, eligible: Sequence[int]
+    ) -> Matrix:
+        """``floors`` [n, eligible] with the chances of the arms that would lead as they once
+        were; ``gains`` [m, n] is by how much they were better.
+        """
+        if not self.returning:
+            return floors
+        floors, lead = floors.copy(), utility.max(1)
+        place = {arm: i for i, arm in enumerate(eligible)}
+        for row, arm in enumerate(self.returning):
+            if arm in place:
+                at = place[arm]
+                leads = utility[:, at] + gains[row] >= lead
+                floors[leads, at] = np.maximum(floors[leads, at], self.chances[row])
+        return floors
+
+    def gains(self, features: Matrix) -> Matrix:
+        """By how much each of the arms ``returning`` was better for [n, d]; [m, n]."""
+        arms = list(self.returning)
+        found: Matrix = (self.remembered - self.theta[arms]) @ features.T
+        return found * self._answers[arms][:, None]
+
+    def expected(self, contexts: Sequence[Context], eligible: Sequence[int]) -> Expected:
+        at = list(eligible)
+        x = np.array([context.features for context in contexts], dtype=np.float64)
+        tokens, limits, dials = np.array(
+            [(c.tokens_in, c.tokens_out_limit or math.inf, c.cost_dial) for c in contexts]
+        ).T[:, :, None]
+        factor = np.exp(np.clip(x @ self.length_weights, -BOUND, BOUND))[:, None]
+        out = np.minimum(self.usual_tokens[at] * factor, limits)
+        cost = tokens * self.price_in[at] + self.price_out[at] * out
+        quality, deviation = x @ self.theta[at].T, self.deviations(x)[:, at]
+        per_usd = dials * self.per_usd + weight_of(dials) * self.dual_price
+        utility = quality * self._answers[at] - (per_usd * cost + self._waiting[at])
+        utility += self.exploring.optimism * deviation
+        floors = self.floors(cost, utility, deviation, at)
+        floors = self.again(floors, utility, self.gains(x), eligible)
+        shares = exploration.probability_matching(utility, self.exploring.temper[at] * deviation)
+        if self.capped:
+            shares = exploration.within(shares, floors, self.caps[at])
+        else:
+            shares = exploration.with_floors(shares, floors)
+        return Expected(
+            shares.mean(0), np.clip(quality, 0.0, 1.0).mean(0), cost.mean(0), self.latency_s[at],
+            self.error_rate[at], utility.mean(0),
+        )  # fmt: skip
 
     def propensities(self, scores: Scores) -> Vector:
         assert scores.spread is not None and scores.floor is not None and scores.cap is not None
         matched = exploration.chances(scores.utility, scores.spread)
-        return exploration.with_caps(exploration.with_floors(matched, scores.floor), scores.cap)
+        if self.capped:
+            return exploration.within(matched, scores.floor, scores.cap)
+        return exploration.with_floors(matched, scores.floor)
 
 
 def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChooser:
@@ -158,31 +233,21 @@ def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChoos
     factor = np.exp(np.clip(features @ chooser.length_weights, -BOUND, BOUND))
     cost = np.outer(tokens, chooser.price_in)
     cost += factor[:, None] * (chooser.price_out * chooser.usual_tokens)
-    answers = 1.0 - chooser.error_rate
-    base = (features @ chooser.theta.T) * answers
+    base = (features @ chooser.theta.T) * (1.0 - chooser.error_rate)
     base -= chooser.per_usd * dials[:, None] * cost + chooser.per_second * chooser.latency_s
     weighted = weight_of(dials)[:, None] * cost
     billed = cost * pacer.bias
-    capped = bool((chooser.caps < 1.0).any())
-    shape = (*chooser.theta.shape, chooser.theta.shape[1])
-    variance = ((features @ chooser.covariance.reshape(shape)) * features).sum(2).T
-    deviation = answers * np.sqrt(chooser.noise * np.maximum(variance, 0.0))
+    deviation, gains = chooser.deviations(features), chooser.gains(features)
     spread = chooser.exploring.temper * deviation
 
-    theta = chooser.theta[list(chooser.returning)]
-    answering = answers[list(chooser.returning)][:, None]
-    gains = (chooser.remembered - theta) @ features.T * answering
-
     def spend(utility: NDArray[np.float64]) -> float:
-        floors = chooser.floors(cost, utility, deviation).copy()
-        for row, arm in enumerate(chooser.returning):
-            was = utility[:, arm] + gains[row]
-            leads = was >= utility.max(1)
-            floors[leads, arm] = np.maximum(floors[leads, arm], chooser.chances[row])
+        floors = chooser.floors(cost, utility, deviation)
+        floors = chooser.again(floors, utility, gains, chooser.everybody)
         shares = exploration.probability_matching(utility, spread)
-        shares = exploration.with_floors(shares, floors)
-        if capped:
-            shares = exploration.with_caps(shares, chooser.caps)
+        if chooser.capped:
+            shares = exploration.within(shares, floors, chooser.caps)
+        else:
+            shares = exploration.with_floors(shares, floors)
         return float((shares * billed).sum() / len(tokens))
 
     price = pacer.solve(lambda price: spend(base - price * weighted))

@@ -29,7 +29,7 @@ def fits(policy: Policy, update: Update, decision: Decision | None) -> bool:
         return True
     return (
         decision is not None
-        and update.arm in policy.setup.names
+        and policy.knows(update.arm)
         and decision.features.shape[0] == len(policy.setup.features)
     )
 

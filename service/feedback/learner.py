@@ -96,7 +96,8 @@ class Learner:
         fitting = case.decision.features.shape[0] == len(self.policy.setup.features)
         return (
             fitting
-            and arm in self.policy.setup.names
+            and arm is not None
+            and self.policy.knows(arm)
             and self._parts.rules.teaches(case.decision.mode, feedback.metric)
         )
 
@@ -188,7 +189,7 @@ class Learner:
             self.passed_over += 1
             return False
         at_us = max(self._parts.clock.wall_us(), self._last_at_us)
-        numbered = replace(update, seq=self.seq + 1, at_us=at_us, version_id=self.version.id)
+        numbered = update.numbered(self.seq + 1, at_us, self.version.id)
         try:
             apply(self.policy, numbered, decision, self._parts.versions.models.read)
         except LearningError as error:

@@ -108,19 +108,21 @@ def _of_task(
     excluded = will.excluded
     forced = will.forced.deployment if will.forced else None
     shares, sums, known = np.zeros(count), np.zeros((5, count)), np.zeros(count)
-    for each in seen:
-        everybody = [index[name] for name in each.names if name in index]
+    for names, contexts in _by_names(seen).items():
+        everybody = [index[name] for name in names if name in index]
         eligible = [i for i in everybody if chooser.arms[i] not in excluded]
-        if everybody:
-            scores = chooser.scores(each.context, everybody)
-            parts = (scores.quality, scores.cost_usd, scores.latency_s, scores.error_rate,
-                     scores.utility)  # fmt: skip
-            sums[:, everybody] += np.array(parts)
-            known[everybody] += 1
+        if not everybody:
+            continue
+        told = chooser.expected(contexts, everybody)
+        parts = (told.quality, told.cost_usd, told.latency_s, told.error_rate, told.utility)
+        sums[:, everybody] += len(contexts) * np.array(parts)
+        known[everybody] += len(contexts)
         if forced is not None and index.get(forced) in eligible:
-            shares[index[forced]] += 1.0
+            shares[index[forced]] += len(contexts)
+        elif eligible == everybody:
+            shares[everybody] += len(contexts) * told.share
         elif eligible:
-            shares[eligible] += chooser.propensities(chooser.scores(each.context, eligible))
+            shares[eligible] += len(contexts) * chooser.expected(contexts, eligible).share
     means = sums / np.maximum(known, 1)
     states = published.states()
     why = "forced by an operator" if forced else ""
@@ -143,6 +145,14 @@ def _of_task(
         for name, i in index.items()
         if known[i]
     ]
+
+
+def _by_names(seen: Sequence[_Seen]) -> Mapping[tuple[str, ...], list[Context]]:
+    """Contexts for which the same were eligible are looked at together."""
+    found: dict[tuple[str, ...], list[Context]] = {}
+    for each in seen:
+        found.setdefault(each.names, []).append(each.context)
+    return found
 
 
 def _with_why(weight: Weight, why: str) -> Weight:

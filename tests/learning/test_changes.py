@@ -77,3 +77,16 @@ def test_the_state_returns() -> None:
     other.restore(arrays, {0: 0, 1: 1}, features, features)
     for name, array in other.arrays().items():
         assert np.array_equal(array, arrays[name]), name
+
+
+def test_what_stays_away_is_looked_for_ever_less_and_still_found() -> None:
+    world = World()
+    world.run(0.9, 200)
+    chances = []
+    for _ in range(4):
+        world.run(0.3, 600)
+        chances.append(world.changes.kept[0].chance())
+    assert chances[0] > 0.07 and chances == sorted(chances, reverse=True)
+    assert chances[-1] < 0.03
+    world.run(0.9, 20)
+    assert 0 not in world.changes.kept

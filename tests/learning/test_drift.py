@@ -35,9 +35,9 @@ def test_the_run_says_when_it_began() -> None:
     count = 0
     while cusum.push(0, -2.0) is None:
         count += 1
-    assert cusum.run[0, DOWN] == count + 1
+    assert cusum.run[0][DOWN] == count + 1
     cusum.rest(0)
-    assert not cusum.level.any() and not cusum.run.any()
+    assert cusum.level == [[0.0, 0.0]] and cusum.run == [[0, 0]]
 
 
 def test_a_single_wild_value_is_not_a_change() -> None:

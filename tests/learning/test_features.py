@@ -41,6 +41,10 @@ def test_names_match_the_vector() -> None:
         ("Calculate 15 percent of 80.", False, True),
         ("How many apples are left?", False, True),
         ("Describe the sea to a child.", False, False),
+        *((f"a {mark} b", True, False) for mark in ("```", "();", "</", "=>", "#include")),
+        *((f"a {mark} b", False, True) for mark in ("\\frac", "\\sum", "\\int", "how much")),
+        ("a `` b; (c) < d / e = f > g # includes h", False, False),
+        ("a \\ frac \\in, somehow mad", False, False),
     ],
 )
 def test_code_and_maths_are_seen(text: str, code: bool, maths: bool) -> None:

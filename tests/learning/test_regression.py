@@ -9,6 +9,7 @@ from learning.regression import (
     GRID,
     Priors,
     Sums,
+    add_outer,
     choose_shrinkage,
     fit,
     penalties,
@@ -27,6 +28,17 @@ def _sums(seed: int = 0, count: int = 60, spread: float = 0.2) -> tuple[Sums, np
             x = np.append(rng.standard_normal(3), 1.0)
             sums.add(at, x, float(truth[at] @ x + 0.1 * rng.standard_normal()), 1.0)
     return sums, truth
+
+
+@pytest.mark.parametrize("size", [1, 4, 7, 33, 61, 64, 130])
+def test_products_are_added_in_place_to_the_last_bit(size: int) -> None:
+    """What was logged by another way of adding is replayed to the same state."""
+    rng = np.random.default_rng(size)
+    into, x, y = rng.standard_normal((3, size, size)), *rng.standard_normal((2, size))
+    before = into.copy()
+    add_outer(into[1], 0.37 * x, y)
+    assert (into[1] == before[1] + (0.37 * x)[:, None] * y).all()
+    assert (into[[0, 2]] == before[[0, 2]]).all()
 
 
 def test_the_posterior_mean_is_that_of_the_joint_ridge() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -205,3 +206,24 @@ def test_every_learner_beats_uniform(kind: str) -> None:
         earned += worth[choice.arm] / 1_000
         alike += sum(worth.values()) / 4_000
     assert earned > alike + 0.2
+
+
+@kinds
+@pytest.mark.parametrize("eligible", [[0, 1, 2, 3], [1, 3], [2]])
+@pytest.mark.parametrize("budget_usd", [0.002, 0.0005, 1.0])
+def test_what_many_contexts_get_is_the_mean_of_what_each_gets(
+    kind: str, eligible: list[int], budget_usd: float
+) -> None:
+    budget = {"budget_usd": budget_usd} if "budget_usd" in PARAMETERS[kind] else {}
+    policy = build(kind, SETUP, PARAMETERS[kind] | budget)
+    chooser = policy.chooser(teach(policy, 3, 60))
+    rng = np.random.default_rng(4)
+    seen = [replace(context(rng), cost_dial=d, tokens_out_limit=n) for d in (0.0, 1.0, 2.0)
+            for n in (0, 40) for _ in range(5)]  # fmt: skip
+    told = chooser.expected(seen, eligible)
+    each = [chooser.scores(one, eligible) for one in seen]
+    share = np.mean([chooser.propensities(scores) for scores in each], axis=0)
+    assert told.share == pytest.approx(share, rel=1e-9, abs=1e-12)
+    for name in ("quality", "cost_usd", "latency_s", "error_rate", "utility"):
+        mean = np.mean([getattr(scores, name) for scores in each], axis=0)
+        assert getattr(told, name) == pytest.approx(mean, rel=1e-9, abs=1e-12)

@@ -69,6 +69,23 @@ def test_an_arm_that_once_led_gets_the_chance_that_it_does_again() -> None:
     assert _shares(_chooser(**once), [0, 2]).shape == (2,)
 
 
+def test_many_contexts_at_once_get_what_each_gets() -> None:
+    """Where an arm may be as it once was, another is on trial, and shares are capped."""
+    exploring = Exploring(
+        np.array([0.2, 1.0, 0.4]), 0.3, np.full(3, 0.01), np.full(3, 1e-4),
+        np.array([0.0, 0.0, 0.25]),
+    )  # fmt: skip
+    chooser = _chooser(
+        returning=(1,), remembered=np.array([[0.1, 0.9]]), chances=np.array([0.2]),
+        exploring=exploring, caps=np.array([0.6, 1.0, 0.4]), length_weights=np.array([0.3, 0.0]),
+    )  # fmt: skip
+    seen = [Context(np.array([step / 5 - 2.0, 1.0], np.float32), 10 * step) for step in range(20)]
+    for eligible in ([0, 1, 2], [0, 2], [2, 1]):
+        each = [chooser.propensities(chooser.scores(one, eligible)) for one in seen]
+        found = chooser.expected(seen, eligible).share
+        assert found == pytest.approx(np.mean(each, axis=0), rel=1e-9)
+
+
 def test_the_price_keeps_the_expected_spend_at_the_budget() -> None:
     pacer = Pacer(4e-4, 3, 2)
     for step in range(100):

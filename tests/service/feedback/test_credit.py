@@ -24,6 +24,13 @@ from tests.service.storage.test_tables import attempt, decision, feedback, outco
 RULES = CreditRules("rating")
 
 
+def test_an_update_in_its_place_of_the_order_is_the_same_but_for_that() -> None:
+    plain = Update(
+        0, 1, "d", 2, "arm", "revision", 0.25, 0.5, 0.75, 1.25, 7, True, "f", "v", "model"
+    )  # fmt: skip
+    assert plain.numbered(8, 9, "w") == replace(plain, seq=8, at_us=9, version_id="w")
+
+
 def ended(made: Decision, *calls: Attempt, cost: int = 30) -> Outcome:
     served = next((c.deployment for c in calls if c.error_kind is None), None)
     return replace(outcome(made), deployment=served, usage=Usage(1, 2, 0, cost))
