@@ -15,10 +15,13 @@ from service.feedback.intake import Intake
 from service.feedback.learner import Learner
 from service.feedback.refit import Refitter
 from service.monitoring.live import LiveBoard
+from service.monitoring.notify import Notifier
+from service.monitoring.outage import OutageWatch
 from service.monitoring.responses import ResponseBoard
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
 from service.providers.base import Provider
+from service.queueing.whole import Queue
 from service.routing.dispatch import Dispatcher
 from service.routing.router import Router
 from service.scheduler import Scheduler
@@ -57,12 +60,14 @@ class Ledger:
         boards: tuple[LiveBoard, WeightBoard],
         telemetry: Telemetry,
         providers: dict[str, str],
+        outage: OutageWatch,
     ) -> None:
         self._log, self._cases, self._tally = kept.log, kept.cases, kept.tally
         self._learner = learner
         self._live, self._weights = boards
         self._telemetry = telemetry
         self._provider_of = providers
+        self._outage = outage
 
     def decision(self, decision: Decision) -> Case:
         """A decision was made: queued for the log before the call."""
@@ -93,6 +98,8 @@ class Ledger:
         """A request has ended."""
         self._log.append(outcome)
         self._live.outcome(outcome)
+        if outcome.status == 200:
+            self._outage.answered()
         name = outcome.deployment or "none"
         self._telemetry.request(
             name,
@@ -128,6 +135,9 @@ class Runtime:
     telemetry: Telemetry
     providers: dict[str, Provider]
     scheduler: Scheduler
+    outage: OutageWatch
+    notifier: Notifier | None = None
+    queue: Queue | None = None
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
     draining: bool = False
@@ -164,6 +174,10 @@ class Runtime:
         """End in an order that loses nothing: calls, learner, log, publication, file."""
         self.draining = True
         await self.scheduler.stop()
+        if self.queue is not None:
+            await self.queue.stop()
+        if self.notifier is not None:
+            await self.notifier.stop()
         for provider in self.providers.values():
             await provider.close()
         await asyncio.to_thread(self._stop_storage)

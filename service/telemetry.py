@@ -55,6 +55,10 @@ class Telemetry:
                 ("log_queued", "Records that wait to be written"),
                 ("learner_waiting", "Rewards that wait to be learned from"),
                 ("storage_healthy", "1 while the log can be written"),
+                ("queue_waiting", "Tickets that wait for a deployment"),
+                ("queue_running", "Tickets that are being tried"),
+                ("queue_dead", "Tickets that died or expired unanswered and are still kept"),
+                ("queue_oldest_seconds", "Age of the oldest unanswered ticket"),
             )
         }
         self._request_children: dict[tuple[str, str, int, str], Counter] = {}

@@ -15,17 +15,18 @@ from service.api.asgi import (
     Scope,
     Send,
     error_body,
-    header,
     read_body,
     send_bytes,
     send_error,
 )
 from service.api.auth import authenticate
+from service.api.queued import arrived, known, turned_away
 from service.domain.chat import ChatRequest, parse
 from service.domain.clock import new_id, response_id
 from service.domain.errors import HeadgateError, UpstreamExhausted
 from service.domain.records import Decision, Usage
 from service.providers.base import ProviderFailure
+from service.queueing.desk import Arrival
 from service.routing.dispatch import Served, ServedStream
 from service.runtime import Runtime
 
@@ -46,12 +47,17 @@ class ChatEndpoint:
         runtime = self._runtime
         request_id = new_id()
         watch = _Watch(receive)
+        arrival: Arrival | None = None
         runtime.under_way += 1
         try:
             key = authenticate(scope, runtime.kept.keys)
             body = await read_body(scope, receive, runtime.plan.service.body_bytes)
             request = parse(body)
-            decision = runtime.router.decide(request, key, header(scope, b"x-session-id"))
+            arrival = arrived(runtime, scope, request, key, body)
+            wish = request.options
+            if (wish.queue or wish.webhook) and await known(runtime, arrival, request_id, send):
+                return
+            decision = runtime.router.decide(request, key, arrival.session)
             runtime.ledger.decision(decision)
             watch.begin()
             if request.stream:
@@ -60,7 +66,8 @@ class ChatEndpoint:
                 answer, served = await runtime.dispatcher.complete(decision, request)
                 await send_bytes(send, 200, answer.body, _headers(decision, served, request_id))
         except HeadgateError as error:
-            await send_error(send, error, request_id)
+            watch.end()
+            await turned_away(runtime, arrival, error, request_id, send)
         except ClientGone:
             pass
         except asyncio.CancelledError:

@@ -9,10 +9,12 @@ from learning.features import Featurizer
 from service.bootstrap.jobs import jobs
 from service.bootstrap.learning import intake, learning, responses
 from service.bootstrap.opening import hash_key, open_kept
+from service.bootstrap.queue import attach
 from service.bootstrap.routing import sessions, table
 from service.config import Settings, process_environment
 from service.domain.clock import Clock, SystemClock
 from service.monitoring.live import LiveBoard
+from service.monitoring.outage import OutageWatch
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
 from service.providers.registry import PROVIDERS
@@ -51,7 +53,8 @@ def build(
     weights = WeightBoard(live, kept.overrides.holding, clock)
     telemetry = Telemetry()
     provider_names = {each.name: each.provider for each in catalog}
-    ledger = Ledger(kept, learner, (board, weights), telemetry, provider_names)
+    outage = OutageWatch(clock)
+    ledger = Ledger(kept, learner, (board, weights), telemetry, provider_names, outage)
     providers = {name: PROVIDERS[name]() for name in {each.dialect for each in catalog}}
     bounds = Bounds(
         tuple(plan.service.attempt_timeouts_s), plan.service.stream_idle_s, plan.service.deadline_s
@@ -75,9 +78,11 @@ def build(
         telemetry=telemetry,
         providers=providers,
         scheduler=Scheduler([]),
+        outage=outage,
         notices=notices,
         first_key=first_key,
     )
+    attach(runtime, hash_key(settings), process_environment())
     runtime.scheduler = Scheduler(jobs(runtime))
     learner.start()
     return runtime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from service.cli import benchmark, history, override, serve, show
+from service.cli import benchmark, history, override, queue, serve, show
 
 app = typer.Typer(
     help="Headgate: one OpenAI-compatible address in front of many models.",
@@ -15,6 +15,7 @@ app = typer.Typer(
 for group in (serve, show, history):
     group.register(app)
 app.add_typer(override.app, name="override")
+app.add_typer(queue.app, name="queue")
 app.add_typer(benchmark.app, name="benchmark")
 
 

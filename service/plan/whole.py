@@ -10,6 +10,7 @@ from service.domain.catalog import Deployment
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
 from service.plan.inbound import ServicePlan
+from service.plan.queue import NotifyPlan, QueuePlan
 from service.plan.routing import (
     BudgetPlan,
     DialPlan,
@@ -36,6 +37,8 @@ class Plan(Strict):
     feedback: FeedbackPlan = FeedbackPlan()
     sessions: SessionPlan = SessionPlan()
     service: ServicePlan = ServicePlan()
+    queue: QueuePlan = QueuePlan()
+    notify: NotifyPlan = NotifyPlan()
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -57,5 +60,5 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "reward": RewardPlan, "budgets": BudgetPlan, "quality": QualityPlan,
     "feedback": FeedbackPlan, "price": PricePlan,
     "sessions": SessionPlan, "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,
-    "dials": DialPlan,
+    "dials": DialPlan, "queue": QueuePlan, "notify": NotifyPlan,
 }  # fmt: skip

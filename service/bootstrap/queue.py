@@ -1,0 +1,116 @@
+"""The queue and the telling of outages, made as the plan says and joined to the runtime."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable, Mapping
+
+from service.domain.clock import new_id
+from service.domain.records import Act
+from service.monitoring.notify import Address, Notifier
+from service.outbound import Outbound
+from service.plan.queue import NotifyPlan, QueuePlan
+from service.queueing.desk import Desk, DeskParts
+from service.queueing.gate import Gate, Signals
+from service.queueing.pace import Pace
+from service.queueing.thread import StoreThread
+from service.queueing.webhooks import HookParts, Webhooks
+from service.queueing.whole import Queue
+from service.queueing.work import Way, Workers, WorkParts
+from service.runtime import Runtime
+from service.scheduler import Job
+from service.storage.queue import QueueRules, QueueStore
+from service.storage.queue_file import FILE
+
+log = logging.getLogger("headgate.queue")
+
+TURN_S, SWEEP_S = 0.25, 1.0
+
+
+def attach(
+    runtime: Runtime,
+    hash_key: bytes,
+    environment: Mapping[str, str],
+    cool_down_s: Callable[[], float] = lambda: 0.0,
+) -> None:
+    """Give a runtime its notifier and, where the plan wants one, its queue.
+
+    ``cool_down_s``: seconds until any deployment may be tried.
+    """
+    kept, clock = runtime.kept, runtime.clock
+    address = _address(runtime.plan.notify, environment)
+    runtime.notifier = Notifier(kept.log.append, address, clock)
+    runtime.outage.tell = runtime.notifier.tell
+    plan = runtime.plan.queue
+    if plan.enabled:
+        runtime.queue = _queue(runtime, plan, hash_key, cool_down_s)
+    elif (kept.state_dir / FILE).exists():
+        runtime.notices.append(
+            f"the queue is off, yet {FILE} lies in the state directory and may hold prompts; turn "
+            "queue.enabled on to have its tickets answered, or delete the file"
+        )
+
+
+def _address(plan: NotifyPlan, environment: Mapping[str, str]) -> Address:
+    url = environment.get(plan.webhook_env, "") if plan.webhook_env else ""
+    routing_key = environment.get(plan.routing_key_env, "") if plan.routing_key_env else ""
+    return Address(url, plan.shape, routing_key, plan.runbook_url or "")
+
+
+def _queue(
+    runtime: Runtime, plan: QueuePlan, hash_key: bytes, cool_down_s: Callable[[], float]
+) -> Queue:
+    clock, chance = runtime.clock, random.Random()
+    rules = QueueRules(
+        plan.most_waiting, plan.lease_s, plan.tries, plan.keep_answers_s, plan.keep_dead_s
+    )
+    store = QueueStore(runtime.kept.state_dir, rules, clock, notices=runtime.notices)
+    signals = Signals(lambda: runtime.under_way, lambda: runtime.outage.answered_s, cool_down_s)
+    gate = Gate(plan.workers, signals, clock, chance)
+    pace, thread = Pace(clock, plan.workers), StoreThread()
+    outbound = Outbound(plan.webhook_hosts)
+    desk = Desk(DeskParts(store, thread, gate, pace, outbound, clock, hash_key), plan.deadline_s)
+    way = Way(
+        runtime.router.decide, runtime.ledger.decision, runtime.dispatcher.complete,
+        runtime.kept.keys.by_id,
+    )  # fmt: skip
+    workers = Workers(WorkParts(store, thread, gate, pace, way, clock, chance, plan.lease_s))
+    desk.cancel = workers.cancel
+    hooks = Webhooks(HookParts(store, thread, outbound, clock, chance, hash_key))
+    return Queue(desk, workers, hooks, store, thread, outbound, hash_key)
+
+
+def queue_jobs(runtime: Runtime) -> list[Job]:
+    """What the clock does: is the outage over, which tickets may be tried, what has ended."""
+
+    async def look() -> None:
+        runtime.outage.look()
+
+    queue = runtime.queue
+    if queue is None:
+        return [Job("outage", SWEEP_S, look)]
+
+    async def sweep() -> None:
+        for ended in await queue.sweep():
+            log.warning("ticket %s is %s: %s", ended.id, ended.state.value, ended.code)
+            runtime.kept.log.append(
+                Act(new_id(), runtime.clock.wall_us(), "headgate", f"queue.{ended.state.value}",
+                    ended.id, ended.reason, json.dumps({"code": ended.code}))
+            )  # fmt: skip
+        counts = queue.desk.counts
+        for name, value in (
+            ("queue_waiting", counts.waiting),
+            ("queue_running", counts.running),
+            ("queue_dead", counts.dead + counts.expired),
+            ("queue_oldest_seconds", counts.oldest_s),
+        ):
+            runtime.telemetry.gauge(name, value)
+
+    return [
+        Job("outage", SWEEP_S, look),
+        Job("queue", TURN_S, queue.workers.turn),
+        Job("queue_sweep", SWEEP_S, sweep),
+        Job("webhooks", SWEEP_S, queue.webhooks.turn),
+    ]
