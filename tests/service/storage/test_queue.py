@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.conftest import HandClock
 
 RULES = QueueRules(most_waiting=8, lease_s=30.0, tries=3, keep_answers_s=1_000.0,
                    keep_dead_s=2_000.0, fetched_s=100.0)  # fmt: skip
+MODEL_RULES = replace(RULES, tries=2)
 LASTS_S = 400.0
 DAY_S = 86_400
 
@@ -69,7 +71,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.stale: list[Claim] = []
 
     def _opened(self) -> QueueStore:
-        return QueueStore(Path(self._place.name), RULES, self.clock, boot=f"boot-{self.boots}")
+        return QueueStore(Path(self._place.name), MODEL_RULES, self.clock, boot=f"boot-{self.boots}")
 
     def _time(self) -> None:
         """Leases that have run out are no longer live."""
@@ -81,7 +83,7 @@ class QueueMachine(RuleBasedStateMachine):
     def _lost(self, ticket_id: str, claim: Claim) -> None:
         del self.tokens[ticket_id]
         self.stale.append(claim)
-        if claim.tries >= RULES.tries:
+        if claim.tries >= MODEL_RULES.tries:
             self._died(ticket_id)
 
     def _died(self, ticket_id: str) -> None:
@@ -96,7 +98,7 @@ class QueueMachine(RuleBasedStateMachine):
         try:
             ticket = self.store.put(new)
         except UpstreamExhausted:
-            assert len(self._unanswered()) >= RULES.most_waiting
+            assert len(self._unanswered()) >= MODEL_RULES.most_waiting
             return
         if ticket.id != new.id:
             assert same and ticket.id in known
@@ -116,7 +118,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert claim.id in self.open_ids, "only what is acknowledged and unanswered"
         assert claim.id not in self.tokens, "two live leases on one ticket"
         assert self.open_ids[claim.id] > self.clock.monotonic, "it is too late for it"
-        self.tokens[claim.id] = claim, self.clock.monotonic + RULES.lease_s
+        self.tokens[claim.id] = claim, self.clock.monotonic + MODEL_RULES.lease_s
 
     @precondition(lambda self: self.tokens)
     @rule(data=st.data())
@@ -155,7 +157,7 @@ class QueueMachine(RuleBasedStateMachine):
         claim, _ = self.tokens.pop(ticket_id)
         assert self.store.release(claim, wait_s, counted, "down", "it is down")
         self.stale.append(claim)
-        if counted and claim.tries >= RULES.tries:
+        if counted and claim.tries >= MODEL_RULES.tries:
             self._died(ticket_id)
 
     @precondition(lambda self: self.tokens)
@@ -166,7 +168,7 @@ class QueueMachine(RuleBasedStateMachine):
         if ticket_id in self.tokens:
             claim, _ = self.tokens[ticket_id]
             assert self.store.renew(claim)
-            self.tokens[ticket_id] = claim, self.clock.monotonic + RULES.lease_s
+            self.tokens[ticket_id] = claim, self.clock.monotonic + MODEL_RULES.lease_s
 
     @rule(seconds=st.sampled_from((1.0, 31.0, 120.0)))
     def time_passes(self, seconds: float) -> None:
@@ -208,7 +210,7 @@ class QueueMachine(RuleBasedStateMachine):
         for ticket_id, end_s in self.open_ids.items():
             ticket = self.store.find(ticket_id)
             if ticket is None:
-                assert end_s + RULES.keep_dead_s <= now_s, "lost"
+                assert end_s + MODEL_RULES.keep_dead_s <= now_s, "lost"
             elif ticket_id in self.tokens:
                 assert ticket.state is State.RUNNING
             elif end_s > now_s:
