@@ -173,6 +173,8 @@ class Runtime:
     async def stop(self) -> None:
         """End in an order that loses nothing: calls, learner, log, publication, file."""
         self.draining = True
+        if self.queue is not None:
+            await self.queue.workers.stop()
         await self.scheduler.stop()
         if self.queue is not None:
             await self.queue.stop()

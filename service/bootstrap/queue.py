@@ -6,9 +6,11 @@ import json
 import logging
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from service.domain.clock import new_id
 from service.domain.records import Act
+from service.domain.tickets import Ended
 from service.monitoring.notify import Address, Notifier
 from service.outbound import Outbound
 from service.plan.queue import NotifyPlan, QueuePlan
@@ -66,7 +68,9 @@ def _queue(
     rules = QueueRules(
         plan.most_waiting, plan.lease_s, plan.tries, plan.keep_answers_s, plan.keep_dead_s
     )
-    store = QueueStore(runtime.kept.state_dir, rules, clock, notices=runtime.notices)
+    store = QueueStore(
+        runtime.kept.state_dir, rules, clock, notices=runtime.notices, tell=partial(_died, runtime)
+    )
     signals = Signals(lambda: runtime.under_way, lambda: runtime.outage.answered_s, cool_down_s)
     gate = Gate(plan.workers, signals, clock, chance)
     pace, thread = Pace(clock, plan.workers), StoreThread()
@@ -82,6 +86,14 @@ def _queue(
     return Queue(desk, workers, hooks, store, thread, outbound, hash_key)
 
 
+def _died(runtime: Runtime, ended: Ended) -> None:
+    log.warning("ticket %s is %s: %s", ended.id, ended.state.value, ended.code)
+    runtime.kept.log.append(
+        Act(new_id(), runtime.clock.wall_us(), "headgate", f"queue.{ended.state.value}", ended.id,
+            ended.reason, json.dumps({"code": ended.code}))
+    )  # fmt: skip
+
+
 def queue_jobs(runtime: Runtime) -> list[Job]:
     """What the clock does: is the outage over, which tickets may be tried, what has ended."""
 
@@ -93,12 +105,7 @@ def queue_jobs(runtime: Runtime) -> list[Job]:
         return [Job("outage", SWEEP_S, look)]
 
     async def sweep() -> None:
-        for ended in await queue.sweep():
-            log.warning("ticket %s is %s: %s", ended.id, ended.state.value, ended.code)
-            runtime.kept.log.append(
-                Act(new_id(), runtime.clock.wall_us(), "headgate", f"queue.{ended.state.value}",
-                    ended.id, ended.reason, json.dumps({"code": ended.code}))
-            )  # fmt: skip
+        await queue.sweep()
         counts = queue.desk.counts
         for name, value in (
             ("queue_waiting", counts.waiting),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.domain.tickets import Ended
 from service.outbound import Outbound
 from service.queueing.desk import Desk
 from service.queueing.thread import StoreThread
@@ -25,13 +24,9 @@ class Queue:
     outbound: Outbound
     hash_key: bytes
 
-    async def sweep(self) -> list[Ended]:
-        """What time does to the tickets; those that came to nothing since the last time."""
+    async def sweep(self) -> None:
+        """What time does to the tickets."""
         await self.thread.do(self.store.sweep)
-        ended = []
-        while self.store.ended:
-            ended.append(self.store.ended.popleft())
-        return ended
 
     def signing_secret(self, key_id: str) -> str:
         """The secret that signs the webhooks of an API key."""

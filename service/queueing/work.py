@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import msgspec
 
@@ -82,7 +83,9 @@ class Workers:
                 if claim is None:
                     break
                 self._parts.pace.working()
-                self._tasks[claim.id] = asyncio.create_task(self._hold(claim))
+                task = asyncio.create_task(self._hold(claim))
+                self._tasks[claim.id] = task
+                task.add_done_callback(partial(self._forget, claim.id))
         if not self._tasks:
             self._parts.pace.idle()
 
@@ -95,10 +98,16 @@ class Workers:
     async def stop(self) -> None:
         """Call all tries off; their tickets wait for the next start, no try counted."""
         self._stopping = True
+        async with self._claiming:
+            await asyncio.sleep(0)  # a task that is called off before it began gives nothing back
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _forget(self, ticket_id: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(ticket_id) is task:
+            del self._tasks[ticket_id]
 
     async def _hold(self, claim: Claim) -> None:
         """Try a ticket while its lease is renewed; then let the next one come."""
@@ -115,7 +124,7 @@ class Workers:
             log.error("ticket %s could not be given back: %s", claim.id, error.message)
         finally:
             beat.cancel()
-            del self._tasks[claim.id]
+            self._forget(claim.id, owner)
         with suppress(HeadgateError):
             await self.turn()
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +47,7 @@ class QueueStore:
         clock: Clock,
         boot: str | None = None,
         notices: list[str] | None = None,
+        tell: Callable[[Ended], None] = lambda ended: None,
     ) -> None:
         self._rules, self._clock = rules, clock
         self._boot = boot or boot_id()
@@ -55,7 +55,7 @@ class QueueStore:
         self._turns: dict[str, int] = {}
         self._turn = 0
         self._anchored_s = clock.monotonic_s()
-        self.ended: deque[Ended] = deque(maxlen=10_000)  # to be told, by whoever asks
+        self._tell = tell  # called once the end is durable
         self._burials: list[Ended] = []
         self.counts = Counts()
         with self._transaction():
@@ -360,8 +360,10 @@ class QueueStore:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-            self.ended.extend(self._burials)
             self.counts = counts(self._db, self._clock.wall_us())
+            burials, self._burials = self._burials, []
+        for ended in burials:
+            self._tell(ended)
 
 
 @contextmanager
