@@ -66,7 +66,13 @@ def _queue(
 ) -> Queue:
     clock, chance = runtime.clock, random.Random()
     rules = QueueRules(
-        plan.most_waiting, plan.lease_s, plan.tries, plan.keep_answers_s, plan.keep_dead_s
+        plan.most_waiting,
+        plan.most_per_key,
+        plan.most_bytes,
+        plan.lease_s,
+        plan.tries,
+        plan.keep_answers_s,
+        plan.keep_dead_s,
     )
     store = QueueStore(
         runtime.kept.state_dir, rules, clock, notices=runtime.notices, tell=partial(_died, runtime)

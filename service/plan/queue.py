@@ -18,6 +18,8 @@ class QueuePlan(Strict):
 
     enabled: bool = False
     most_waiting: int = Field(default=1_000, ge=1, le=100_000)
+    most_per_key: int = Field(default=250, ge=1, le=100_000)
+    most_bytes: int = Field(default=1_000_000_000, ge=1_000_000, le=1_000_000_000_000)
     workers: int = Field(default=4, ge=1, le=64)
     lease_s: Annotated[float, Field(ge=1.0, le=3_600.0, allow_inf_nan=False)] = 60.0
     tries: int = Field(default=8, ge=1, le=1_000)

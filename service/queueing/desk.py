@@ -130,7 +130,7 @@ class Desk:
 
     async def overview(self) -> dict[str, Any]:
         """Counts, the oldest, the eta of one more ticket, the unanswered and the dead."""
-        counts, db = self.counts, self._store.connection
+        counts, db = await self._do(self._store.recount), self._store.connection
         unanswered = await self._do(listed, db, (State.WAITING, State.RUNNING), LISTED)
         dead = await self._do(listed, db, (State.DEAD, State.EXPIRED), LISTED)
         wait_s = self._parts.gate.wait_s()

@@ -22,8 +22,8 @@ from service.storage.queue import QueueStore
 log = logging.getLogger("headgate.queue")
 
 AT_ONCE = 4
-CALLS = 8
-FIRST_S, MOST_S = 5.0, 3_600.0
+CALLS = 10
+FIRST_S, MOST_S = 10.0, 3_600.0
 GONE = 410
 
 

@@ -13,11 +13,12 @@ from service.domain.clock import Clock, new_id
 from service.domain.errors import Conflict, StorageUnavailable, UpstreamExhausted
 from service.domain.tickets import Claim, Counts, Ended, NewTicket, State, Ticket
 from service.storage.queue_file import boot_id, open_file
-from service.storage.queue_views import COLUMNS, counts, ticket_of
+from service.storage.queue_views import COLUMNS, counts, held_by, live_bytes, ticket_of, unanswered
 
 log = logging.getLogger("headgate.storage")
 
 MOST_KEYS = 10_000
+FULL_RETRY_S = 60.0
 ANCHOR_S = 30.0
 _LOST = "its worker was lost each time: by a crash, or by a call that never ended"
 
@@ -27,6 +28,8 @@ class QueueRules:
     """Bounds of the queue, in tickets and seconds."""
 
     most_waiting: int = 1_000
+    most_per_key: int = 250
+    most_bytes: int = 1_000_000_000
     lease_s: float = 60.0
     tries: int = 8
     keep_answers_s: float = 86_400.0
@@ -62,6 +65,7 @@ class QueueStore:
             self._db.execute("UPDATE tickets SET lease_until_s = ? WHERE state = 'running'",
                              (self._now,))  # fmt: skip
             self._settle()
+        self.recount()
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -88,12 +92,7 @@ class QueueStore:
             earlier = self._known(new.key_id, new.idempotency, new.digest)
             if earlier is not None:
                 return earlier
-            if counts(self._db, self._clock.wall_us()).unanswered >= self._rules.most_waiting:
-                raise UpstreamExhausted(
-                    "no deployment answers now and the queue is full; try again later",
-                    code="queue_full",
-                    retry_after_s=60.0,
-                )
+            self._check_room(new)
             now_s = self._now
             self._db.execute(
                 "INSERT INTO tickets (id, key_id, tenant, state, created_us, lasts_s, deadline_s, "
@@ -107,6 +106,21 @@ class QueueStore:
             made = self._find(new.id)
         assert made is not None
         return made
+
+    def _check_room(self, new: NewTicket) -> None:
+        rules, told = self._rules, ""
+        if unanswered(self._db, self.counts).unanswered >= rules.most_waiting:
+            told = "the queue is full"
+        elif held_by(self._db, new.key_id) >= rules.most_per_key:
+            told = f"this key already has {rules.most_per_key} requests in the queue"
+        elif live_bytes(self._db) + len(new.body) > rules.most_bytes:
+            told = "the queue may take no more bytes"
+        if told:
+            raise UpstreamExhausted(
+                f"no deployment answers now and {told}; try again later",
+                code="queue_full",
+                retry_after_s=FULL_RETRY_S,
+            )
 
     def known(self, key_id: str, idempotency: str, digest: str) -> Ticket | None:
         """The ticket under an idempotency key; raises Conflict when its body was another."""
@@ -278,8 +292,15 @@ class QueueStore:
             ).rowcount
             if self.counts.unanswered and now_s - self._anchored_s >= ANCHOR_S:
                 self._anchor()
+        self.recount()
         if gone:
             self._truncate()
+
+    def recount(self) -> Counts:
+        """Count all that there is."""
+        with _told():
+            self.counts = counts(self._db, self._clock.wall_us())
+        return self.counts
 
     def _settle(self) -> None:
         """Leases and deadlines that have run out, before anything else is looked at."""
@@ -360,7 +381,7 @@ class QueueStore:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-            self.counts = counts(self._db, self._clock.wall_us())
+            self.counts = unanswered(self._db, self.counts)
             burials, self._burials = self._burials, []
         for ended in burials:
             self._tell(ended)

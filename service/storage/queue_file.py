@@ -49,6 +49,7 @@ CREATE TABLE tickets (
 );
 CREATE UNIQUE INDEX tickets_by_idempotency ON tickets (key_id, idempotency) WHERE idempotency <> '';
 CREATE INDEX tickets_by_state ON tickets (state, key_id, seq);
+CREATE INDEX tickets_by_deadline ON tickets (deadline_s) WHERE state = 'waiting';
 CREATE TABLE anchor (boot TEXT NOT NULL, monotonic_s REAL NOT NULL, wall_us INTEGER NOT NULL);
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 from service.domain.tickets import Counts, State, Ticket
@@ -26,15 +27,41 @@ def counts(db: sqlite3.Connection, now_us: int) -> Counts:
     found: dict[str, int] = dict(
         db.execute("SELECT state, count(*) FROM tickets GROUP BY state").fetchall()
     )
-    oldest_us = None
-    if found.get("waiting") or found.get("running"):
-        oldest_us = db.execute(
-            "SELECT min(created_us) FROM tickets WHERE state IN ('waiting', 'running')"
-        ).fetchone()[0]
+    oldest_us = db.execute(
+        "SELECT min(created_us) FROM tickets WHERE state IN ('waiting', 'running')"
+    ).fetchone()[0]
     return Counts(
         **{state.value: found.get(state.value, 0) for state in State},
         oldest_s=max((now_us - oldest_us) / 1e6, 0.0) if oldest_us is not None else 0.0,
     )
+
+
+def unanswered(db: sqlite3.Connection, before: Counts) -> Counts:
+    """The counts with what waits and runs counted anew, which is cheap."""
+    found = db.execute(
+        "SELECT state, count(*) FROM tickets WHERE state IN ('waiting', 'running') GROUP BY state"
+    ).fetchall()
+    now = {"waiting": 0, "running": 0} | dict(found)
+    return replace(before, **now)
+
+
+def held_by(db: sqlite3.Connection, key_id: str) -> int:
+    """How many unanswered tickets a key has."""
+    count: int = db.execute(
+        "SELECT count(*) FROM tickets WHERE state IN ('waiting', 'running') AND key_id = ?",
+        (key_id,),
+    ).fetchone()[0]
+    return count
+
+
+def live_bytes(db: sqlite3.Connection) -> int:
+    """What the file holds, its free pages left out."""
+    pages, free, size = (
+        db.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    found: int = (pages - free) * size
+    return found
 
 
 def ahead(db: sqlite3.Connection, ticket_id: str) -> int:
