@@ -141,7 +141,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert self.store.renew(claim)
             self.tokens[ticket_id] = claim, self.clock.monotonic + MODEL_RULES.lease_s
 
-    @rule(seconds=st.sampled_from((1.0, 31.0, 120.0)))
+    @rule(seconds=st.sampled_from((1.0, 31.0, 397.0)))
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
@@ -200,5 +200,5 @@ class QueueMachine(RuleBasedStateMachine):
 
 TestQueueMachine = QueueMachine.TestCase
 TestQueueMachine.settings = settings(
-    derandomize=True, max_examples=25, stateful_step_count=40, deadline=None
+    derandomize=True, max_examples=40, stateful_step_count=50, deadline=None
 )
