@@ -53,6 +53,7 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
     _policy(plan, found)
     _feedback(plan, found)
     if secrets:
+        _notify(plan, found)
         for index, variable in plan.missing_secrets(process_environment()):
             found.add(
                 ("deployments", index, "api_key_env"),
@@ -60,6 +61,18 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
                 f"export {variable}=... before starting",
             )
     return sorted(found.problems, key=lambda problem: problem.line or 0)
+
+
+def _notify(plan: Plan, found: _Findings) -> None:
+    environment = process_environment()
+    for key in ("webhook_env", "routing_key_env"):
+        variable = getattr(plan.notify, key)
+        if variable and not environment.get(variable):
+            found.add(
+                ("notify", key),
+                f"the environment variable {variable} is not set",
+                f"export {variable}=... before starting",
+            )
 
 
 def _names(plan: Plan, found: _Findings) -> None:

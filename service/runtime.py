@@ -16,10 +16,13 @@ from service.feedback.learner import Learner
 from service.feedback.refit import Refitter
 from service.monitoring.live import LiveBoard
 from service.monitoring.load import Load
+from service.monitoring.notify import Notifier
+from service.monitoring.outage import OutageWatch
 from service.monitoring.responses import ResponseBoard
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
 from service.providers.base import Provider
+from service.queueing.whole import Queue
 from service.routing.dispatch import Dispatcher
 from service.routing.fleet import Fleet
 from service.routing.key_limits import KeyLimits
@@ -61,12 +64,14 @@ class Ledger:
         boards: tuple[LiveBoard, WeightBoard],
         telemetry: Telemetry,
         providers: dict[str, str],
+        outage: OutageWatch,
     ) -> None:
         self._log, self._cases, self._tally = kept.log, kept.cases, kept.tally
         self._learner = learner
         self._live, self._weights = boards
         self._telemetry = telemetry
         self._provider_of = providers
+        self._outage = outage
 
     def decision(self, decision: Decision) -> Case:
         """A decision was made: queued for the log before the call."""
@@ -97,6 +102,8 @@ class Ledger:
         """A request has ended."""
         self._log.append(outcome)
         self._live.outcome(outcome)
+        if outcome.status == 200:
+            self._outage.answered()
         name = outcome.deployment or "none"
         self._telemetry.request(
             name,
@@ -136,6 +143,9 @@ class Runtime:
     scheduler: Scheduler
     load: Load
     key_limits: KeyLimits
+    outage: OutageWatch
+    notifier: Notifier | None = None
+    queue: Queue | None = None
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
 
@@ -176,7 +186,13 @@ class Runtime:
         """End in an order that loses nothing: calls, learner, log, publication, file."""
         self.load.stopping = True
         self.load.lag.stop()
+        if self.queue is not None:
+            await self.queue.workers.stop()
         await self.scheduler.stop()
+        if self.queue is not None:
+            await self.queue.stop()
+        if self.notifier is not None:
+            await self.notifier.stop()
         for provider in self.providers.values():
             await provider.close()
         await asyncio.to_thread(self._stop_storage)

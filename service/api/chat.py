@@ -16,17 +16,18 @@ from service.api.asgi import (
     Scope,
     Send,
     error_body,
-    header,
     read_body,
     send_bytes,
     send_error,
 )
 from service.api.auth import authenticate
+from service.api.queued import arrived, known, turned_away
 from service.domain.chat import ChatRequest
 from service.domain.clock import new_id, response_id
 from service.domain.errors import ContentRefused, HeadgateError, UpstreamExhausted
 from service.domain.records import Decision, Usage
 from service.providers.base import ProviderFailure
+from service.queueing.desk import Arrival
 from service.routing.dispatch import Served, ServedStream
 from service.runtime import Runtime
 
@@ -47,6 +48,7 @@ class ChatEndpoint:
         runtime = self._runtime
         request_id = new_id()
         watch, load, body = _Watch(receive, request_id), runtime.load, b""
+        arrival: Arrival | None = None
         load.under_way += 1
         try:
             load.check()
@@ -55,7 +57,11 @@ class ChatEndpoint:
             body = await read_body(scope, receive, load.bounds.body_bytes, load)
             request = await read_request(body)
             grant.tokens(request)
-            decision = runtime.router.decide(request, key, header(scope, b"x-session-id"))
+            arrival = arrived(runtime, scope, request, key, body)
+            wish = request.options
+            if (wish.queue or wish.webhook) and await known(runtime, arrival, request_id, send):
+                return
+            decision = runtime.router.decide(request, key, arrival.session)
             runtime.ledger.decision(decision)
             watch.begin()
             await runtime.refusals.check(decision, request, request_id)
@@ -65,7 +71,8 @@ class ChatEndpoint:
                 raise await runtime.refusals.take(refused, decision, request, request_id) from None
         except HeadgateError as error:
             load.noted(error)
-            await send_error(send, error, request_id)
+            watch.end()
+            await turned_away(runtime, arrival, error, request_id, send)
         except ClientGone:
             pass
         except asyncio.CancelledError:

@@ -18,10 +18,12 @@ _OPTIONS = {
         "quality_cost": {"type": "number", "minimum": 0, "maximum": 1},
         "tier": {"type": "string"},
         "task": {"type": "string"},
-        "deadline_s": {"type": "number", "minimum": 0.001, "maximum": 3600},
+        "deadline_s": {"type": "number", "minimum": 0.001, "maximum": 86400},
         "deployments": {"type": "array", "items": {"type": "string"}},
         "exclude": {"type": "array", "items": {"type": "string"}},
         "session_id": {"type": "string"},
+        "queue": {"type": "boolean"},
+        "webhook": {"type": "string", "maxLength": 2048},
     },
 }
 
@@ -77,6 +79,11 @@ def describe(document: dict[str, Any]) -> None:
                         "application/json": {"schema": {"type": "object"}},
                         "text/event-stream": {"schema": {"type": "string"}},
                     },
+                },
+                "202": {
+                    "description": "A ticket, where the option queue was given and no deployment "
+                    "could answer",
+                    "content": {"application/json": {"schema": {"type": "object"}}},
                 },
                 "4XX": problem,
                 "5XX": problem,

@@ -35,7 +35,11 @@ async def status(request: Request) -> dict[str, Any]:
         "ready": not runtime.ready(),
         "not_ready_because": runtime.ready(),
         "notices": runtime.notices,
-        "warnings": [*runtime.responses.warnings(), *runtime.refusals.warnings()],
+        "warnings": [
+            *runtime.outage.warnings(),
+            *runtime.responses.warnings(),
+            *runtime.refusals.warnings(),
+        ],
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,
         "requests": board.requests,
         "failed": board.failed,

@@ -9,12 +9,14 @@ from learning.features import Featurizer
 from service.bootstrap.jobs import jobs
 from service.bootstrap.learning import intake, learning, responses
 from service.bootstrap.opening import hash_key, open_kept
+from service.bootstrap.queue import attach
 from service.bootstrap.refusals import refusals
 from service.bootstrap.routing import bounds, fleet, sessions, table
 from service.config import Settings, process_environment
 from service.domain.clock import Clock, SystemClock
 from service.monitoring.live import LiveBoard
 from service.monitoring.load import Load
+from service.monitoring.outage import OutageWatch
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
 from service.providers.registry import PROVIDERS
@@ -54,7 +56,8 @@ def build(
     weights = WeightBoard(live, kept.overrides.holding, clock)
     telemetry = Telemetry()
     provider_names = {each.name: each.provider for each in catalog}
-    ledger = Ledger(kept, learner, (board, weights), telemetry, provider_names)
+    outage = OutageWatch(clock)
+    ledger = Ledger(kept, learner, (board, weights), telemetry, provider_names, outage)
     providers = {name: PROVIDERS[name]() for name in {each.dialect for each in catalog}}
     for each in providers.values():
         each.incidents.tell = telemetry.incident
@@ -81,9 +84,11 @@ def build(
         scheduler=Scheduler([]),
         load=Load(plan.service, telemetry),
         key_limits=KeyLimits(),
+        outage=outage,
         notices=notices,
         first_key=first_key,
     )
+    attach(runtime, hash_key(settings), process_environment())
     runtime.scheduler = Scheduler(jobs(runtime))
     learner.start()
     return runtime

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 
+from service.bootstrap.queue import queue_jobs
 from service.domain.clock import new_id
 from service.domain.records import Act
 from service.runtime import Runtime
@@ -67,4 +68,5 @@ def jobs(runtime: Runtime) -> list[Job]:
         Job("expiry", 0.5, expire),
         Job("publication", PUBLISH_EVERY_S, publish),
         *refits,
+        *queue_jobs(runtime),
     ]

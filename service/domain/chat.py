@@ -60,6 +60,8 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     deployments: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     session_id: str | None = None
+    queue: bool = False
+    webhook: str | None = None
 
 
 NO_OPTIONS = Options()
@@ -216,7 +218,7 @@ def read_options(fields: Mapping[str, msgspec.Raw]) -> Options:
         "max_cost_usd": (0.0, math.inf),
         "min_quality": (0.0, 1.0),
         "quality_cost": (0.0, 1.0),
-        "deadline_s": (0.001, 3600.0),
+        "deadline_s": (0.001, 86_400.0 if options.queue else 3600.0),
     }
     for name, (low, high) in bounds.items():
         value = getattr(options, name)

@@ -10,6 +10,7 @@ from service.domain.catalog import Deployment
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
 from service.plan.inbound import ServicePlan
+from service.plan.queue import NotifyPlan, QueuePlan
 from service.plan.refusals import RefusalPlan, SuggestionPlan
 from service.plan.resilience import (
     BreakerPlan,
@@ -47,6 +48,8 @@ class Plan(Strict):
     refusals: RefusalPlan = RefusalPlan()
     service: ServicePlan = ServicePlan()
     resilience: ResiliencePlan = ResiliencePlan()
+    queue: QueuePlan = QueuePlan()
+    notify: NotifyPlan = NotifyPlan()
 
     @property
     def review_tiers(self) -> tuple[str, ...]:
@@ -78,4 +81,5 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "fallbacks": FallbackPlan, "tiers": TierPlan, "resilience": ResiliencePlan,
     "breaker": BreakerPlan, "hedging": HedgingPlan,
     "refusals": RefusalPlan, "suggestions": SuggestionPlan,
+    "queue": QueuePlan, "notify": NotifyPlan,
 }  # fmt: skip

@@ -53,6 +53,10 @@ class KeyStore:
             return None
         return key
 
+    def by_id(self, key_id: str) -> Key | None:
+        """A key that is not revoked, by its id."""
+        return next((key for key in self._by_digest.values() if key.id == key_id), None)
+
     def bootstrap(self, secret: str | None) -> str | None:
         """Make sure that an administrator exists.
 

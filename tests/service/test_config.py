@@ -77,6 +77,12 @@ def test_every_problem_with_its_line_and_its_mend(tmp_path: Path) -> None:
             "no yes-or-no",
         ),
         (GOOD + "refusals: {suggestions: [{txt: x}]}\n", "refusals.suggestions.0.txt", "text"),
+        (GOOD + "queue: {enabeld: true}\n", "queue.enabeld", "did you mean enabled?"),
+        (GOOD + "queue: {tries: 0}\n", "queue.tries", "greater"),
+        (GOOD + "queue: {webhook_hosts: ['https://h']}\n", "queue.webhook_hosts.0", "pattern"),
+        (GOOD + "notify: {shape: pager}\n", "notify.shape", "pagerduty"),
+        (GOOD + "notify: {shape: pagerduty}\n", "notify", "routing_key_env"),
+        (GOOD + "notify: {webhook_env: 'https://h'}\n", "notify.webhook_env", "pattern"),
         (GOOD + "quality: {refit_minuts: 1}\n", "quality.refit_minuts", "refit_minutes"),
     ],
 )

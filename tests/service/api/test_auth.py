@@ -17,6 +17,10 @@ ROUTES = [
     ("POST", "/v1/feedback", "caller"), ("GET", "/v1/decisions/x", "caller"),
     ("GET", "/admin/status", "analyst"), ("GET", "/admin/weights", "analyst"),
     ("GET", "/admin/overrides", "analyst"), ("GET", "/admin/overrides/x", "analyst"),
+    ("GET", "/v1/tickets/x", "caller"), ("DELETE", "/v1/tickets/x", "caller"),
+    ("GET", "/v1/tickets/signing-secret", "caller"), ("GET", "/admin/queue", "analyst"),
+    ("GET", "/admin/queue/x", "analyst"), ("POST", "/admin/queue/x/retry", "operator"),
+    ("POST", "/admin/queue/x/drop", "operator"),
     ("POST", "/admin/overrides", "operator"), ("POST", "/admin/overrides/x/lift", "operator"),
     ("POST", "/admin/deployments/x/reset", "operator"),
     ("GET", "/admin/review", "analyst"), ("GET", "/admin/review/x", "analyst"),
@@ -40,8 +44,8 @@ def test_every_route_and_every_role(
     service: Service, role: str, method: str, path: str, least: str
 ) -> None:
     headers = {"Authorization": f"Bearer {make_key(service, role)}"}
-    bodies = {"lift": LIFT, "reset": LIFT, "decide": RULING}
-    body = bodies.get(path.split("/")[-1], OVERRIDE)
+    bodies = {"decide": RULING, "overrides": OVERRIDE}
+    body = bodies.get(path.split("/")[-1], LIFT)
     response = httpx.request(method, service.url + path, headers=headers,
                              json=body if method == "POST" else None)  # fmt: skip
     allowed = ROLES.index(role) >= ROLES.index(least)
@@ -68,7 +72,9 @@ def test_all_routes_are_listed_here(service: Service) -> None:
     here = {(m, p.replace("decisions/x", "decisions/{decision_id}")
              .replace("overrides/x", "overrides/{override_id}")
              .replace("deployments/x", "deployments/{name}")
-             .replace("review/x", "review/{review_id}")) for m, p, _ in ROUTES}  # fmt: skip
+             .replace("review/x", "review/{review_id}")
+             .replace("tickets/x", "tickets/{ticket_id}")
+             .replace("queue/x", "queue/{ticket_id}")) for m, p, _ in ROUTES}  # fmt: skip
     assert keyed == here
 
 

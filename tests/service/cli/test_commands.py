@@ -25,6 +25,7 @@ from service.storage.history import Publisher
 from tests.conftest import KEY, ROOT, Service
 from tests.learning.test_quality import model_of
 from tests.learning.worlds import World
+from tests.service.queueing.rig import rig
 
 RUNNER = CliRunner()
 AUTH = {"Authorization": f"Bearer {KEY}"}
@@ -116,6 +117,26 @@ def test_an_override_by_hand(service: Service) -> None:
     assert run(*lift)[0] == 0
     code, _, err = run(*lift)
     assert code == 2 and "no override of that id" in err
+
+
+def test_the_queue_by_hand(service: Service, tmp_path: Path) -> None:
+    code, out, _ = run("queue", "list", "--url", service.url)
+    assert code == 0 and "the queue is off" in out
+    with rig(tmp_path) as world:
+        ticket_id = world.ask().json()["id"]
+        url = ("--url", world.url)
+        code, out, _ = run("queue", "list", *url)
+        assert code == 0 and "1 waiting" in out and ticket_id in out and "outage:" in out
+        code, out, _ = run("queue", "show", ticket_id, *url, "--json")
+        assert code == 0 and json.loads(out)["id"] == ticket_id
+        why = ("--reason", "tried from the command line", *url)
+        code, _, err = run("queue", "retry", ticket_id, *why)
+        assert code == 1 and "only one that died" in err
+        code, out, _ = run("queue", "drop", ticket_id, *why)
+        assert code == 0 and "dropped" in out
+        code, _, err = run("queue", "show", ticket_id, *url)
+        assert code == 2 and "no ticket of that id" in err
+        assert run("queue", "drop", ticket_id, "--reason", "short", *url)[0] == 2
 
 
 @pytest.mark.parametrize(

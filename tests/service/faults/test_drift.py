@@ -33,4 +33,4 @@ def test_F28_quality_that_collapses_behind_healthy_answers_is_found() -> None:
         fallen = np.flatnonzero((seen.at_s > 600) & (seen.shares[:, 0] < 0.5 * before))[0]
         own_calls = int((seen.arm[(seen.at_s > 600)][: fallen - 1_200] == 0).sum())
         assert before > 0.7 and own_calls <= 40
-        assert seen.shares[seen.at_s > 900, 0].mean() < 0.2  # looked at again and again, and no more
+        assert seen.shares[seen.at_s > 900, 0].mean() < 0.2  # looked at now and then

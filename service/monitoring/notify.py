@@ -1,0 +1,146 @@
+"""Tells the operators of an outage, once at its beginning and once at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from service.domain.clock import Clock, new_id
+from service.domain.records import Act
+from service.monitoring.outage import Outage
+from service.outbound import Outbound, OutboundFailed, OutboundRefused
+
+log = logging.getLogger("headgate.outage")
+
+WAITS_S = (1.0, 5.0, 20.0, 60.0, 180.0)  # between calls of the operators' webhook
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where operators are told: a secret URL, the shape it takes, what to read there."""
+
+    url: str = field(default="", repr=False)
+    shape: str = "plain"
+    routing_key: str = field(default="", repr=False)
+    runbook_url: str = ""
+
+
+def host_of(url: str) -> str:
+    """``host:port`` of a URL that the operators themselves set: it may lie within their walls."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    host = parts.hostname or ""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Notifier:
+    """A log line, an act, and a call of the operators' webhook that is tried a few times."""
+
+    def __init__(
+        self,
+        append: Callable[[Act], None],
+        address: Address,
+        clock: Clock,
+        outbound: Outbound | None = None,
+    ) -> None:
+        self._append, self._address, self._clock = append, address, clock
+        self._outbound = outbound or Outbound([host_of(address.url)] if address.url else [])
+        self._calls: set[asyncio.Task[None]] = set()
+        self._last = ""
+        self.failure = ""
+
+    def tell(self, outage: Outage) -> None:
+        """Tell of an outage's beginning or end. Returns at once; must run on the event loop."""
+        ended = outage.lasted_s is not None
+        text = in_words(outage)
+        log.error("%s", text)
+        if not ended:
+            self._last = new_id()
+        detail = {"failed_requests": outage.failed, "code": outage.code,
+                  "lasted_s": outage.lasted_s}  # fmt: skip
+        act = "outage.ended" if ended else "outage.began"
+        self._append(
+            Act(new_id(), self._clock.wall_us(), "headgate", act, self._last, outage.reason,
+                json.dumps(detail))
+        )  # fmt: skip
+        if self._address.url:
+            body = json.dumps(message(outage, self._address, self._last)).encode()
+            call = asyncio.get_running_loop().create_task(self._call(body))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+
+    async def _call(self, body: bytes) -> None:
+        headers = {"Content-Type": "application/json"}
+        for wait_s in (*WAITS_S, None):
+            try:
+                status = await self._outbound.post(self._address.url, headers, body)
+                if 200 <= status < 300:
+                    self.failure = ""
+                    return
+                self.failure = f"it answered {status}"
+            except OutboundFailed as failure:
+                self.failure = str(failure)
+            except OutboundRefused as refusal:
+                self.failure = f"its address {refusal}"
+                break
+            if wait_s is not None:
+                await asyncio.sleep(wait_s)
+        log.error("the operators' webhook could not be told: %s", self.failure)
+
+    async def stop(self) -> None:
+        """Call off what is still being told."""
+        calls = list(self._calls)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await self._outbound.close()
+
+
+def in_words(outage: Outage) -> str:
+    """One line for people."""
+    if outage.lasted_s is None:
+        return f"outage: no deployment can answer ({outage.code}): {outage.reason}"
+    return (
+        f"the outage is over after {outage.lasted_s:.0f} s: {outage.failed} requests found no "
+        "deployment"
+    )
+
+
+def message(outage: Outage, address: Address, outage_id: str) -> dict[str, Any]:
+    """What the operators' webhook is sent, in the shape that it takes."""
+    text, ended = in_words(outage), outage.lasted_s is not None
+    if address.shape == "slack":
+        link = f"\n<{address.runbook_url}|Runbook>" if address.runbook_url else ""
+        return {"text": f"Headgate: {text}{link}"}
+    began = datetime.fromtimestamp(outage.began_us / 1e6, UTC).isoformat(timespec="seconds")
+    if address.shape == "pagerduty":
+        told: dict[str, Any] = {
+            "routing_key": address.routing_key,
+            "event_action": "resolve" if ended else "trigger",
+            "dedup_key": f"headgate-outage-{outage_id}",
+            "payload": {
+                "summary": f"Headgate: {text}"[:1024],
+                "source": "headgate",
+                "severity": "critical",
+                "timestamp": began,
+            },
+        }
+        if address.runbook_url:
+            told["links"] = [{"href": address.runbook_url, "text": "Runbook"}]
+        return told
+    return {
+        "event": "outage.ended" if ended else "outage.began",
+        "id": outage_id,
+        "text": text,
+        "began_at": began,
+        "failed_requests": outage.failed,
+        "code": outage.code,
+        "lasted_s": outage.lasted_s,
+        "runbook_url": address.runbook_url or None,
+    }
