@@ -73,11 +73,12 @@ class Throttle:
     """Client-side throttling towards one provider (Site Reliability Engineering, eq. 21.1).
 
     A call is held back with probability max(0, (requests - K accepts) / (requests + 1)) over two
-    minutes, where what the provider refused for load is no accept.
+    minutes, where what the provider refused for load is no accept; of fewer than ``least`` calls
+    nothing is concluded.
     """
 
-    def __init__(self, k: float = 2.0) -> None:
-        self._k = k
+    def __init__(self, k: float = 2.0, least: int = 20) -> None:
+        self._k, self._least = k, least
         self._requests = [0] * BUCKETS
         self._accepts = [0] * BUCKETS
         self._bucket = 0
@@ -97,6 +98,8 @@ class Throttle:
     def chance(self, now_s: float) -> float:
         """The probability with which a call is held back now."""
         self._turn(now_s)
+        if self._total < self._least:
+            return 0.0
         return max(0.0, (self._total - self._k * self._accepted) / (self._total + 1))
 
     def _turn(self, now_s: float) -> None:

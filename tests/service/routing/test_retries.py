@@ -52,6 +52,9 @@ def test_throttling_follows_the_formula() -> None:
     assert throttle.chance(5.0) == (400 - 200) / 401
     assert throttle.chance(115.0) == (400 - 200) / 401
     assert throttle.chance(121.0) == 0.0  # two minutes forget
+    for _ in range(19):
+        throttle.ended(False, 130.0)
+    assert throttle.chance(130.0) == 0.0  # too few to say
     throttle.ended(False, 130.0)
-    assert throttle.chance(130.0) == 0.5
+    assert throttle.chance(130.0) == 20 / 21
     assert throttle.chance(10_000.0) == 0.0
