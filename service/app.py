@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service.api import caller, health, operations
+from service.api import caller, health, operations, plan
 from service.api.asgi import (
     ClientGone,
     Message,
@@ -124,7 +124,7 @@ def create_app(runtime: Runtime) -> Headgate:
     app = Headgate(title="Headgate", version="1", lifespan=life, docs_url=None, redoc_url=None)
     app.runtime, app.chat = runtime, ChatEndpoint(runtime)
     app.state.runtime = runtime
-    for router in (health.router, caller.router, operations.router):
+    for router in (health.router, caller.router, operations.router, plan.router):
         app.include_router(router)
     app.add_exception_handler(HeadgateError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)

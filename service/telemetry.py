@@ -55,6 +55,8 @@ class Telemetry:
                 ("log_queued", "Records that wait to be written"),
                 ("learner_waiting", "Rewards that wait to be learned from"),
                 ("storage_healthy", "1 while the log can be written"),
+                ("log_dropped", "Records dropped for want of room, since the start"),
+                ("learner_dropped", "Outcomes not learned for want of room, since the start"),
             )
         }
         self._request_children: dict[tuple[str, str, int, str], Counter] = {}
@@ -111,6 +113,11 @@ class Telemetry:
         """The state that a deployment is in."""
         for each in STATES:
             self._state.labels(deployment, each).set(float(each == state))
+
+    def forget_arms(self) -> None:
+        """Drop the gauges of deployments and tasks; those of the plan in force come anew."""
+        self._weight.clear()
+        self._state.clear()
 
     def gauge(self, name: str, value: float) -> None:
         """One of the plain gauges."""

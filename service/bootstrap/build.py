@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import secrets
 
@@ -9,62 +10,83 @@ from learning.features import Featurizer
 from service.bootstrap.jobs import jobs
 from service.bootstrap.learning import intake, learning, responses
 from service.bootstrap.opening import hash_key, open_kept
-from service.bootstrap.routing import sessions, table
-from service.config import Settings, process_environment
+from service.bootstrap.reload import PlanSource, Reloader
+from service.bootstrap.routing import Ground, WayOut, sessions, way_out
+from service.config import Settings, plan_digest, process_environment
 from service.domain.clock import Clock, SystemClock
+from service.domain.plan_standing import PlanStanding
 from service.monitoring.live import LiveBoard
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
-from service.providers.registry import PROVIDERS
-from service.routing.dispatch import Bounds, Dispatcher, Means
-from service.routing.eligibility import RateWindows
-from service.routing.router import Router, RouterParts
-from service.runtime import Ledger, Runtime
+from service.runtime import Kept, Ledger, Runtime
 from service.scheduler import Scheduler
+from service.storage.errors import ReadFailed
 from service.telemetry import Telemetry
+
+log = logging.getLogger("headgate")
 
 
 def build(
-    plan: Plan, settings: Settings, clock: Clock | None = None, seed: int | None = None
+    plan: Plan,
+    settings: Settings,
+    clock: Clock | None = None,
+    seed: int | None = None,
+    source: PlanSource | None = None,
 ) -> Runtime:
-    """A runtime on a state directory; raises StorageError, PlanInvalid or HeadgateError."""
+    """A runtime on a state directory; raises StorageError, PlanInvalid or HeadgateError.
+
+    ``source`` is where a reload finds the plan; without it there is no reload. A live file that
+    opens and then cannot be read is rebuilt from the history, once.
+    """
     clock = clock or SystemClock()
     notices: list[str] = []
-    catalog = plan.catalog(process_environment())
+    chance = random.Random(secrets.randbits(128) if seed is None else seed)
     kept = open_kept(settings, clock, notices)
-    first_key = kept.keys.bootstrap(settings.bootstrap_key)
-    featurizer = Featurizer(plan.task_names)
-    live, learner, refitter = learning(plan, catalog, featurizer, kept, clock)
-    windows = RateWindows(catalog)
-    parts = RouterParts(
-        live=live,
-        featurizer=featurizer,
-        windows=windows,
-        sessions=sessions(plan, kept, clock),
-        holding=kept.overrides.holding,
-        clock=clock,
-        chance=random.Random(secrets.randbits(128) if seed is None else seed),
-        secret=hash_key(settings),
+    first_key = None
+    try:
+        first_key = kept.keys.bootstrap(settings.bootstrap_key)
+        runtime, ground, way = _joined(plan, settings, kept, clock, chance)
+    except ReadFailed as error:
+        log.error("the live file is damaged: %s", error)
+        kept.close()
+        kept = open_kept(settings, clock, notices, damage=str(error))
+        first_key = kept.keys.bootstrap(settings.bootstrap_key) or first_key
+        runtime, ground, way = _joined(plan, settings, kept, clock, chance)
+    except BaseException:
+        kept.close()
+        raise
+    runtime.notices, runtime.first_key = notices, first_key
+    runtime.plan_standing = PlanStanding(
+        plan_digest(source.path) if source else "", clock.wall_us()
     )
-    router = Router(table(plan, catalog), parts)
+    if source is not None:
+        reloader = Reloader(runtime, ground, way, source)
+        runtime.reload, runtime.ask_reload = reloader, reloader.ask
+        runtime.scheduler.put(reloader.job())
+    runtime.learner.start()
+    return runtime
+
+
+def _joined(
+    plan: Plan, settings: Settings, kept: Kept, clock: Clock, chance: random.Random
+) -> tuple[Runtime, Ground, WayOut]:
+    catalog = plan.catalog(process_environment())
+    live, learner, refitter = learning(plan, catalog, Featurizer(plan.task_names), kept, clock)
     board = LiveBoard(tuple(each.name for each in catalog), clock)
     weights = WeightBoard(live, kept.overrides.holding, clock)
     telemetry = Telemetry()
     provider_names = {each.name: each.provider for each in catalog}
-    ledger = Ledger(kept, learner, (board, weights), telemetry, provider_names)
-    providers = {name: PROVIDERS[name]() for name in {each.dialect for each in catalog}}
-    bounds = Bounds(
-        tuple(plan.service.attempt_timeouts_s), plan.service.stream_idle_s, plan.service.deadline_s
-    )
-    means = Means(catalog, providers, router.alternatives, windows.sent, ledger, clock, bounds)
+    ledger = Ledger(kept, learner, (board, weights), telemetry, provider_names, clock)
+    ground = Ground(kept, clock, chance, hash_key(settings), sessions(plan, kept, clock), ledger)
+    way = way_out(plan, catalog, live, ground)
     runtime = Runtime(
         plan=plan,
         catalog=catalog,
         clock=clock,
         kept=kept,
         live=live,
-        router=router,
-        dispatcher=Dispatcher(means),
+        router=way.router,
+        dispatcher=way.dispatcher,
         learner=learner,
         intake=intake(plan, kept, learner, clock),
         ledger=ledger,
@@ -73,11 +95,9 @@ def build(
         responses=responses(plan, kept, clock),
         quality=refitter,
         telemetry=telemetry,
-        providers=providers,
+        providers=way.providers,
         scheduler=Scheduler([]),
-        notices=notices,
-        first_key=first_key,
+        plan_standing=PlanStanding("", 0),
     )
     runtime.scheduler = Scheduler(jobs(runtime))
-    learner.start()
-    return runtime
+    return runtime, ground, way

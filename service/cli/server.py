@@ -6,6 +6,7 @@ import gc
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -16,8 +17,8 @@ DRAIN_S = 30
 SWITCH_S = 0.002  # threads give the interpreter back sooner than by default: shorter stalls
 
 
-def run(app: Any, host: str, port: int) -> None:
-    """Serve until told to stop; says where, once it listens."""
+def run(app: Any, host: str, port: int, hangup: Callable[[], None] | None = None) -> None:
+    """Serve until told to stop; says where, once it listens. SIGHUP calls ``hangup``."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -48,4 +49,6 @@ def run(app: Any, host: str, port: int) -> None:
     # not a failure, so that second time does nothing.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    if hangup is not None:
+        signal.signal(signal.SIGHUP, lambda *_: hangup())
     uvicorn.Server(config).run(sockets=[listener])

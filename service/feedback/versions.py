@@ -95,18 +95,26 @@ def resume(
 ) -> Resumed:
     """The live policy: exactly as it stood, and carried over when the plan has changed since."""
     live = store.live
-    description = wanted.description()
     if live is None:
         policy = registry.build(wanted.kind, wanted.setup, wanted.parameters)
         version = _version(wanted, None, "first start", now_us)
         return Resumed(policy, version, True, "", 0, now_us, 0)
     was = restored(live, store, cursor)
-    if live.kind == wanted.kind and live.parameters == description and live.policy == wanted.name:
-        return was
+    return was if is_of(live, wanted) else changed(was, wanted, now_us)
+
+
+def is_of(version: Version, wanted: Wanted) -> bool:
+    """Whether a version is what the plan asks for."""
+    described = (version.policy, version.kind, version.parameters)
+    return described == (wanted.name, wanted.kind, wanted.description())
+
+
+def changed(was: Resumed, wanted: Wanted, now_us: int) -> Resumed:
+    """A new version, not durable yet, that knows what the old one knew where both know it."""
     policy = registry.build(wanted.kind, wanted.setup, wanted.parameters)
-    if live.kind == wanted.kind:
+    if was.version.kind == wanted.kind:
         policy.thaw(was.policy.freeze())
-    version = _version(wanted, live.id, "the plan changed", now_us)
+    version = _version(wanted, was.version.id, "the plan changed", now_us)
     return replace(was, policy=policy, version=version, is_new=True, checkpoint_id="")
 
 

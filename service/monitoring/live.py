@@ -46,13 +46,17 @@ class LiveBoard:
         self.failed = 0
         self.cost_micro_usd = 0
 
+    def retain(self, deployments: tuple[str, ...]) -> None:
+        """Watch these from now on; of those that stay the calls are kept."""
+        self._calls = {d: self._calls.get(d) or deque(maxlen=BOUND) for d in deployments}
+
     def attempt(self, attempt: Attempt) -> None:
         """A call has ended."""
         error = attempt.error_kind.value if attempt.error_kind else ""
         cost = attempt.usage.cost_micro_usd
-        self._calls[attempt.deployment].append(
-            _Call(self._clock.monotonic_s(), attempt.latency_s, error, cost)
-        )
+        calls = self._calls.get(attempt.deployment)
+        if calls is not None:  # None: a reload dropped it while the call was under way
+            calls.append(_Call(self._clock.monotonic_s(), attempt.latency_s, error, cost))
         self.cost_micro_usd += cost
 
     def outcome(self, outcome: Outcome) -> None:

@@ -23,8 +23,13 @@ class _Window:
 class RateWindows:
     """Requests and tokens sent to each deployment in the current minute."""
 
-    def __init__(self, catalog: Sequence[Deployment]) -> None:
-        self._windows = {each.name: _Window() for each in catalog}
+    def __init__(self, catalog: Sequence[Deployment], before: RateWindows | None = None) -> None:
+        kept: dict[str, _Window] = (
+            before._windows if before else {}
+        )  # shared: calls under way still count there
+        self._windows: dict[str, _Window] = {
+            each.name: kept.get(each.name) or _Window() for each in catalog
+        }
 
     def exhausted(self, deployment: Deployment, tokens: int, now_s: float) -> bool:
         """Whether one more call of ``tokens`` would pass the provider's limits."""

@@ -18,6 +18,7 @@ ROUTES = [
     ("GET", "/admin/status", "analyst"), ("GET", "/admin/weights", "analyst"),
     ("GET", "/admin/overrides", "analyst"), ("GET", "/admin/overrides/x", "analyst"),
     ("POST", "/admin/overrides", "operator"), ("POST", "/admin/overrides/x/lift", "operator"),
+    ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
 LIFT = {"reason": "a long reason", "author": "me"}

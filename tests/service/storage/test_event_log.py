@@ -31,7 +31,7 @@ class Failing(Database):
 
     def write(self, batches: object) -> None:
         if self.failing:
-            raise WriteFailed("no space left")
+            raise WriteFailed("No space left on device")
         super().write(batches)  # type: ignore[arg-type]
 
 
@@ -70,7 +70,7 @@ def test_a_failed_commit_is_never_acknowledged_and_the_rest_comes_later(database
     refused = log.append_durable(act("refused one"), act("refused two"))
     with pytest.raises(StorageUnavailable, match="was not taken"):
         refused.result(5)
-    assert not log.healthy and "no space left" in log.failure
+    assert not log.healthy and "no space left" in log.failure and "disk is full" in log.failure
     database.failing = False
     log.append_durable(act("after")).result(5)
     assert ids(database) == ["waits", "after"] and log.healthy
