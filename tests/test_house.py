@@ -151,6 +151,7 @@ MIRRORED: dict[str, str] = {
     "service/api/plan.py": "service/faults/test_host_reload.py",
     "service/cli/reload.py": "service/faults/test_host_reload.py",
     "service/domain/plan_standing.py": "service/faults/test_host_reload.py",
+    "service/storage/manifest.py": "service/faults/test_host_database.py",
     "service/storage/refill.py": "service/faults/test_host_database.py",
     "service/app.py": "service/api/test_document.py",
     "service/bootstrap/": "service/test_restart.py",

@@ -55,6 +55,11 @@ def build(
     except BaseException:
         kept.close()
         raise
+    if skipped := runtime.learner.skipped:
+        notices.append(
+            f"{len(skipped)} checkpoints were damaged or gone and were passed over (the newest is "
+            f"{skipped[0]}); what was learned was taken from the one before and the logged updates"
+        )
     runtime.notices, runtime.first_key = notices, first_key
     runtime.plan_standing = PlanStanding(
         plan_digest(source.path) if source else "", clock.wall_us()

@@ -15,8 +15,9 @@ from service.storage.cases import Cases, rows_of
 from service.storage.database import Database, StateLock
 from service.storage.errors import ReadFailed, StorageError
 from service.storage.event_log import EventLog
-from service.storage.history import Publisher, read_manifest
+from service.storage.history import Publisher
 from service.storage.keys import KeyStore
+from service.storage.manifest import read_manifest
 from service.storage.overrides import OverrideStore
 from service.storage.restore import Restored, open_live, publish_rest, rebuild
 from service.storage.tally import Tally
@@ -62,10 +63,14 @@ def _open(
     opened: tuple[Database, Restored | None],
 ) -> Kept:
     state_dir, (database, restored) = settings.state_dir, opened
-    event_log = EventLog(database)
     try:
-        event_log.start()
         tally, detail = _counted(state_dir, database, restored, notices)
+    except BaseException:
+        database.close()
+        raise
+    event_log = EventLog(database)  # from here on its numbers are given
+    event_log.start()
+    try:
         event_log.committed_through = tally.durable
         event_log.append(
             Act(new_id(), clock.wall_us(), "headgate", "service.started", str(state_dir.name), "",

@@ -27,7 +27,8 @@ def history(
 ) -> None:
     """Read the published history; the running service is never touched."""
     from service.storage.errors import StorageError
-    from service.storage.history import VIEWS, connect, query, read_manifest
+    from service.storage.history import VIEWS, connect, query
+    from service.storage.manifest import read_manifest
     from service.storage.tables import NAMES, PRIVATE
 
     try:

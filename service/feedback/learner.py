@@ -77,6 +77,7 @@ class Learner:
         self._thread = threading.Thread(target=self._run, name="headgate-learner", daemon=True)
         self.passed_over = resumed.passed_over
         self.dropped = 0
+        self.skipped = resumed.skipped
         self.prediction: Prediction | None = None
         self.failure = ""
 

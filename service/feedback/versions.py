@@ -61,6 +61,7 @@ class Resumed:
     last_at_us: int
     replayed: int
     passed_over: int = 0
+    skipped: tuple[str, ...] = ()  # checkpoints that were damaged or gone
 
 
 def arm_of(deployment: Deployment, at_us: int) -> Arm:
@@ -136,6 +137,7 @@ def restored(
     """
     policy = policy_of(version)
     checkpoint_id, seq, last_at_us = "", 0, version.at_us
+    skipped: list[str] = []
     for checkpoint in reversed(store.checkpoints):
         beyond = through_seq is not None and checkpoint.update_seq > through_seq
         if checkpoint.version_id != version.id or beyond:
@@ -143,10 +145,12 @@ def restored(
         data = store.read(checkpoint)
         try:
             if data is None:
+                skipped.append(checkpoint.id)
                 continue
             policy.thaw(data)
         except SnapshotError as error:
             log.warning("checkpoint %s is passed over: %s", checkpoint.id, error)
+            skipped.append(checkpoint.id)
             policy = policy_of(version)
             continue
         checkpoint_id, seq = checkpoint.id, checkpoint.update_seq
@@ -166,7 +170,10 @@ def restored(
         replayed += 1
     if not replayed and checkpoint_id:
         last_at_us = last_update_us(cursor(), seq, last_at_us)
-    return Resumed(policy, version, False, checkpoint_id, seq, last_at_us, replayed, passed_over)
+    return Resumed(
+        policy, version, False, checkpoint_id, seq, last_at_us, replayed, passed_over,
+        tuple(skipped),
+    )  # fmt: skip
 
 
 def promoted(resumed: Resumed, store: VersionStore, log_: EventLog) -> Resumed:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
-import re
 import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +15,21 @@ import duckdb
 
 from service.storage.database import Database, migrations
 from service.storage.errors import StorageError
+from service.storage.manifest import (
+    FOLDER,
+    MANIFEST,
+    Manifest,
+    damage,
+    file_list,
+    quoted,
+    read_manifest,
+    whole,
+)
 from service.storage.responses import RESPONSE_RATES
 from service.storage.tables import NAMES, PRIVATE
 
-FOLDER = "history"
-MANIFEST = "manifest.json"
 CATALOGUE = "catalogue.duckdb"
-FORMAT = 1
 GRACE_S = 900.0
-_MAGIC = b"PAR1"
 
 VIEWS: Mapping[str, str] = {
     "ratings": """
@@ -61,80 +65,6 @@ VIEWS: Mapping[str, str] = {
 }
 
 
-_FILE_NAME = re.compile(r"rows-(\d{12})-(\d{12})\.parquet")
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What is published: files by table, and the number of the last row in them."""
-
-    through_seq: int = 0
-    published_at: float = 0.0
-    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    retired: tuple[tuple[str, float], ...] = ()
-    damage: str = ""  # why it was made from the names of the files, where it was
-
-    def text(self) -> str:
-        """As JSON."""
-        content = {
-            "format": FORMAT,
-            "schema": max(migrations()),
-            "through_seq": self.through_seq,
-            "published_at": self.published_at,
-            "files": {name: list(files) for name, files in self.files.items()},
-            "retired": [list(entry) for entry in self.retired],
-        }
-        return json.dumps(content, indent=1)
-
-
-def read_manifest(state_dir: Path) -> Manifest:
-    """The manifest of a state directory; empty when nothing was published yet. One that is
-    damaged is made again from the names of the files, and says so.
-    """
-    path = state_dir / FOLDER / MANIFEST
-    try:
-        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        newer = content["format"] > FORMAT or content["schema"] > max(migrations())
-        if not newer:
-            return Manifest(
-                through_seq=int(content["through_seq"]),
-                published_at=float(content["published_at"]),
-                files={str(name): tuple(files) for name, files in content["files"].items()},
-                retired=tuple((str(name), float(at)) for name, at in content["retired"]),
-            )
-    except FileNotFoundError:
-        return Manifest()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        return replace(by_names(path.parent), damage=type(error).__name__)
-    raise StorageError(f"{path} was written by a newer version of Headgate; use that one")
-
-
-def by_names(root: Path) -> Manifest:
-    """A manifest from the names of the files, which tell the rows in them. A file whose rows are
-    all in another of its day (a compaction replaced it) is left out.
-    """
-    files: dict[str, tuple[str, ...]] = {}
-    through = 0
-    published_at = 0.0
-    for name in NAMES:
-        taken: list[tuple[str, int, int, str]] = []
-        found = []
-        for path in (root / name).glob("day=*/rows-*.parquet"):
-            match = _FILE_NAME.fullmatch(path.name)
-            if match is not None:
-                found.append((path.parent.name, int(match[1]), -int(match[2]), path))
-        for day, first, minus_last, path in sorted(found):
-            last = -minus_last
-            if any(d == day and f <= first and last <= t for d, f, t, _ in taken):
-                continue
-            taken.append((day, first, last, str(path.relative_to(root))))
-            through = max(through, last)
-            published_at = max(published_at, path.stat().st_mtime)
-        if taken:
-            files[name] = tuple(path for _, _, _, path in taken)
-    return Manifest(through, published_at, files)
-
-
 class Publisher:
     """Writes what is new since the last time, aside, and renames it into place."""
 
@@ -149,6 +79,7 @@ class Publisher:
         self._root = state_dir / FOLDER
         self._root.mkdir(parents=True, exist_ok=True)
         self._manifest = read_manifest(state_dir)
+        self._digests = dict(self._manifest.digests)
         self._grace_since_s: dict[str, float] = {}
         self._one_at_a_time = threading.Lock()
 
@@ -188,6 +119,12 @@ class Publisher:
             published_at=now,
             files={name: tuple(paths) for name, paths in files.items()},
             retired=tuple(entry for entry in retired if entry not in over),
+            digests={
+                path: self._digests[path]
+                for paths in files.values()
+                for path in paths
+                if path in self._digests
+            },
         )
         _write_aside(self._root / MANIFEST, manifest.text().encode())
         self._manifest = manifest  # only now: what the file does not say is not published
@@ -225,6 +162,7 @@ class Publisher:
         )
         if name in PRIVATE:
             aside.chmod(0o600)
+        self._digests[path] = hashlib.sha256(aside.read_bytes()).hexdigest()
         os.replace(aside, target)
 
     def _compact(
@@ -243,18 +181,15 @@ class Publisher:
                 continue
             first = min(path.split("rows-")[1].split("-")[0] for path in paths)
             last = max(path.split("rows-")[1].split("-")[1] for path in paths)
-            whole = f"{name}/{day}/rows-{first}-{last}"
+            joined = f"{name}/{day}/rows-{first}-{last}"
             listed = file_list(str(self._root / path) for path in paths)
             # By name: a day may hold files from before and after a migration.
             source = f"read_parquet({listed}, union_by_name = true, hive_partitioning = false)"
-            try:
-                self._copy(f"SELECT * FROM {source} ORDER BY log_seq", whole, name, written)
-            except duckdb.Error:
-                if not any(damage(self._root / path) for path in paths):
-                    raise
+            if any(damage(self._root / path, self._digests.get(path, "")) for path in paths):
                 kept += paths  # a damaged one stays beside the others, as it is
                 continue
-            kept.append(whole)
+            self._copy(f"SELECT * FROM {source} ORDER BY log_seq", joined, name, written)
+            kept.append(joined)
             gone += paths
         return kept, gone
 
@@ -271,7 +206,7 @@ class Publisher:
         aside.unlink(missing_ok=True)
         connection = duckdb.connect(str(aside))
         try:
-            connection.execute(f"SET file_search_path = '{_quoted(str(self._root))}'")
+            connection.execute(f"SET file_search_path = '{quoted(str(self._root))}'")
             _create_views(connection, self._manifest.files)
         finally:
             connection.close()
@@ -297,7 +232,7 @@ def connect(state_dir: Path | str) -> duckdb.DuckDBPyConnection:
             f"{root / MANIFEST} is damaged; the files are taken by their names", stacklevel=2
         )
     files = {
-        name: [str(root / path) for path in paths if readable(root / path)]
+        name: [str(root / path) for path in paths if _readable(root / path)]
         for name, paths in manifest.files.items()
     }
     connection = duckdb.connect(":memory:")
@@ -335,41 +270,13 @@ def _create_views(
         connection.execute(f"CREATE VIEW {name} AS {sql}")
 
 
-def damage(path: Path) -> str:
-    """What is wrong with a published file, read through; empty where nothing is."""
-    if not readable(path):
-        return "missing or cut short"
-    connection = duckdb.connect(":memory:")
-    try:
-        listed = file_list([path])
-        connection.execute(f"SELECT bit_xor(hash(t)) FROM read_parquet({listed}) t").fetchall()
-    except duckdb.Error as error:
-        return type(error).__name__
-    finally:
-        connection.close()
-    return ""
-
-
-def readable(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            file.seek(-4, os.SEEK_END)
-            whole = file.read(4) == _MAGIC
-    except OSError:
-        whole = False
-    if not whole:
+def _readable(path: Path) -> bool:
+    sound = whole(path)
+    if not sound:
         warnings.warn(
             f"{path} is missing or cut short; the history is shown without it", stacklevel=3
         )
-    return whole
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
-
-
-def file_list(paths: Any) -> str:
-    return "[" + ", ".join(f"'{_quoted(str(path))}'" for path in paths) + "]"
+    return sound
 
 
 def _write_aside(path: Path, data: bytes) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 
 from service.storage.database import Database
-from service.storage.errors import DatabaseCorrupt
-from service.storage.history import FOLDER, damage, file_list, read_manifest
+from service.storage.errors import StorageError
+from service.storage.manifest import FOLDER, damage, file_list, read_manifest
 from service.storage.tables import NAMES
 
 
@@ -26,21 +26,16 @@ def refill(database: Database, state_dir: Path, after_seq: int) -> Refilled:
     """Put published rows numbered above ``after_seq`` into an open database."""
     manifest = read_manifest(state_dir)
     root = state_dir / FOLDER
-    rows, missing = 0, []
+    rows, missing = 0, list[str]()
     for name in NAMES:
-        paths = [root / path for path in manifest.files.get(name, ())]
+        paths = manifest.files.get(name, ())
+        damaged = [each for each in paths if damage(root / each, manifest.digests.get(each, ""))]
+        missing += damaged
+        sound = [root / each for each in paths if each not in damaged]
         try:
-            rows += _insert(database, name, paths, after_seq)
-        except duckdb.Error:
-            damaged = [path for path in paths if damage(path)]
-            if not damaged:
-                raise
-            missing += [str(path.relative_to(root)) for path in damaged]
-            sound = [path for path in paths if path not in damaged]
-            try:
-                rows += _insert(database, name, sound, after_seq)
-            except duckdb.Error as error:
-                raise DatabaseCorrupt(f"{name} cannot be put back: {error}") from error
+            rows += _insert(database, name, sound, after_seq)
+        except duckdb.Error as error:
+            raise StorageError(f"the published {name} cannot be put back: {error}") from error
     database.last_seq = max(database.last_seq, manifest.through_seq)
     return Refilled(rows, tuple(missing))
 

@@ -11,7 +11,8 @@ import duckdb
 
 from service.storage.database import FILE, Database
 from service.storage.errors import DatabaseCorrupt, StorageError
-from service.storage.history import Publisher, read_manifest
+from service.storage.history import Publisher
+from service.storage.manifest import read_manifest
 from service.storage.refill import Refilled, refill
 
 

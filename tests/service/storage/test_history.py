@@ -16,16 +16,8 @@ from service.domain.records import Act, PolicyMark, Usage, Version, Weight
 from service.storage.database import FILE, Database
 from service.storage.errors import StorageError
 from service.storage.event_log import EventLog
-from service.storage.history import (
-    CATALOGUE,
-    FOLDER,
-    GRACE_S,
-    MANIFEST,
-    Publisher,
-    connect,
-    query,
-    read_manifest,
-)  # fmt: skip
+from service.storage.history import CATALOGUE, GRACE_S, Publisher, connect, query
+from service.storage.manifest import FOLDER, MANIFEST, read_manifest
 from tests.service.storage.test_tables import decision, feedback, outcome
 
 DAY_S = 86_400
@@ -154,6 +146,7 @@ def test_a_day_with_parts_from_before_a_new_column_keeps_it(kept: Kept) -> None:
     query(connect(kept.state), f"COPY (SELECT * EXCLUDE (state) FROM read_parquet('{part}')) "
           f"TO '{aside}' (FORMAT parquet)")  # fmt: skip
     aside.rename(part)
+    kept.publisher._digests.clear()  # nor did that version write checksums
     kept.add(replace(row, state="steady"))
     kept.publish(time.time() - 3 * DAY_S)
     for _ in range(2):
