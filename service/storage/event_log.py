@@ -172,7 +172,7 @@ class EventLog:
             self._doubt = _Doubt(items, acks, self._seq + rows, rows, time.monotonic())
             return self._settle(self._doubt)
         except Exception as error:  # the writer must outlive whatever a commit raises
-            self._failed(items, acks, error)
+            self._failed(items, error)
             return False
         self._kept(acks, rows)
         return True
@@ -198,10 +198,16 @@ class EventLog:
             if not ack.done():
                 ack.set_result(self._seq)
 
-    def _failed(self, items: Sequence[_Item], acks: Sequence[_Ack], error: Exception) -> None:
+    def _failed(self, items: Sequence[_Item], error: Exception) -> None:
         self._ill(error)
+        self._queue.extendleft(reversed(items))
+        self._refuse_waiting()
+
+    def _refuse_waiting(self) -> None:
+        """Whoever waits, however far behind in the queue, is told at once and forgotten."""
+        items = [self._queue.popleft() for _ in range(len(self._queue))]
         self._queue.extendleft(reversed([item for item in items if item[2] is None]))
-        _refuse(acks, NOT_TAKEN)
+        _refuse([item[2] for item in items if item[2] is not None], NOT_TAKEN)
 
     def _ill(self, error: Exception) -> None:
         if self.healthy:
@@ -227,6 +233,7 @@ class EventLog:
             found = self._database.reopen()
         except Exception as error:  # tried again each second, for as long as it takes
             self._ill(error)
+            self._refuse_waiting()
             if time.monotonic() - doubt.since_s > DOUBT_S:
                 _refuse(doubt.acks, IN_DOUBT)
             return False
@@ -238,8 +245,8 @@ class EventLog:
         log.warning("the database was opened anew; its last commit was not kept")
         if found < self._seq:
             log.error("the live file ends at row %s, not %s: rows are lost", found, self._seq)
-        self._queue.extendleft(reversed([item for item in doubt.items if item[2] is None]))
-        _refuse(doubt.acks, NOT_TAKEN)
+        self._queue.extendleft(reversed(doubt.items))
+        self._refuse_waiting()
         return False
 
     def _forsake(self) -> None:

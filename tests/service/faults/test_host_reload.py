@@ -135,83 +135,99 @@ def test_H11_what_is_kept_across_a_reload(tmp_path: Path, providers: Server) -> 
         assert acts(service, "plan.loaded")[0]["detail"]["new_version"] is False
 
 
+class Callers:
+    """Threads that ask, whole and streamed, and rate, until told to stop."""
+
+    def __init__(self, url: str, pool: ThreadPoolExecutor) -> None:
+        self._url, self._halt = url, threading.Event()
+        self.answers: list[tuple[str, int, str]] = []  # decision, status of the rating, its id
+        self.failed: list[str] = []
+        self._jobs = [pool.submit(self._work, number) for number in range(6)]
+
+    def _work(self, number: int) -> None:
+        turn = 0
+        with client(self._url) as at:
+            while not self._halt.is_set():
+                turn += 1
+                messages = [{"role": "user", "content": f"Describe kite {number} {turn}"}]
+                body = {"model": "auto", "stream": turn % 4 == 0, "messages": messages}
+                answer = at.post("/v1/chat/completions", json=body)
+                identity = answer.headers.get("x-headgate-decision-id", "")
+                if answer.status_code != 200 or "stream_interrupted" in answer.text:
+                    self.failed.append(answer.text)
+                    continue
+                rated = at.post("/v1/feedback", json={"id": identity, "value": 0.6})
+                self.answers.append((identity, rated.status_code, rated.json()["feedback_id"]))
+
+    def go_on(self) -> None:
+        """Wait for some more answers."""
+        seen = len(self.answers)
+        until(lambda: len(self.answers) > seen + 15)
+
+    def end(self) -> None:
+        self._halt.set()
+        for job in self._jobs:
+            job.result(30)
+
+
 def test_H11_deployments_come_and_go_under_load_and_learning_is_one_fold(
     tmp_path: Path, providers: Server
 ) -> None:
     text = plan_text(providers.url, **UNHURRIED)
-    other = without_mill(text, providers.url)
+    texts = (without_mill(text, providers.url), text)
     state = tmp_path / "state"
     with running(state, text) as service:
-        halt, answers, failed = threading.Event(), [], []
-
-        def work(number: int) -> None:
-            turn = 0
-            with client(service.url) as at:
-                while not halt.is_set():
-                    turn += 1
-                    body = {"model": "auto", "stream": turn % 4 == 0, "messages": [
-                        {"role": "user", "content": f"Describe kite {number} {turn}"}]}  # fmt: skip
-                    answer = at.post("/v1/chat/completions", json=body)
-                    identity = answer.headers.get("x-headgate-decision-id", "")
-                    if answer.status_code != 200 or "stream_interrupted" in answer.text:
-                        failed.append(answer.text)
-                        continue
-                    rated = at.post("/v1/feedback", json={"id": identity, "value": 0.6})
-                    answers.append((identity, rated.status_code, rated.json()["feedback_id"]))
-
         with ThreadPoolExecutor(6) as pool:
-            jobs = [pool.submit(work, number) for number in range(6)]
+            callers = Callers(service.url, pool)
             digests = []
             for turn in range(4):
-                seen = len(answers)
-                until(lambda seen=seen: len(answers) > seen + 15)  # type: ignore[misc]
-                replaced(plan_of(state), (other, text)[turn % 2])
+                callers.go_on()
+                replaced(plan_of(state), texts[turn % 2])
                 answer = reload(service.client)
                 assert answer.status_code == 200, answer.text
                 digests.append(answer.json()["sha256"])
-            seen = len(answers)
-            until(lambda: len(answers) > seen + 15)
-            halt.set()
-            for job in jobs:
-                job.result(30)
-        assert not failed and {status for _, status, _ in answers} == {202}
+            callers.go_on()
+            callers.end()
+        assert not callers.failed and {status for _, status, _ in callers.answers} == {202}
         assert digests[0] == digests[2] != digests[1] == digests[3]
         service.settle()
-        learner, kept = service.runtime.learner, service.runtime.kept
-        kept.log.flush().result(10)
+        learner = service.runtime.learner
+        service.runtime.kept.log.flush().result(10)
         assert len(learner._parts.versions.versions) == 5
         folded(service)
-        updates = rows_of(
-            kept.database.cursor(),
-            "SELECT count(*) AS n, count(DISTINCT seq) AS d, max(seq) AS m FROM updates",
-        )[0]
-        assert updates["n"] == updates["d"] == updates["m"]
-        ratings = rows_of(
-            kept.database.cursor(),
-            "SELECT feedback_id, count(*) AS n FROM updates WHERE feedback_id IS NOT NULL "
-            "GROUP BY feedback_id",
-        )
-        assert all(row["n"] == 1 for row in ratings), "nothing is learned twice"
-        learned = {str(row["feedback_id"]) for row in ratings}
-        unlearned = [each for _, _, each in answers if each not in learned]
-        dropped = rows_of(
-            kept.database.cursor(),
-            "SELECT count(*) AS n FROM feedback WHERE deployment IN ('mill', 'spring')",
-        )[0]["n"]
-        assert len(unlearned) <= dropped, "nothing is lost but what no longer has an arm"
-        assert len(unlearned) <= learner.passed_over
-        outcomes = rows_of(
-            kept.database.cursor(),
-            "SELECT count(*) AS n FROM outcomes ANTI JOIN (SELECT decision_id FROM updates WHERE "
-            "kind = 'outcome') u ON outcomes.decision_id = u.decision_id",
-        )[0]["n"]
-        assert outcomes <= learner.passed_over
+        all_learned_once(service, [each for _, _, each in callers.answers])
         before = learner.policy.freeze()
     database, _ = open_live(state)
     versions = VersionStore(database, state)
     found = restored(learner.version, versions, database.cursor)
     assert found.policy.freeze() == before, "a restart finds the same"
     database.close()
+
+
+def all_learned_once(service: Running, ratings: list[str]) -> None:
+    """Nothing twice, and nothing missing but what no longer had an arm, which is counted."""
+    learner, cursor = service.runtime.learner, service.runtime.kept.database.cursor()
+    updates = rows_of(
+        cursor, "SELECT count(*) AS n, count(DISTINCT seq) AS d, max(seq) AS m FROM updates"
+    )[0]
+    assert updates["n"] == updates["d"] == updates["m"]
+    taught = rows_of(
+        cursor,
+        "SELECT feedback_id AS id, count(*) AS n FROM updates WHERE feedback_id IS NOT NULL "
+        "GROUP BY 1",
+    )
+    assert all(row["n"] == 1 for row in taught), "nothing is learned twice"
+    unlearned = set(ratings) - {str(row["id"]) for row in taught}
+    of_dropped = rows_of(
+        cursor, "SELECT count(*) AS n FROM feedback WHERE deployment IN ('mill', 'spring')"
+    )[0]["n"]
+    assert len(unlearned) <= min(of_dropped, learner.passed_over)
+    outcomes = rows_of(
+        cursor,
+        "SELECT count(*) AS n FROM outcomes o ANTI JOIN (SELECT decision_id FROM updates WHERE "
+        "kind = 'outcome') u ON o.decision_id = u.decision_id",
+    )[0]["n"]
+    assert outcomes <= learner.passed_over
 
 
 def folded(service: Running) -> None:

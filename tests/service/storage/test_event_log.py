@@ -12,7 +12,8 @@ from service.domain.errors import StorageUnavailable
 from service.domain.records import Act
 from service.storage.database import FILE, Database
 from service.storage.errors import WriteFailed
-from service.storage.event_log import EventLog
+from service.storage.event_log import PROBE, EventLog
+from tests.service.storage.test_tables import decision
 
 
 def act(name: str) -> Act:
@@ -119,3 +120,32 @@ def test_many_threads_may_append(database: Failing) -> None:
     log.flush().result(5)
     assert len(set(ids(database))) == 400
     log.stop()
+
+
+def test_who_waits_behind_many_others_is_told_at_once(database: Failing) -> None:
+    log = EventLog(database)
+    database.failing = True
+    for index in range(3 * PROBE):
+        log.append(act(f"{index:04}"))
+    refused = [log.append_durable(act("refused")) for _ in range(3)]
+    log.start()
+    for each in refused:
+        with pytest.raises(StorageUnavailable):
+            each.result(5)
+    later = log.append_durable(act("refused too"))
+    with pytest.raises(StorageUnavailable):
+        later.result(5)
+    database.failing = False
+    log.append_durable(act("last")).result(5)
+    assert ids(database) == [f"{i:04}" for i in range(3 * PROBE)] + ["last"]
+    log.stop()
+
+
+def test_there_is_no_room_without_end(database: Failing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.storage.event_log.MAX_QUEUED", 3)
+    log = EventLog(database)
+    made = decision()
+    assert [log.append(each) for each in (made, act("a"), act("b"), made, act("c"))] == [
+        True, True, True, False, True,
+    ]  # fmt: skip
+    assert log.dropped == 1 and log.queued == 4
