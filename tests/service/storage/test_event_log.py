@@ -11,7 +11,7 @@ import pytest
 from service.domain.errors import StorageUnavailable
 from service.domain.records import Act
 from service.storage.database import FILE, Database
-from service.storage.errors import WriteFailed
+from service.storage.errors import DatabaseCorrupt, DatabaseInvalid, WriteFailed
 from service.storage.event_log import PROBE, EventLog
 from tests.service.storage.test_tables import decision
 
@@ -149,3 +149,57 @@ def test_there_is_no_room_without_end(database: Failing, monkeypatch: pytest.Mon
         True, True, True, False, True,
     ]  # fmt: skip
     assert log.dropped == 1 and log.queued == 4
+
+
+class Breaking(Database):
+    """A database that breaks down over its next commit, kept or not, and opens only when let."""
+
+    keeps = True
+    breaks = True
+    opens = threading.Event()
+
+    def write(self, batches: object) -> None:
+        if not self.breaks:
+            super().write(batches)  # type: ignore[arg-type]
+            return
+        self.breaks = False
+        if self.keeps:
+            super().write(batches)  # type: ignore[arg-type]
+        raise DatabaseInvalid("FATAL Error: database has been invalidated")
+
+    def reopen(self) -> int:
+        if not self.opens.is_set():
+            raise DatabaseCorrupt("it does not open")
+        return super().reopen()
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_commit_in_doubt_is_looked_up_before_anything_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool, patient: bool
+) -> None:
+    """Kept rows are acknowledged and not written again; who cannot wait is told of the doubt."""
+    monkeypatch.setattr("service.storage.event_log.RETRY_S", 0.01)
+    monkeypatch.setattr("service.storage.event_log.DOUBT_S", 60.0 if patient else 0.0)
+    database = Breaking(tmp_path / FILE)
+    database.keeps, database.opens = keeps, threading.Event()
+    log = EventLog(database)
+    log.append(act("waits"))
+    ack = log.append_durable(act("asked"))
+    log.start()
+    if patient:
+        while log.healthy:
+            time.sleep(0.005)
+        assert not ack.done(), "neither yes nor no is true yet"
+    else:
+        with pytest.raises(StorageUnavailable, match="not known yet"):
+            ack.result(5)
+    database.opens.set()
+    while not log.healthy:
+        time.sleep(0.005)
+    log.flush().result(5)
+    assert ids(database) == ["waits", *(["asked"] if keeps else [])]
+    if patient:
+        assert (ack.exception(5) is None) == keeps
+    log.stop()
+    database.close()
