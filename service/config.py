@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,14 @@ def child_environment() -> dict[str, str]:
 def process_environment() -> dict[str, str]:
     """A copy of the environment, for a child process."""
     return dict(os.environ)
+
+
+def plan_digest(path: Path) -> str:
+    """The start of the SHA-256 of a plan file, to tell plans apart; empty where it is not read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except OSError:
+        return ""
 
 
 class Lines:

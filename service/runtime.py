@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.domain.catalog import Deployment
 from service.domain.clock import Clock
+from service.domain.errors import StorageUnavailable
 from service.domain.live import LivePolicy
+from service.domain.plan_standing import PlanStanding, Reload
 from service.domain.records import Attempt, Decision, Outcome
 from service.feedback.intake import Intake
 from service.feedback.learner import Learner
@@ -31,12 +34,15 @@ from service.routing.router import Router
 from service.scheduler import Scheduler
 from service.storage.cases import Case, Cases
 from service.storage.database import Database, StateLock
+from service.storage.errors import StorageError
 from service.storage.event_log import EventLog
 from service.storage.history import Publisher
 from service.storage.keys import KeyStore
 from service.storage.overrides import OverrideStore
 from service.storage.tally import Tally
 from service.telemetry import Telemetry
+
+log = logging.getLogger("headgate")
 
 
 @dataclass(slots=True)
@@ -53,6 +59,17 @@ class Kept:
     overrides: OverrideStore
     publisher: Publisher
 
+    def close(self) -> None:
+        """End the writer and let everything go; what cannot be closed does not stop the rest."""
+        ends: tuple[Callable[[], None], ...] = (
+            self.log.stop, self.database.close, self.tally.close, self.lock.release,
+        )  # fmt: skip
+        for end in ends:
+            try:
+                end()
+            except Exception:
+                log.exception("a part of what is kept could not be closed")
+
 
 class Ledger:
     """Where decisions, attempts and outcomes go: the log, the case, the learner, the boards."""
@@ -61,35 +78,50 @@ class Ledger:
         self,
         kept: Kept,
         learner: Learner,
-        boards: tuple[LiveBoard, WeightBoard],
+        boards: tuple[LiveBoard, WeightBoard, OutageWatch],
         telemetry: Telemetry,
         providers: dict[str, str],
-        outage: OutageWatch,
+        clock: Clock,
     ) -> None:
         self._log, self._cases, self._tally = kept.log, kept.cases, kept.tally
         self._learner = learner
-        self._live, self._weights = boards
+        self._live, self._weights, self._outage = boards
         self._telemetry = telemetry
         self._provider_of = providers
-        self._outage = outage
+        self._clock = clock
+        self._shed: set[str] = set()  # decisions under way that the log had no room for
+
+    def renew(
+        self, boards: tuple[LiveBoard, WeightBoard, OutageWatch], providers: dict[str, str]
+    ) -> None:
+        """Go on with the boards of another plan; calls of the old one may still end here."""
+        self._live, self._weights, self._outage = boards
+        self._provider_of = {**self._provider_of, **providers}
 
     def decision(self, decision: Decision) -> Case:
-        """A decision was made: queued for the log before the call."""
-        self._tally.decision()
-        self._log.append(decision)
-        case = Case(decision)
-        self._cases.add(case)
+        """A decision was made: queued for the log before the call. When the log has no room it
+        is shed with all that follows from it: neither logged nor learned.
+        """
+        case = Case(decision, made_s=self._clock.monotonic_s())
+        if self._log.append(decision):
+            self._tally.decision()
+            self._cases.add(case)
+        else:
+            self._shed.add(decision.id)
         self._weights.saw(decision)
         self._telemetry.decision(decision.policy.name, decision.mode.value)
         return case
 
     def attempt(self, attempt: Attempt) -> None:
         """A call has ended."""
-        self._tally.attempt()
-        self._log.append(attempt)
-        case = self._cases.recent(attempt.decision_id)
-        if case is not None:
-            case.attempts.append(attempt)
+        if attempt.decision_id in self._shed:
+            self._log.dropped += 1
+        else:
+            self._tally.attempt()
+            self._log.append(attempt)
+            case = self._cases.recent(attempt.decision_id)
+            if case is not None:
+                case.attempts.append(attempt)
         self._live.attempt(attempt)
         self._telemetry.attempt(
             attempt.deployment,
@@ -100,7 +132,6 @@ class Ledger:
 
     def outcome(self, outcome: Outcome) -> None:
         """A request has ended."""
-        self._log.append(outcome)
         self._live.outcome(outcome)
         if outcome.status == 200:
             self._outage.answered()
@@ -112,6 +143,11 @@ class Ledger:
             outcome.mode.value,
             outcome.overhead_s,
         )
+        if outcome.decision_id in self._shed:
+            self._shed.discard(outcome.decision_id)
+            self._log.dropped += 1
+            return
+        self._log.append(outcome)
         case = self._cases.recent(outcome.decision_id)
         if case is not None:
             case.outcome = outcome
@@ -144,10 +180,13 @@ class Runtime:
     load: Load
     key_limits: KeyLimits
     outage: OutageWatch
+    plan_standing: PlanStanding
     notifier: Notifier | None = None
     queue: Queue | None = None
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
+    reload: Reload | None = None
+    ask_reload: Callable[[], None] = lambda: None
 
     @property
     def under_way(self) -> int:
@@ -158,7 +197,15 @@ class Runtime:
         """A case from memory, or from the log without holding the loop."""
         found = self.kept.cases.recent(decision_id)
         if found is None:
-            loaded = await asyncio.to_thread(self.kept.cases.load, decision_id)
+            try:
+                loaded = await asyncio.to_thread(self.kept.cases.load, decision_id)
+            except StorageError as error:
+                log.error("a case cannot be read: %s", error)
+                raise StorageUnavailable(
+                    "this cannot be read from the log now; try again, and if it stays so, let an "
+                    "operator look at the live file (headgate restore)",
+                    retry_after_s=5.0,
+                ) from None
             # Another request may have loaded it meanwhile: there is one case of a decision.
             found = self.kept.cases.recent(decision_id) or loaded
             if found is not None and found is loaded:
@@ -169,7 +216,10 @@ class Runtime:
         """Why the service is not fully ready; empty when it is."""
         reasons = []
         if not self.kept.log.healthy:
-            reasons.append("storage cannot be written: feedback is refused, routing goes on")
+            reasons.append(
+                f"storage cannot be written: {self.kept.log.failure}; feedback, overrides and "
+                "reloads are refused, learning is frozen, routing goes on"
+            )
         if not self.learner.alive:
             reasons.append("the learner does not run")
         if self.load.stopping:
@@ -178,9 +228,16 @@ class Runtime:
 
     async def start(self) -> None:
         """Start what runs beside the requests; the history can be opened from now on."""
-        await asyncio.to_thread(self.kept.publisher.publish, self.kept.log.last_seq)
+        try:
+            await asyncio.to_thread(self.publish)
+        except Exception as error:  # the job tries again, and tells of it
+            log.error("the history cannot be published now: %s", error)
         self.scheduler.start()
         self.load.lag.start()
+
+    def publish(self) -> None:
+        """Publish what is durable; blocks."""
+        self.kept.publisher.publish(self.kept.log.last_seq, self.clock.wall_us() / 1e6)
 
     async def stop(self) -> None:
         """End in an order that loses nothing: calls, learner, log, publication, file."""
@@ -200,7 +257,8 @@ class Runtime:
     def _stop_storage(self) -> None:
         self.learner.stop()
         self.kept.log.stop()
-        self.kept.publisher.publish(self.kept.log.last_seq, time.time())
-        self.kept.database.close()
-        self.kept.tally.close()
-        self.kept.lock.release()
+        try:
+            self.publish()
+        except Exception:  # it stays in the live file, and the next start publishes it
+            log.exception("the last publication failed")
+        self.kept.close()

@@ -23,19 +23,41 @@ class Scheduler:
     """One task a job; a job that fails says so and goes on at its next turn."""
 
     def __init__(self, jobs: list[Job]) -> None:
-        self._jobs = jobs
-        self._tasks: list[asyncio.Task[None]] = []
+        self._jobs = {job.name: job for job in jobs}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._started = False
         self.failures: dict[str, str] = {}
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """What is done by the clock."""
+        return tuple(self._jobs.values())
 
     def start(self) -> None:
         """Start all jobs on the running loop."""
-        self._tasks = [asyncio.create_task(self._repeat(job), name=job.name) for job in self._jobs]
+        self._started = True
+        for job in self._jobs.values():
+            self._tasks[job.name] = asyncio.create_task(self._repeat(job), name=job.name)
+
+    def put(self, job: Job) -> None:
+        """Do a job from now on, in place of the one of that name; with no time it is ended."""
+        before = self._jobs.pop(job.name, None)
+        if job.every_s:
+            self._jobs[job.name] = job
+        if before is not None and before.every_s == job.every_s:
+            return  # the one that runs may be at its work
+        task = self._tasks.pop(job.name, None)
+        if task is not None:
+            task.cancel()
+        if job.every_s and self._started:
+            self._tasks[job.name] = asyncio.create_task(self._repeat(job), name=job.name)
 
     async def stop(self) -> None:
         """End all jobs."""
-        for task in self._tasks:
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _repeat(self, job: Job) -> None:
         while True:

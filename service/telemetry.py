@@ -38,6 +38,8 @@ GAUGES = {
     "log_queued": "Records that wait to be written",
     "learner_waiting": "Rewards that wait to be learned from",
     "storage_healthy": "1 while the log can be written",
+    "log_dropped": "Records dropped for want of room, since the start",
+    "learner_dropped": "Outcomes not learned for want of room, since the start",
     "connections_open": "Connections of callers that are open",
     "under_way": "Requests in work",
     "held_bytes": "Bytes of request bodies that are held",
@@ -159,6 +161,11 @@ class Telemetry:
             self._labelled["breaker_state"].labels(deployment, each).set(float(each == breaker))
         self._labelled["in_flight"].labels(deployment).set(in_flight)
         self._labelled["in_flight_limit"].labels(deployment).set(limit)
+
+    def forget_arms(self) -> None:
+        """Drop the gauges of deployments and tasks; those of the plan in force come anew."""
+        for each in self._labelled.values():
+            each.clear()
 
     def gauge(self, name: str, value: float) -> None:
         """One of the plain gauges."""

@@ -12,6 +12,8 @@ import pytest
 from service.api import serving
 from service.app import create_app
 from service.bootstrap.build import build
+from service.bootstrap.reload import PlanSource
+from service.check import load_checked
 from service.config import Settings, load
 from service.domain.clock import SystemClock
 from service.providers.simulated import Stream
@@ -103,7 +105,8 @@ def make_runtime(state_dir: Path, text: str, seed: int = 5, clock: Any = None) -
     path.write_text(text, "utf-8")
     plan, _ = load(path)
     settings = Settings(state_dir=state_dir, bootstrap_key=KEY)
-    return build(plan, settings, clock or SystemClock(), seed)
+    source = PlanSource(path, load_checked)
+    return build(plan, settings, clock or SystemClock(), seed, source)
 
 
 class Service:

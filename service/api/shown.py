@@ -8,12 +8,14 @@ from typing import Any
 
 from learning.reward import Reward, RewardScale, value
 from service.domain.clock import response_id
+from service.domain.plan_standing import PlanStanding
 from service.domain.records import Decision, Override, Weight
 from service.feedback.credit import rated_quality
 from service.feedback.refit import QualityStanding
 from service.monitoring.live import Standing
 from service.monitoring.responses import Responses
 from service.routing.fleet import Standing as Health
+from service.runtime import Runtime
 from service.storage.cases import Case
 
 
@@ -244,3 +246,35 @@ def quality(standing: QualityStanding, now_us: int) -> dict[str, Any]:
         each = standing.setback
         shown["setback"] = {"act": each.act, "at": when(each.at_us), "reason": each.reason}
     return shown
+
+
+def plan(standing: PlanStanding) -> dict[str, Any]:
+    """Which plan is in force since when, and the last reload if that one was refused."""
+    refused = standing.refused
+    return {
+        "sha256": standing.digest or None,
+        "loaded_at": when(standing.loaded_us),
+        "reloads": standing.reloads,
+        "refused": refused and {"at": when(refused.at_us), "problems": list(refused.problems)},
+    }
+
+
+def troubles(runtime: Runtime) -> list[str]:
+    """What an operator should be told of the plan and of what had to be left out."""
+    told = []
+    refused, in_force = runtime.plan_standing.refused, runtime.plan_standing.digest
+    if refused is not None:
+        told.append(
+            f"the last reload was refused at {when(refused.at_us)}; the plan {in_force} stays in "
+            f"force: {'; '.join(refused.problems)}"
+        )
+    log, learner = runtime.kept.log, runtime.learner
+    if log.dropped or learner.dropped or log.refused:
+        told.append(
+            f"since the start {log.dropped} records were dropped for want of room while the log "
+            f"could not be written, {learner.dropped} outcomes were not learned for want of room, "
+            f"and {log.refused} rows could not be stored; none of them was acknowledged"
+        )
+    for name, failure in runtime.scheduler.failures.items():
+        told.append(f"the job {name} fails now ({failure}); it is tried again at its next turn")
+    return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import secrets
 
@@ -11,66 +12,97 @@ from service.bootstrap.learning import intake, learning, responses
 from service.bootstrap.opening import hash_key, open_kept
 from service.bootstrap.queue import attach
 from service.bootstrap.refusals import refusals
-from service.bootstrap.routing import bounds, fleet, sessions, table
-from service.config import Settings, process_environment
+from service.bootstrap.reload import PlanSource, Reloader
+from service.bootstrap.routing import sessions
+from service.bootstrap.way_out import Ground, WayOut, way_out
+from service.config import Settings, plan_digest, process_environment
 from service.domain.clock import Clock, SystemClock
+from service.domain.plan_standing import PlanStanding
 from service.monitoring.live import LiveBoard
 from service.monitoring.load import Load
 from service.monitoring.outage import OutageWatch
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
-from service.providers.registry import PROVIDERS
-from service.routing.dispatch import Dispatcher, Means
 from service.routing.key_limits import KeyLimits
-from service.routing.router import Router, RouterParts
-from service.runtime import Ledger, Runtime
+from service.runtime import Kept, Ledger, Runtime
 from service.scheduler import Scheduler
+from service.storage.errors import ReadFailed
 from service.telemetry import Telemetry
+
+log = logging.getLogger("headgate")
 
 
 def build(
-    plan: Plan, settings: Settings, clock: Clock | None = None, seed: int | None = None
+    plan: Plan,
+    settings: Settings,
+    clock: Clock | None = None,
+    seed: int | None = None,
+    source: PlanSource | None = None,
 ) -> Runtime:
-    """A runtime on a state directory; raises StorageError, PlanInvalid or HeadgateError."""
+    """A runtime on a state directory; raises StorageError, PlanInvalid or HeadgateError.
+
+    ``source`` is where a reload finds the plan; without it there is no reload. A live file that
+    opens and then cannot be read is rebuilt from the history, once.
+    """
     clock = clock or SystemClock()
     notices: list[str] = []
-    catalog = plan.catalog(process_environment())
-    kept = open_kept(settings, clock, notices)
-    first_key = kept.keys.bootstrap(settings.bootstrap_key)
-    featurizer = Featurizer(plan.task_names)
-    live, learner, refitter = learning(plan, catalog, featurizer, kept, clock)
     chance = random.Random(secrets.randbits(128) if seed is None else seed)
-    health = fleet(plan, catalog, kept, clock, random.Random(chance.getrandbits(64)))
-    parts = RouterParts(
-        live=live,
-        featurizer=featurizer,
-        fleet=health,
-        sessions=sessions(plan, kept, clock),
-        holding=kept.overrides.holding,
-        clock=clock,
-        chance=chance,
-        secret=hash_key(settings),
+    kept = open_kept(settings, clock, notices)
+    first_key = None
+    try:
+        first_key = kept.keys.bootstrap(settings.bootstrap_key)
+        runtime, ground, way = _joined(plan, settings, kept, clock, chance)
+    except ReadFailed as error:
+        log.error("the live file is damaged: %s", error)
+        kept.close()
+        kept = open_kept(settings, clock, notices, damage=str(error))
+        first_key = kept.keys.bootstrap(settings.bootstrap_key) or first_key
+        runtime, ground, way = _joined(plan, settings, kept, clock, chance)
+    except BaseException:
+        kept.close()
+        raise
+    if skipped := runtime.learner.skipped:
+        notices.append(
+            f"{len(skipped)} checkpoints were damaged or gone and were passed over (the newest is "
+            f"{skipped[0]}); what was learned was taken from the one before and the logged updates"
+        )
+    runtime.notices[:0] = notices  # the list itself is held by others
+    runtime.first_key = first_key
+    runtime.plan_standing = PlanStanding(
+        plan_digest(source.path) if source else "", clock.wall_us()
     )
-    router = Router(table(plan, catalog), parts)
+    if source is not None:
+        reloader = Reloader(runtime, ground, way, source)
+        runtime.reload, runtime.ask_reload = reloader, reloader.ask
+        runtime.scheduler.put(reloader.job())
+    runtime.learner.start()
+    return runtime
+
+
+def _joined(
+    plan: Plan, settings: Settings, kept: Kept, clock: Clock, chance: random.Random
+) -> tuple[Runtime, Ground, WayOut]:
+    catalog = plan.catalog(process_environment())
+    live, learner, refitter = learning(plan, catalog, Featurizer(plan.task_names), kept, clock)
     board = LiveBoard(tuple(each.name for each in catalog), clock)
     weights = WeightBoard(live, kept.overrides.holding, clock)
     telemetry = Telemetry()
     provider_names = {each.name: each.provider for each in catalog}
     outage = OutageWatch(clock)
-    ledger = Ledger(kept, learner, (board, weights), telemetry, provider_names, outage)
-    providers = {name: PROVIDERS[name]() for name in {each.dialect for each in catalog}}
-    for each in providers.values():
-        each.incidents.tell = telemetry.incident
-    means = Means(catalog, providers, router.alternatives, health, ledger, clock, bounds(plan))
+    ledger = Ledger(kept, learner, (board, weights, outage), telemetry, provider_names, clock)
+    ground = Ground(
+        kept, clock, chance, hash_key(settings), sessions(plan, kept, clock), ledger, telemetry
+    )
+    way = way_out(plan, catalog, live, ground)
     runtime = Runtime(
         plan=plan,
         catalog=catalog,
         clock=clock,
         kept=kept,
         live=live,
-        router=router,
-        fleet=health,
-        dispatcher=Dispatcher(means),
+        router=way.router,
+        fleet=way.fleet,
+        dispatcher=way.dispatcher,
         learner=learner,
         intake=intake(plan, kept, learner, clock),
         ledger=ledger,
@@ -78,17 +110,15 @@ def build(
         weights=weights,
         responses=responses(plan, kept, clock),
         quality=refitter,
-        refusals=refusals(plan, kept, clock, telemetry, ledger.outcome, parts.secret),
+        refusals=refusals(plan, kept, clock, telemetry, ledger.outcome, ground.secret),
         telemetry=telemetry,
-        providers=providers,
+        providers=way.providers,
         scheduler=Scheduler([]),
         load=Load(plan.service, telemetry),
         key_limits=KeyLimits(),
         outage=outage,
-        notices=notices,
-        first_key=first_key,
+        plan_standing=PlanStanding("", 0),
     )
     attach(runtime, hash_key(settings), process_environment())
     runtime.scheduler = Scheduler(jobs(runtime))
-    learner.start()
-    return runtime
+    return runtime, ground, way

@@ -44,6 +44,8 @@ def jobs(runtime: Runtime) -> list[Job]:
         waiting, overdue = runtime.refusals.reviews.counts()
         telemetry.gauge("review_open", waiting)
         telemetry.gauge("review_overdue", overdue)
+        telemetry.gauge("log_dropped", kept.log.dropped)
+        telemetry.gauge("learner_dropped", runtime.learner.dropped)
 
     async def expire() -> None:
         for override in kept.overrides.expire():
@@ -55,18 +57,21 @@ def jobs(runtime: Runtime) -> list[Job]:
             )  # fmt: skip
 
     async def publish() -> None:
-        await asyncio.to_thread(kept.publisher.publish, kept.log.last_seq)
+        await asyncio.to_thread(runtime.publish)
 
     async def count_responses() -> None:
         await asyncio.to_thread(runtime.responses.evaluate)
 
-    every_s = runtime.plan.quality.refit_minutes * 60.0
-    refits = [Job("quality", every_s, runtime.quality.turn)] if every_s else []
+    refits = refit_job(runtime)
     return [
         Job("weights", 1.0, weigh),
         Job("responses", RESPONSES_EVERY_S, count_responses),
         Job("expiry", 0.5, expire),
         Job("publication", PUBLISH_EVERY_S, publish),
-        *refits,
+        *([refits] if refits.every_s else []),
         *queue_jobs(runtime),
     ]
+
+
+def refit_job(runtime: Runtime) -> Job:
+    return Job("quality", runtime.plan.quality.refit_minutes * 60.0, runtime.quality.turn)

@@ -47,18 +47,22 @@ def learning(
         resumed.version.policy, resumed.version.id, resumed.checkpoint_id, resumed.update_seq
     )
     live = LivePolicy(Published(resumed.policy.chooser(resumed.last_at_us / 1e6), mark))
-    rules = CreditRules(plan.reward.metric, plan.policy.learn_from_pinned)
+    rules = credit_rules(plan)
     learner = Learner(resumed, LearnerParts(kept.log, versions, live, clock, rules))
     parts = RefitParts(
         kept.log, kept.database.cursor, versions, learner, clock, child_environment()
     )
-    refitter = Refitter(_refit_rules(plan), parts)
+    refitter = Refitter(refit_rules(plan), parts)
     refitter.resume(resumed.is_new)
     _credit_unlearned(kept, learner, clock, resumed)
     return live, learner, refitter
 
 
-def _refit_rules(plan: Plan) -> RefitRules:
+def credit_rules(plan: Plan) -> CreditRules:
+    return CreditRules(plan.reward.metric, plan.policy.learn_from_pinned)
+
+
+def refit_rules(plan: Plan) -> RefitRules:
     """Answers age in the refit as they do in the policy, where that says how."""
     half_life_s = plan.policy.parameters.get("quality_half_life_s", RefitRules().half_life_s)
     return RefitRules(plan.quality.least_ratings, float(half_life_s))

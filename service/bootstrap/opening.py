@@ -12,23 +12,91 @@ from service.domain.clock import Clock, new_id
 from service.domain.records import Act
 from service.runtime import Kept
 from service.storage.cases import Cases, rows_of
-from service.storage.database import StateLock
+from service.storage.database import Database, StateLock
+from service.storage.errors import ReadFailed, StorageError
 from service.storage.event_log import EventLog
-from service.storage.history import Publisher, read_manifest
+from service.storage.history import Publisher
 from service.storage.keys import KeyStore
+from service.storage.manifest import read_manifest
 from service.storage.overrides import OverrideStore
-from service.storage.restore import open_live
+from service.storage.restore import Restored, open_live, publish_rest, rebuild
 from service.storage.tally import Tally
+from service.storage.trouble import words
 
 HASH_KEY_FILE = "hash.key"
 
 
-def open_kept(settings: Settings, clock: Clock, notices: list[str]) -> Kept:
-    state_dir = settings.state_dir
-    lock = StateLock(state_dir)
-    database, restored = open_live(state_dir)
-    event_log = EventLog(database)
+def open_kept(settings: Settings, clock: Clock, notices: list[str], damage: str = "") -> Kept:
+    """What is kept, opened, with what to tell of it. ``damage``: why the live file, which opened
+    the last time, is to be rebuilt.
+    """
+    lock = StateLock(settings.state_dir)
+    try:
+        if damage:
+            return _rebuilt(settings, clock, notices, lock, damage)
+        database, restored = open_live(settings.state_dir)
+        try:
+            return _open(settings, clock, notices, lock, (database, restored))
+        except ReadFailed as error:
+            return _rebuilt(settings, clock, notices, lock, str(error))
+    except OSError as error:
+        lock.release()
+        raise StorageError(f"{settings.state_dir}: {words(error)}") from error
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _rebuilt(
+    settings: Settings, clock: Clock, notices: list[str], lock: StateLock, damage: str
+) -> Kept:
+    """A file that opens and cannot be read: what it still gives is published, then rebuilt."""
+    publish_rest(settings.state_dir)
+    return _open(settings, clock, notices, lock, rebuild(settings.state_dir, damage))
+
+
+def _open(
+    settings: Settings,
+    clock: Clock,
+    notices: list[str],
+    lock: StateLock,
+    opened: tuple[Database, Restored | None],
+) -> Kept:
+    state_dir, (database, restored) = settings.state_dir, opened
+    try:
+        tally, detail = _counted(state_dir, database, restored, notices)
+    except BaseException:
+        database.close()
+        raise
+    event_log = EventLog(database)  # from here on its numbers are given
     event_log.start()
+    try:
+        event_log.committed_through = tally.durable
+        event_log.append(
+            Act(new_id(), clock.wall_us(), "headgate", "service.started", str(state_dir.name), "",
+                json.dumps(detail))
+        )  # fmt: skip
+        return Kept(
+            state_dir=state_dir,
+            lock=lock,
+            database=database,
+            log=event_log,
+            tally=tally,
+            cases=Cases(database.cursor),
+            keys=KeyStore(database, event_log, clock),
+            overrides=OverrideStore(database, event_log, clock),
+            publisher=Publisher(database, state_dir, clock.monotonic_s),
+        )
+    except BaseException:
+        event_log.stop()
+        database.close()
+        raise
+
+
+def _counted(
+    state_dir: Path, database: Database, restored: Restored | None, notices: list[str]
+) -> tuple[Tally, dict[str, object]]:
+    """What was lost since the last run: told in the notices, and as the detail of the start."""
     counts = rows_of(
         database.cursor(),
         "SELECT (SELECT count(*) FROM decisions) AS d, (SELECT count(*) FROM attempts) AS a",
@@ -41,31 +109,25 @@ def open_kept(settings: Settings, clock: Clock, notices: list[str]) -> Kept:
             f"{lost[0]} decisions and {lost[1]} attempts of the last moments before the stop "
             "were not durable yet and are lost; nothing acknowledged is"
         )
+    manifest = read_manifest(state_dir)
+    if manifest.damage:
+        detail["manifest"] = manifest.damage
+        notices.append("the manifest of the published history was damaged; it was made anew from "
+                       "the names of the files")  # fmt: skip
     if restored is not None:
         detail["restored_rows"] = restored.rows
         detail["set_aside"] = list(restored.set_aside)
+        detail["missing"] = list(restored.missing)
+        notices.append(restored.told(_published_at(state_dir)))
+    missing = tally.durable_before - database.last_seq
+    if missing > 0:
+        detail["missing_rows"] = missing
         notices.append(
-            f"the live file was mended from the published history: {restored.rows} rows put "
-            f"back ({restored.reason}); rows that came after the last publication "
-            f"({_published_at(state_dir)}) cannot be restored"
-            + (f"; the damaged files are {', '.join(restored.set_aside)}" if restored.set_aside
-               else "")
-        )  # fmt: skip
-    event_log.append(
-        Act(new_id(), clock.wall_us(), "headgate", "service.started", str(state_dir.name), "",
-            json.dumps(detail))
-    )  # fmt: skip
-    return Kept(
-        state_dir=state_dir,
-        lock=lock,
-        database=database,
-        log=event_log,
-        tally=tally,
-        cases=Cases(database.cursor),
-        keys=KeyStore(database, event_log, clock),
-        overrides=OverrideStore(database, event_log, clock),
-        publisher=Publisher(database, state_dir),
-    )
+            f"the log ended at row {tally.durable_before} and now ends at {database.last_seq}: "
+            f"{missing} rows that were durable, acknowledged ones among them, are gone"
+        )
+        database.last_seq = tally.durable_before  # their numbers are not given again
+    return tally, detail
 
 
 def _published_at(state_dir: Path) -> str:

@@ -27,7 +27,8 @@ def history(
 ) -> None:
     """Read the published history; the running service is never touched."""
     from service.storage.errors import StorageError
-    from service.storage.history import VIEWS, connect, query, read_manifest
+    from service.storage.history import VIEWS, connect, query
+    from service.storage.manifest import read_manifest
     from service.storage.tables import NAMES, PRIVATE
 
     try:
@@ -67,12 +68,20 @@ def restore(state: StateOption = "state", as_json: JsonFlag = False) -> None:
     try:
         lock = StateLock(Path(state))
         with err.status("rebuilding the live file"):
-            publish_rest(Path(state))
+            lost = publish_rest(Path(state))
             database, restored = rebuild(Path(state), "asked for")
         database.close()
         lock.release()
-    except StorageError as error:
+    except (StorageError, OSError) as error:
         fail(str(error))
-    content = {"rows": restored.rows, "set_aside": list(restored.set_aside)}
+    if lost:
+        err.print(f"the live file did not give its newest rows: {lost}", markup=False)
+    for name in restored.missing:
+        err.print(f"a published file is damaged, its rows are missing: {name}", markup=False)
+    content = {
+        "rows": restored.rows,
+        "set_aside": list(restored.set_aside),
+        "missing": list(restored.missing),
+    }
     aside = f"; set aside: {', '.join(restored.set_aside)}" if restored.set_aside else ""
     give(content, as_json, lambda _: out.print(f"{restored.rows} rows restored{aside}"))

@@ -34,6 +34,7 @@ def serve(
     one_blas_thread()
     from service.app import create_app
     from service.bootstrap.build import build
+    from service.bootstrap.reload import PlanSource
     from service.check import load_checked
     from service.cli.server import run
     from service.config import Settings
@@ -42,7 +43,8 @@ def serve(
 
     try:
         checked = load_checked(plan)
-        runtime = build(checked, Settings.from_environment(Path(state)))
+        settings = Settings.from_environment(Path(state))
+        runtime = build(checked, settings, source=PlanSource(plan, load_checked))
     except (HeadgateError, StorageError) as error:
         fail(str(error))
     for notice in runtime.notices:
@@ -50,7 +52,7 @@ def serve(
     if runtime.first_key is not None:
         err.print("The first administrator key, shown this once; keep it:", highlight=False)
         err.print(runtime.first_key, markup=False, highlight=False)
-    run(create_app(runtime), host, port)
+    run(create_app(runtime), host, port, runtime.ask_reload)
 
 
 def check(plan: PlanArgument, as_json: JsonFlag = False) -> None:

@@ -7,6 +7,7 @@ import gc
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from service.api.serving import Server, listening
@@ -18,8 +19,8 @@ SWITCH_S = 0.002  # threads give the interpreter back sooner than by default: sh
 OTHER_FILES = 1_000  # calls to providers, the live file, the history
 
 
-def run(app: Any, host: str, port: int) -> None:
-    """Serve until told to stop; says where, once it listens."""
+def run(app: Any, host: str, port: int, hangup: Callable[[], None] | None = None) -> None:
+    """Serve until told to stop; says where, once it listens. SIGHUP calls ``hangup``."""
     try:
         listener = listening(host, port)
     except OSError as error:
@@ -42,6 +43,8 @@ def run(app: Any, host: str, port: int) -> None:
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
     sys.setswitchinterval(SWITCH_S)
+    if hangup is not None:
+        signal.signal(signal.SIGHUP, lambda *_: hangup())
     server.run(sockets=[listener])
 
 

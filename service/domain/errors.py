@@ -8,7 +8,7 @@ HeadgateError
 ├── Overloaded 503                the gateway itself is full, or stopping
 ├── PermissionDenied 403          ├── NotFound 404            └── ModelNotFound 404
 ├── Conflict 409                  ├── Gone 410
-├── Unprocessable 422
+├── Unprocessable 422         └── PlanRefused 422         a reload; the old plan stays
 ├── NoDeployment 503              nothing eligible now (overrides, limits)
 ├── UpstreamExhausted 503         every attempt failed
 ├── UpstreamRefused 400           the provider refused the request itself
@@ -172,6 +172,12 @@ class Unprocessable(HeadgateError):
     """Of the right form, with a value that cannot be."""
 
     status, type, code = 422, "invalid_request_error", "invalid_value"
+
+
+class PlanRefused(Unprocessable):
+    """A plan that is not taken; the one in force stays."""
+
+    code = "plan_refused"
 
 
 class NoDeployment(HeadgateError):

@@ -63,7 +63,10 @@ class Intake:
     async def take(self, case: Case, given: Given, key: Key) -> Taken:
         """One rating of a case; raises HeadgateError, and then nothing was kept."""
         now_us = self._clock.wall_us()
-        if now_us - case.decision.at_us > self._expires_us:
+        age_us = float(now_us - case.decision.at_us)
+        if case.made_s is not None:  # a wall clock that jumps does not close the window
+            age_us = min(age_us, (self._clock.monotonic_s() - case.made_s) * 1e6)
+        if age_us > self._expires_us:
             days = self._expires_us / DAY_US
             raise Gone(f"this answer is older than {days:g} days; its ratings are closed")
         value, label, quality = self._place(given)

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,11 +16,12 @@ from learning.errors import LearningError
 from learning.online import OnlineCorrection
 from learning.policies.base import Policy
 from service.domain.clock import Clock, new_id
+from service.domain.errors import StorageUnavailable
 from service.domain.live import LivePolicy, Published
 from service.domain.records import Checkpoint, Decision, Feedback, PolicyMark, Update
 from service.feedback.apply import PRIOR, TICK, apply, fits
 from service.feedback.credit import CreditRules, from_feedback, from_outcome, rated_quality
-from service.feedback.versions import Resumed
+from service.feedback.versions import Resumed, Wanted, changed, promoted
 from service.storage.cases import Case, FeedbackKey
 from service.storage.event_log import EventLog
 from service.storage.versions import VersionStore
@@ -30,6 +32,7 @@ PUBLISH_S = 0.1
 TICK_S = 1.0
 TICKS_AFTER_S = 3_600.0
 MAX_ROUND = 5_000
+MAX_WAITING = 60_000
 CHECKPOINT_S = 10.0
 CHECKPOINT_UPDATES = 5_000
 
@@ -64,6 +67,7 @@ class Learner:
         self._parts = parts
         self._last_at_us = resumed.last_at_us
         self._last_news_us = resumed.last_at_us
+        self._at_s = parts.clock.monotonic_s()
         self._published_seq = -1
         self._saved_seq = resumed.update_seq if resumed.checkpoint_id else -1
         self._saved_s = parts.clock.monotonic_s()
@@ -72,6 +76,8 @@ class Learner:
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._run, name="headgate-learner", daemon=True)
         self.passed_over = resumed.passed_over
+        self.dropped = 0
+        self.skipped = resumed.skipped
         self.prediction: Prediction | None = None
         self.failure = ""
 
@@ -79,6 +85,9 @@ class Learner:
 
     def ended(self, case: Case) -> None:
         """A request has ended: learn from what its calls showed."""
+        if len(self._queue) >= MAX_WAITING:
+            self.dropped += 1
+            return
         self._queue.append(lambda: self._outcome(case))
 
     def rated(self, case: Case, feedback: Feedback) -> None:
@@ -90,6 +99,19 @@ class Learner:
         """An accepted quality model becomes the policy's prior."""
         self._queue.append(lambda: self._adopt(model_id))
 
+    def judge_by(self, rules: CreditRules) -> None:
+        """From here on other rules say what is learned from which."""
+        self._queue.append(lambda: self._judge_by(rules))
+
+    def change(self, wanted: Wanted, live: LivePolicy) -> Future[None]:
+        """Go on under a new version that publishes into ``live``, as a restart would: what came
+        before is learned under the old one, what comes after under the new. The future fails,
+        and all stays as it was, when the new version cannot be made durable.
+        """
+        done: Future[None] = Future()
+        self._queue.append(lambda: self._change(wanted, live, done))
+        return done
+
     def learns_from(self, case: Case, feedback: Feedback) -> bool:
         """Whether the rules let the policy learn from a rating of this case."""
         arm = case.answered_by if case.outcome else case.decision.deployment
@@ -100,6 +122,13 @@ class Learner:
             and self.policy.knows(arm)
             and self._parts.rules.teaches(case.decision.mode, feedback.metric)
         )
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing is learned because the log cannot be written: the state is a fold over
+        logged updates, so what cannot be logged must not be learned.
+        """
+        return not self._parts.log.healthy
 
     @property
     def waiting(self) -> int:
@@ -145,14 +174,17 @@ class Learner:
         """
         halting = self._halt.wait(PUBLISH_S)
         for _ in range(MAX_ROUND):
-            if not self._queue:
+            if not self._queue or self.frozen:
                 break
             try:
                 self._queue[0]()
             finally:
                 self._queue.popleft()  # only now: what is under way still counts as waiting
         if halting:
-            return not self._queue
+            return not self._queue or self.frozen
+        if self.frozen:
+            self._publish()
+            return False
         self._tick()
         now_s = self._parts.clock.monotonic_s()
         if now_s - self._published_s >= PUBLISH_S:
@@ -183,12 +215,39 @@ class Learner:
             model = self._parts.versions.models.read(model_id)
             self.prediction = Prediction(model_id, OnlineCorrection(model))
 
+    def _judge_by(self, rules: CreditRules) -> None:
+        self._parts = replace(self._parts, rules=rules)
+
+    def _change(self, wanted: Wanted, live: LivePolicy, done: Future[None]) -> None:
+        if not done.set_running_or_notify_cancel():
+            return
+        was = Resumed(
+            self.policy, self.version, False, self.checkpoint_id, self.seq, self._last_at_us, 0
+        )
+        try:
+            new = changed(was, wanted, self._parts.clock.wall_us())
+            new = promoted(new, self._parts.versions, self._parts.log)
+        except Exception as error:
+            late = StorageUnavailable("the new version is not durable yet", retry_after_s=5.0)
+            done.set_exception(late if isinstance(error, TimeoutError) else error)
+            return
+        told, self.prediction = self.prediction, None
+        self.policy, self.version, self.checkpoint_id = new.policy, new.version, new.checkpoint_id
+        self._parts = replace(self._parts, live=live)
+        self._saved_seq, self._published_seq = self.seq, -1
+        try:
+            if told is not None:
+                self._adopt(told.model_id)
+            self._publish()
+        finally:
+            done.set_result(None)
+
     def _take(self, update: Update, decision: Decision | None) -> bool:
         """Log an update under the next number and apply it; in this order and no other."""
         if not fits(self.policy, update, decision):
             self.passed_over += 1
             return False
-        at_us = max(self._parts.clock.wall_us(), self._last_at_us)
+        at_us = self._now_us()
         numbered = update.numbered(self.seq + 1, at_us, self.version.id)
         try:
             apply(self.policy, numbered, decision, self._parts.versions.models.read)
@@ -198,7 +257,7 @@ class Learner:
             return False
         self._parts.log.append(numbered)
         self.seq += 1
-        self._last_at_us = at_us
+        self._last_at_us, self._at_s = at_us, self._parts.clock.monotonic_s()
         if update.kind != TICK:
             self._last_news_us = at_us
         if update.kind == "rating" and self.prediction and decision and update.quality is not None:
@@ -206,9 +265,16 @@ class Learner:
             self.prediction.online.learn(update.arm, x, update.quality)
         return True
 
+    def _now_us(self) -> int:
+        """The learner's time: the wall clock's, and where that was set back the time that has
+        passed since the last update, so that it never goes back and never stands still.
+        """
+        passed_us = int((self._parts.clock.monotonic_s() - self._at_s) * 1e6)
+        return max(self._parts.clock.wall_us(), self._last_at_us + passed_us)
+
     def _tick(self) -> None:
         """Let time pass for the estimators that forget, while nothing else comes in."""
-        now_us = self._parts.clock.wall_us()
+        now_us = self._now_us()
         quiet = now_us - self._last_at_us >= TICK_S * 1e6
         fading = now_us - self._last_news_us < TICKS_AFTER_S * 1e6
         if quiet and fading and self.seq > 0:

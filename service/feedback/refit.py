@@ -18,6 +18,7 @@ from learning.online import OnlineCorrection
 from learning.quality import REFUSED, QualityModel, Rows
 from learning.snapshot import Frozen, freeze, thaw
 from service.domain.clock import Clock, id_time_us, new_id
+from service.domain.errors import StorageUnavailable
 from service.domain.records import Act
 from service.feedback.learner import Learner, Prediction
 from service.storage.cases import us
@@ -85,7 +86,7 @@ class Refitter:
     """One refit at a time. The swap is an update that the learner takes in its sequence."""
 
     def __init__(self, rules: RefitRules, parts: RefitParts) -> None:
-        self._rules, self._parts = rules, parts
+        self.rules, self._parts = rules, parts
         self._tried_seq = 0
         self._setback: Setback | None = None
 
@@ -132,6 +133,16 @@ class Refitter:
 
     async def turn(self) -> None:
         """Refit when enough new ratings have come."""
+        if not self._parts.log.healthy:
+            return
+        tried_seq = self._tried_seq
+        try:
+            await self._turn()
+        except (OSError, StorageUnavailable):
+            self._tried_seq = tried_seq  # nothing is wrong with the ratings: tried again
+            raise
+
+    async def _turn(self) -> None:
         rows = await asyncio.to_thread(self._due)
         if rows is None:
             return
@@ -145,12 +156,12 @@ class Refitter:
     def _due(self) -> Rows | None:
         cursor = self._parts.cursor()
         count, newest_seq = new_ratings(cursor, self._tried_seq)
-        if count < self._rules.least_ratings:
+        if count < self.rules.least_ratings:
             return None
         self._tried_seq = newest_seq
         setup = self._parts.learner.policy.setup
         versions = self._parts.versions.versions
-        return rated_answers(cursor, setup.names, versions, self._rules.half_life_s)
+        return rated_answers(cursor, setup.names, versions, self.rules.half_life_s)
 
     async def _fitted(self, rows: Rows) -> QualityModel | tuple[str, str, Any]:
         """What the child made of the rows: a model, or act, reason and figures."""
@@ -174,13 +185,13 @@ class Refitter:
 
     async def _child(self, folder: Path, current: str) -> str:
         """Run the child to its end, or to its limit; why it failed, empty when it did not."""
-        limit_s = self._rules.limit_s
+        limit_s = self.rules.limit_s
         path = self._parts.environment.get("PYTHONPATH")
         environment = dict(self._parts.environment)
         environment["PYTHONPATH"] = f"{ROOT}:{path}" if path else ROOT
         with (folder / "said").open("wb") as said:
             child = await asyncio.create_subprocess_exec(
-                *self._rules.child, "rows", current, "out", str(limit_s), cwd=folder,
+                *self.rules.child, "rows", current, "out", str(limit_s), cwd=folder,
                 env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=said, stderr=said,
             )  # fmt: skip
         try:

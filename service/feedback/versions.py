@@ -61,6 +61,7 @@ class Resumed:
     last_at_us: int
     replayed: int
     passed_over: int = 0
+    skipped: tuple[str, ...] = ()  # checkpoints that were damaged or gone
 
 
 def arm_of(deployment: Deployment, at_us: int) -> Arm:
@@ -95,18 +96,26 @@ def resume(
 ) -> Resumed:
     """The live policy: exactly as it stood, and carried over when the plan has changed since."""
     live = store.live
-    description = wanted.description()
     if live is None:
         policy = registry.build(wanted.kind, wanted.setup, wanted.parameters)
         version = _version(wanted, None, "first start", now_us)
         return Resumed(policy, version, True, "", 0, now_us, 0)
     was = restored(live, store, cursor)
-    if live.kind == wanted.kind and live.parameters == description and live.policy == wanted.name:
-        return was
+    return was if is_of(live, wanted) else changed(was, wanted, now_us)
+
+
+def is_of(version: Version, wanted: Wanted) -> bool:
+    """Whether a version is what the plan asks for."""
+    described = (version.policy, version.kind, version.parameters)
+    return described == (wanted.name, wanted.kind, wanted.description())
+
+
+def changed(was: Resumed, wanted: Wanted, now_us: int) -> Resumed:
+    """A new version, not durable yet, that knows what the old one knew where both know it."""
     policy = registry.build(wanted.kind, wanted.setup, wanted.parameters)
-    if live.kind == wanted.kind:
+    if was.version.kind == wanted.kind:
         policy.thaw(was.policy.freeze())
-    version = _version(wanted, live.id, "the plan changed", now_us)
+    version = _version(wanted, was.version.id, "the plan changed", now_us)
     return replace(was, policy=policy, version=version, is_new=True, checkpoint_id="")
 
 
@@ -128,6 +137,7 @@ def restored(
     """
     policy = policy_of(version)
     checkpoint_id, seq, last_at_us = "", 0, version.at_us
+    skipped: list[str] = []
     for checkpoint in reversed(store.checkpoints):
         beyond = through_seq is not None and checkpoint.update_seq > through_seq
         if checkpoint.version_id != version.id or beyond:
@@ -135,10 +145,12 @@ def restored(
         data = store.read(checkpoint)
         try:
             if data is None:
+                skipped.append(checkpoint.id)
                 continue
             policy.thaw(data)
         except SnapshotError as error:
             log.warning("checkpoint %s is passed over: %s", checkpoint.id, error)
+            skipped.append(checkpoint.id)
             policy = policy_of(version)
             continue
         checkpoint_id, seq = checkpoint.id, checkpoint.update_seq
@@ -158,7 +170,10 @@ def restored(
         replayed += 1
     if not replayed and checkpoint_id:
         last_at_us = last_update_us(cursor(), seq, last_at_us)
-    return Resumed(policy, version, False, checkpoint_id, seq, last_at_us, replayed, passed_over)
+    return Resumed(
+        policy, version, False, checkpoint_id, seq, last_at_us, replayed, passed_over,
+        tuple(skipped),
+    )  # fmt: skip
 
 
 def promoted(resumed: Resumed, store: VersionStore, log_: EventLog) -> Resumed:

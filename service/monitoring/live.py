@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from service.domain.clock import Clock
-from service.domain.records import Attempt, ErrorKind, Outcome
+from service.domain.records import Attempt, Outcome
 
 WINDOW_S = 300.0
 BOUND = 2_000
@@ -46,14 +46,20 @@ class LiveBoard:
         self.failed = 0
         self.cost_micro_usd = 0
 
+    def retain(self, deployments: tuple[str, ...]) -> None:
+        """Watch these from now on; of those that stay the calls are kept."""
+        self._calls = {d: self._calls.get(d) or deque(maxlen=BOUND) for d in deployments}
+
     def attempt(self, attempt: Attempt) -> None:
-        """A call has ended. A content policy's refusal is neither an answer nor an error."""
+        """A call has ended. A content policy's refusal is neither an answer nor an error, and
+        what blames no deployment is no error of its.
+        """
         kind, cost = attempt.error_kind, attempt.usage.cost_micro_usd
-        error = kind.value if kind and kind is not ErrorKind.POLICY else ""
+        error = kind.value if kind and kind.blames_deployment else ""
         latency_s = attempt.latency_s if kind is None else None
-        self._calls[attempt.deployment].append(
-            _Call(self._clock.monotonic_s(), latency_s, error, cost)
-        )
+        calls = self._calls.get(attempt.deployment)
+        if calls is not None:  # None: a reload dropped it while the call was under way
+            calls.append(_Call(self._clock.monotonic_s(), latency_s, error, cost))
         self.cost_micro_usd += cost
 
     def outcome(self, outcome: Outcome) -> None:

@@ -44,7 +44,7 @@ class Notifier:
 
     def __init__(
         self,
-        append: Callable[[Act], None],
+        append: Callable[[Act], object],
         address: Address,
         clock: Clock,
         outbound: Outbound | None = None,

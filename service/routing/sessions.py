@@ -21,7 +21,7 @@ class Sessions:
     """Sessions by their keyed hash; bounded, forgotten when idle."""
 
     def __init__(self, idle_s: float, bound: int = BOUND) -> None:
-        self._idle_s = idle_s
+        self.idle_s = idle_s
         self._bound = bound
         self._held: OrderedDict[str, Held] = OrderedDict()
 
@@ -30,7 +30,7 @@ class Sessions:
         held = self._held.get(session)
         if held is None:
             return None
-        if now_s - held.seen_s > self._idle_s:
+        if now_s - held.seen_s > self.idle_s:
             del self._held[session]
             return None
         self._held[session] = Held(held.deployment, held.decision_id, now_s)

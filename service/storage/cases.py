@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import duckdb
 import numpy as np
 
 from service.domain.clock import id_time_us
@@ -26,6 +27,7 @@ from service.domain.records import (
     Usage,
 )  # fmt: skip
 from service.storage.database import Cursor
+from service.storage.errors import ReadFailed
 
 RECENT = 10_000
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the log's times are UTC without a zone
@@ -42,6 +44,7 @@ class Case:
     outcome: Outcome | None = None
     feedback: dict[FeedbackKey, Feedback] = field(default_factory=dict)
     learned: dict[str, float] = field(default_factory=dict)  # arm -> quality now in the sums
+    made_s: float | None = None  # when it was decided, on this process's monotonic clock
     once: dict[tuple[str, str], Feedback] = field(default_factory=dict)  # author, idempotency key
 
     def rated(self, feedback: Feedback) -> None:
@@ -90,10 +93,13 @@ def at_time(microseconds: int) -> datetime:
 
 
 def rows_of(cursor: Cursor, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """The rows of a query as mappings."""
-    cursor.execute(sql, list(parameters))
-    names = [column[0] for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    """The rows of a query as mappings; raises ReadFailed where the file does not give them."""
+    try:
+        cursor.execute(sql, list(parameters))
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    except duckdb.Error as error:
+        raise ReadFailed(f"the live file cannot be read: {error}") from error
 
 
 def read_case(cursor: Cursor, decision_id: str) -> Case | None:

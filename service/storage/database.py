@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import time
+import weakref
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -12,12 +15,23 @@ from typing import IO
 import duckdb
 import pyarrow as pa
 
-from service.storage.errors import DatabaseCorrupt, SchemaNewer, StateLocked, WriteFailed
+from service.storage.errors import (
+    DatabaseCorrupt,
+    DatabaseInvalid,
+    ReadFailed,
+    RowsRefused,
+    SchemaNewer,
+    StateLocked,
+    StorageError,
+    WriteFailed,
+)
 from service.storage.tables import NAMES
 
 FILE = "headgate.duckdb"
 LOCK = "service.lock"
 MEMORY_LIMIT = "256MB"
+READERS_S = 2.0
+_HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 Cursor = duckdb.DuckDBPyConnection
 
@@ -26,8 +40,14 @@ class StateLock:
     """Ownership of a state directory for the life of the process (flock: freed by any death)."""
 
     def __init__(self, state_dir: Path) -> None:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = (state_dir / LOCK).open("a+")
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True)
+            self._file: IO[str] = (state_dir / LOCK).open("a+")
+        except OSError as error:
+            raise StorageError(
+                f"the state directory {state_dir} cannot be used: {error.strerror}; mend that, or "
+                "name another with --state"
+            ) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -38,38 +58,76 @@ class StateLock:
                 f"{state_dir} is in use by another Headgate (process {owner}); stop that one, or "
                 "give this one another --state"
             ) from None
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(str(os.getpid()))
-        self._file.flush()
+        _LOCKS.add(self)
+        try:
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(str(os.getpid()))
+            self._file.flush()
+        except OSError:
+            pass  # the lock holds; only its owner's number cannot be told
 
     def release(self) -> None:
         """Give the directory free."""
         self._file.close()
 
 
+_LOCKS: weakref.WeakSet[StateLock] = weakref.WeakSet()
+
+
+def _forget_locks() -> None:
+    """A forked child lets go of the file, so that it does not hold what is its parent's."""
+    for lock in tuple(_LOCKS):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_forget_locks)
+
+
 class Database:
     """An open database file. ``cursor()`` gives any other thread its own read connection."""
 
     def __init__(self, path: Path | None, threads: int = 1) -> None:
-        self.path = path
+        self.path, self._threads = path, threads
+        self._cursors: weakref.WeakSet[Cursor] = weakref.WeakSet()
+        self._open()
+        try:
+            self._migrate()
+            self.last_seq = self._last_seq()
+            self._check_length()
+        except duckdb.Error as error:
+            self._connection.close()
+            raise DatabaseCorrupt(f"{path}: {error}") from error
+        except StorageError:
+            self._connection.close()
+            raise
+
+    def _open(self) -> None:
+        path = self.path
         config: dict[str, str | bool | int | float | list[str]] = {
-            "threads": threads,
+            "threads": self._threads,
             "memory_limit": MEMORY_LIMIT,
             "autoinstall_known_extensions": False,
         }
         try:
             self._connection = duckdb.connect(str(path) if path else ":memory:", config=config)
         except duckdb.Error as error:
-            if "lock" in str(error).lower():
-                raise StateLocked(f"{path} is open in another process") from None
+            # Not "lock" alone: a damaged block is told with that word in it.
+            if "could not set lock" in str(error).lower():
+                raise StateLocked(_held(path, str(error))) from None
             raise DatabaseCorrupt(f"{path}: {error}") from error
-        try:
-            self._migrate()
-            self.last_seq = self._last_seq()
-        except duckdb.Error as error:
-            self._connection.close()
-            raise DatabaseCorrupt(f"{path}: {error}") from error
+
+    def _check_length(self) -> None:
+        """A file that was cut opens as if nothing were wrong, until a lost block is read. So one
+        that is shorter than its blocks is read through here.
+        """
+        row = self._connection.execute("CALL pragma_database_size()").fetchone()
+        if row is None or self.path is None:
+            return
+        block_bytes, blocks = int(row[2]), int(row[3])
+        if self.path.stat().st_size < block_bytes * blocks:
+            for name in NAMES:
+                self._connection.execute(f"SELECT bit_xor(hash(t)) FROM {name} t").fetchall()
 
     def _migrate(self) -> None:
         connection = self._connection
@@ -109,15 +167,53 @@ class Database:
                 connection.unregister("batch")
             connection.commit()
         except duckdb.Error as error:
-            try:
-                connection.rollback()
-            except duckdb.Error:
-                pass  # the failed commit has already rolled back
-            raise WriteFailed(str(error)) from error
+            for undo in (connection.rollback, lambda: connection.unregister("batch")):
+                try:
+                    undo()
+                except duckdb.Error:
+                    pass  # the failed commit has already rolled back
+            raise self._failure(error) from error
+
+    def _failure(self, error: duckdb.Error) -> WriteFailed:
+        if isinstance(error, duckdb.DataError | duckdb.IntegrityError):
+            return RowsRefused(str(error))
+        try:
+            self._connection.execute("SELECT 1").fetchone()
+        except duckdb.Error:
+            return DatabaseInvalid(str(error))
+        return WriteFailed(str(error))
+
+    def reopen(self) -> int:
+        """Open the file anew after a fatal error; the number of its last row. For the writer.
+
+        Cursors that were given out are of the broken instance and fail; new ones are of the new.
+        """
+        if self.path is None:
+            raise DatabaseInvalid("a database in memory cannot be opened anew")
+        try:
+            self._connection.close()
+        except duckdb.Error:
+            pass
+        # Closing a file lets go of the process's lock on it, so the old instance should be gone
+        # before the new one takes it.
+        patience = time.monotonic() + READERS_S
+        while len(self._cursors) and time.monotonic() < patience:
+            time.sleep(0.01)
+        self._open()
+        try:
+            self.last_seq = self._last_seq()
+        except duckdb.Error as error:
+            raise DatabaseCorrupt(str(error)) from error
+        return self.last_seq
 
     def cursor(self) -> Cursor:
         """A connection of one's own to the same database, for reading in another thread."""
-        return self._connection.cursor()
+        try:
+            cursor = self._connection.cursor()
+        except duckdb.Error as error:
+            raise ReadFailed(f"the live file is not open now: {error}") from error
+        self._cursors.add(cursor)
+        return cursor
 
     def execute(self, sql: str) -> None:
         """Run a statement on the writer's connection; only before the writer starts."""
@@ -126,6 +222,15 @@ class Database:
     def close(self) -> None:
         """Checkpoint and close."""
         self._connection.close()
+
+
+def _held(path: Path | None, text: str) -> str:
+    found = _HOLDER.search(text)
+    by = f"process {found['pid']} ({Path(found['program']).name})" if found else "another process"
+    return (
+        f"{path} is open in {by}; close it there. To read beside the service use the published "
+        "history: headgate history"
+    )
 
 
 def migrations() -> Mapping[int, str]:

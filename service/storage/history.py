@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,21 @@ import duckdb
 
 from service.storage.database import Database, migrations
 from service.storage.errors import StorageError
+from service.storage.manifest import (
+    FOLDER,
+    MANIFEST,
+    Manifest,
+    damage,
+    file_list,
+    quoted,
+    read_manifest,
+    whole,
+)
 from service.storage.responses import RESPONSE_RATES
 from service.storage.tables import NAMES, PRIVATE
 
-FOLDER = "history"
-MANIFEST = "manifest.json"
 CATALOGUE = "catalogue.duckdb"
-FORMAT = 1
 GRACE_S = 900.0
-_MAGIC = b"PAR1"
 
 VIEWS: Mapping[str, str] = {
     "ratings": """
@@ -60,55 +65,22 @@ VIEWS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What is published: files by table, and the number of the last row in them."""
-
-    through_seq: int = 0
-    published_at: float = 0.0
-    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    retired: tuple[tuple[str, float], ...] = ()
-
-    def text(self) -> str:
-        """As JSON."""
-        content = {
-            "format": FORMAT,
-            "schema": max(migrations()),
-            "through_seq": self.through_seq,
-            "published_at": self.published_at,
-            "files": {name: list(files) for name, files in self.files.items()},
-            "retired": [list(entry) for entry in self.retired],
-        }
-        return json.dumps(content, indent=1)
-
-
-def read_manifest(state_dir: Path) -> Manifest:
-    """The manifest of a state directory; empty when nothing was published yet."""
-    path = state_dir / FOLDER / MANIFEST
-    try:
-        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return Manifest()
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path} cannot be read: {error}") from None
-    if content["format"] > FORMAT or content["schema"] > max(migrations()):
-        raise StorageError(f"{path} was written by a newer version of Headgate; use that one")
-    return Manifest(
-        through_seq=content["through_seq"],
-        published_at=content["published_at"],
-        files={name: tuple(files) for name, files in content["files"].items()},
-        retired=tuple((name, at) for name, at in content["retired"]),
-    )
-
-
 class Publisher:
     """Writes what is new since the last time, aside, and renames it into place."""
 
-    def __init__(self, database: Database, state_dir: Path) -> None:
-        self._cursor = database.cursor()
+    def __init__(
+        self,
+        database: Database,
+        state_dir: Path,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._monotonic_s = monotonic_s
         self._root = state_dir / FOLDER
         self._root.mkdir(parents=True, exist_ok=True)
         self._manifest = read_manifest(state_dir)
+        self._digests = dict(self._manifest.digests)
+        self._grace_since_s: dict[str, float] = {}
         self._one_at_a_time = threading.Lock()
 
     @property
@@ -117,57 +89,86 @@ class Publisher:
         return self._manifest.through_seq
 
     def publish(self, through_seq: int, now_s: float | None = None) -> Manifest:
-        """Publish every durable row up to ``through_seq``; blocks, so call it off the loop."""
-        with self._one_at_a_time:
-            return self._publish(through_seq, time.time() if now_s is None else now_s)
+        """Publish every durable row up to ``through_seq``; blocks, so call it off the loop.
 
-    def _publish(self, through_seq: int, now: float) -> Manifest:
+        When it fails, what is published stays as it was and what was written of it is deleted.
+        """
+        with self._one_at_a_time:
+            written: list[Path] = []
+            try:
+                return self._publish(through_seq, time.time() if now_s is None else now_s, written)
+            except (OSError, duckdb.Error):
+                for path in written:
+                    path.unlink(missing_ok=True)
+                raise
+
+    def _publish(self, through_seq: int, now: float, written: list[Path]) -> Manifest:
         old = self._manifest
         files = {name: list(old.files.get(name, ())) for name in NAMES}
         if through_seq > old.through_seq:
             for name in NAMES:
-                files[name] += self._write_new(name, old.through_seq, through_seq)
-        retired = [entry for entry in old.retired if not self._drop(entry, now)]
+                files[name] += self._write_new(name, old.through_seq, through_seq, written)
+        retired = list(old.retired)
         for name in NAMES:
-            compacted, gone = self._compact(name, files[name], now)
+            compacted, gone = self._compact(name, files[name], now, written)
             files[name] = compacted
             retired += [(each, now) for each in gone]
-        self._manifest = Manifest(
+        over = [entry for entry in retired if self._over(entry)]
+        manifest = Manifest(
             through_seq=max(through_seq, old.through_seq),
             published_at=now,
             files={name: tuple(paths) for name, paths in files.items()},
-            retired=tuple(retired),
+            retired=tuple(entry for entry in retired if entry not in over),
+            digests={
+                path: self._digests[path]
+                for paths in files.values()
+                for path in paths
+                if path in self._digests
+            },
         )
-        _write_aside(self._root / MANIFEST, self._manifest.text().encode())
-        if self._manifest.files != old.files or not (self._root / CATALOGUE).exists():
+        _write_aside(self._root / MANIFEST, manifest.text().encode())
+        self._manifest = manifest  # only now: what the file does not say is not published
+        written.clear()
+        for name, _ in over:
+            (self._root / name).unlink(missing_ok=True)
+            self._grace_since_s.pop(name, None)
+        if manifest.files != old.files or not (self._root / CATALOGUE).exists():
             self._write_catalogue()
         return self._manifest
 
-    def _write_new(self, name: str, after: int, through: int) -> list[str]:
+    def _write_new(self, name: str, after: int, through: int, written: list[Path]) -> list[str]:
         where = f"FROM {name} WHERE log_seq > {after} AND log_seq <= {through}"
-        days = self._cursor.execute(
-            f"SELECT DISTINCT strftime(ts, '%Y-%m-%d') {where} ORDER BY 1"
-        ).fetchall()
-        written = []
+        days = (
+            self._database.cursor()
+            .execute(f"SELECT DISTINCT strftime(ts, '%Y-%m-%d') {where} ORDER BY 1")
+            .fetchall()
+        )
+        paths = []
         for (day,) in days:
             path = f"{name}/day={day}/rows-{after + 1:012d}-{through:012d}.parquet"
             clause = f"{where} AND strftime(ts, '%Y-%m-%d') = '{day}'" if len(days) > 1 else where
-            self._copy(f"SELECT * {clause} ORDER BY log_seq", path, name)
-            written.append(path)
-        return written
+            self._copy(f"SELECT * {clause} ORDER BY log_seq", path, name, written)
+            paths.append(path)
+        return paths
 
-    def _copy(self, sql: str, path: str, name: str) -> None:
+    def _copy(self, sql: str, path: str, name: str, written: list[Path]) -> None:
         target = self._root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_suffix(".aside")
+        written += [aside, target]
         escaped = str(aside).replace("'", "''")
-        self._cursor.execute(f"COPY ({sql}) TO '{escaped}' (FORMAT parquet, COMPRESSION zstd)")
+        self._database.cursor().execute(
+            f"COPY ({sql}) TO '{escaped}' (FORMAT parquet, COMPRESSION zstd)"
+        )
         if name in PRIVATE:
             aside.chmod(0o600)
+        self._digests[path] = hashlib.sha256(aside.read_bytes()).hexdigest()
         os.replace(aside, target)
 
-    def _compact(self, name: str, files: Sequence[str], now: float) -> tuple[list[str], list[str]]:
-        """One file for every closed day that has several."""
+    def _compact(
+        self, name: str, files: Sequence[str], now: float, written: list[Path]
+    ) -> tuple[list[str], list[str]]:
+        """One file for every closed day that has several; a damaged one is left as it is."""
         today = time.strftime("%Y-%m-%d", time.gmtime(now - 3600))
         by_day: dict[str, list[str]] = {}
         for path in files:
@@ -180,29 +181,32 @@ class Publisher:
                 continue
             first = min(path.split("rows-")[1].split("-")[0] for path in paths)
             last = max(path.split("rows-")[1].split("-")[1] for path in paths)
-            whole = f"{name}/{day}/rows-{first}-{last}"
-            listed = _file_list(str(self._root / path) for path in paths)
+            joined = f"{name}/{day}/rows-{first}-{last}"
+            listed = file_list(str(self._root / path) for path in paths)
             # By name: a day may hold files from before and after a migration.
             source = f"read_parquet({listed}, union_by_name = true, hive_partitioning = false)"
-            self._copy(f"SELECT * FROM {source} ORDER BY log_seq", whole, name)
-            kept.append(whole)
+            if any(damage(self._root / path, self._digests.get(path, "")) for path in paths):
+                kept += paths  # a damaged one stays beside the others, as it is
+                continue
+            self._copy(f"SELECT * FROM {source} ORDER BY log_seq", joined, name, written)
+            kept.append(joined)
             gone += paths
         return kept, gone
 
-    def _drop(self, entry: tuple[str, float], now: float) -> bool:
-        """Delete a file that a compaction replaced, once no reader can still hold its name."""
-        name, at = entry
-        if now - at < GRACE_S:
-            return False
-        (self._root / name).unlink(missing_ok=True)
-        return True
+    def _over(self, entry: tuple[str, float]) -> bool:
+        """Whether no reader can still hold the name of a file that a compaction replaced. Counted
+        on the monotonic clock from when this process first saw it, so a jump of the wall clock
+        takes no file from a reader.
+        """
+        now_s = self._monotonic_s()
+        return now_s - self._grace_since_s.setdefault(entry[0], now_s) >= GRACE_S
 
     def _write_catalogue(self) -> None:
         aside = self._root / "catalogue.aside"
         aside.unlink(missing_ok=True)
         connection = duckdb.connect(str(aside))
         try:
-            connection.execute(f"SET file_search_path = '{_quoted(str(self._root))}'")
+            connection.execute(f"SET file_search_path = '{quoted(str(self._root))}'")
             _create_views(connection, self._manifest.files)
         finally:
             connection.close()
@@ -223,6 +227,10 @@ def connect(state_dir: Path | str) -> duckdb.DuckDBPyConnection:
             "and wait a minute, or name another directory"
         )
     manifest = read_manifest(Path(state_dir))
+    if manifest.damage:
+        warnings.warn(
+            f"{root / MANIFEST} is damaged; the files are taken by their names", stacklevel=2
+        )
     files = {
         name: [str(root / path) for path in paths if _readable(root / path)]
         for name, paths in manifest.files.items()
@@ -255,7 +263,7 @@ def _create_views(
             continue
         sql = f"SELECT * FROM none_yet.{name}"
         if files.get(name):
-            sql += f" UNION ALL BY NAME SELECT * FROM read_parquet({_file_list(files[name])}"
+            sql += f" UNION ALL BY NAME SELECT * FROM read_parquet({file_list(files[name])}"
             sql += ", union_by_name = true, hive_partitioning = false)"
         connection.execute(f"CREATE VIEW {name} AS {sql}")
     for name, sql in VIEWS.items():
@@ -263,25 +271,12 @@ def _create_views(
 
 
 def _readable(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            file.seek(-4, os.SEEK_END)
-            whole = file.read(4) == _MAGIC
-    except OSError:
-        whole = False
-    if not whole:
+    sound = whole(path)
+    if not sound:
         warnings.warn(
             f"{path} is missing or cut short; the history is shown without it", stacklevel=3
         )
-    return whole
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
-
-
-def _file_list(paths: Any) -> str:
-    return "[" + ", ".join(f"'{_quoted(str(path))}'" for path in paths) + "]"
+    return sound
 
 
 def _write_aside(path: Path, data: bytes) -> None:
@@ -291,21 +286,3 @@ def _write_aside(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)
-
-
-def load_into(database: Database, state_dir: Path, after_seq: int) -> int:
-    """Put published rows numbered above ``after_seq`` into an open database; how many."""
-    manifest = read_manifest(state_dir)
-    root = state_dir / FOLDER
-    count = 0
-    for name in NAMES:
-        paths = [root / path for path in manifest.files.get(name, ()) if _readable(root / path)]
-        if not paths:
-            continue
-        source = f"FROM read_parquet({_file_list(paths)}, union_by_name = true, "
-        source += f"hive_partitioning = false) WHERE log_seq > {after_seq}"
-        row = database.cursor().execute(f"SELECT count(*) {source}").fetchone()
-        count += int(row[0]) if row else 0
-        database.execute(f"INSERT INTO {name} BY NAME SELECT * {source} ORDER BY log_seq")
-    database.last_seq = max(database.last_seq, manifest.through_seq)
-    return count

@@ -7,18 +7,41 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
 from service.storage.database import FILE, Database
 from service.storage.errors import DatabaseCorrupt, StorageError
-from service.storage.history import Publisher, load_into, read_manifest
+from service.storage.history import Publisher
+from service.storage.manifest import read_manifest
+from service.storage.refill import Refilled, refill
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did: rows put back, and the damaged files that were set aside."""
+    """What a restore did: rows put back, the damaged files that were set aside, and the
+    published files that could not be read.
+    """
 
     rows: int
     set_aside: tuple[str, ...]
     reason: str
+    missing: tuple[str, ...] = ()
+
+    def told(self, published_at: str) -> str:
+        """In words, with what cannot be restored."""
+        text = (
+            f"the live file was mended from the published history: {self.rows} rows put back "
+            f"({self.reason}); rows that came after the last publication ({published_at}) cannot "
+            "be restored"
+        )
+        if self.missing:
+            text += (
+                f"; nor can the rows of these published files, which are damaged: "
+                f"{', '.join(self.missing)}"
+            )
+        if self.set_aside:
+            text += f"; the damaged files are {', '.join(self.set_aside)}"
+        return text
 
 
 def open_live(state_dir: Path) -> tuple[Database, Restored | None]:
@@ -36,9 +59,9 @@ def open_live(state_dir: Path) -> tuple[Database, Restored | None]:
     if database.last_seq >= published:
         return database, None
     before = database.last_seq
-    rows = load_into(database, state_dir, before)
+    put_back = refill(database, state_dir, before)
     reason = f"the live file ended at row {before}, the published history at {published}"
-    return database, Restored(rows, (), reason)
+    return database, Restored(put_back.rows, (), reason, put_back.missing)
 
 
 def rebuild(state_dir: Path, reason: str) -> tuple[Database, Restored]:
@@ -49,34 +72,49 @@ def rebuild(state_dir: Path, reason: str) -> tuple[Database, Restored]:
         leftover.unlink(missing_ok=True)
     database = Database(fresh)
     try:
-        rows = load_into(database, state_dir, 0)
-    except StorageError:
+        put_back: Refilled = refill(database, state_dir, 0)
+    finally:
         database.close()
-        raise
-    database.close()
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     aside = []
     for old in (path, Path(f"{path}.wal")):
         if old.exists():
-            kept = old.with_name(f"{old.name}.set-aside-{stamp}")
+            kept = _free_name(old.with_name(f"{old.name}.set-aside-{stamp}"))
             os.replace(old, kept)
             aside.append(kept.name)
     os.replace(fresh, path)
-    return Database(path), Restored(rows, tuple(aside), reason)
+    database = Database(path)
+    # The numbers go on after the history's, the damaged files' rows included.
+    database.last_seq = max(database.last_seq, read_manifest(state_dir).through_seq)
+    return database, Restored(put_back.rows, tuple(aside), reason, put_back.missing)
 
 
-def publish_rest(state_dir: Path) -> None:
+def _free_name(path: Path) -> Path:
+    """That name, or one beside it that nothing has yet."""
+    taken = 1
+    free = path
+    while free.exists():
+        taken += 1
+        free = path.with_name(f"{path.name}-{taken}")
+    return free
+
+
+def publish_rest(state_dir: Path) -> str:
     """Publish what a live file that still opens holds beyond the history, so that a rebuild from
-    the history loses nothing. A file that does not open has nothing to give.
+    the history loses nothing. A file that does not open, or not give its rows, has nothing to
+    give; then the reason, else empty.
     """
     path = state_dir / FILE
     if not path.exists():
-        return
+        return ""
     try:
         database = Database(path)
-    except DatabaseCorrupt:
-        return
+    except DatabaseCorrupt as error:
+        return str(error)
     try:
         Publisher(database, state_dir).publish(database.last_seq)
+    except (duckdb.Error, StorageError) as error:
+        return str(error)
     finally:
         database.close()
+    return ""

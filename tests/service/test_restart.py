@@ -193,7 +193,7 @@ async def test_refits_are_a_job_unless_switched_off(
 ) -> None:
     text = plan_text(providers.url) + f"\nquality: {{refit_minutes: {minutes}}}\n"
     runtime = make_runtime(tmp_path / "state", text)
-    assert [job.every_s for job in runtime.scheduler._jobs if job.name == "quality"] == jobs
+    assert [job.every_s for job in runtime.scheduler.jobs if job.name == "quality"] == jobs
     await runtime.stop()
 
 

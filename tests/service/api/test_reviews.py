@@ -48,7 +48,7 @@ def test_overdue_is_shown_and_warned_of(stage: Stage) -> None:
 
 
 async def test_the_gauges(stage: Stage) -> None:
-    job = next(j for j in stage.runtime.scheduler._jobs if j.name == "weights")
+    job = next(j for j in stage.runtime.scheduler.jobs if j.name == "weights")
     await job.run()
     counters = httpx.get(stage.url + "/metrics").text
     assert "headgate_review_open 2.0" in counters and "headgate_review_overdue 2.0" in counters

@@ -110,6 +110,7 @@ class Rig:
 
     def __init__(self, runtime: Runtime, url: str, upstreams: dict[str, Chaos]) -> None:
         self.runtime, self.url, self.upstreams = runtime, url, upstreams
+        self.client = httpx.Client(verify=False, timeout=10.0)  # no certificates need be read
 
     @property
     def faulty(self) -> Chaos:
@@ -124,16 +125,22 @@ class Rig:
         return self.upstreams["roomy"]
 
     def play(self, *steps: Step) -> None:
-        """What the faulty one does from now on."""
+        """What the faulty one does from now on; what it did before is forgiven."""
+        self.forgive()
         self.faulty.play(*steps)
+
+    def forgive(self) -> None:
+        """End ejections and cool-downs."""
+        for name in self.upstreams:
+            self.runtime.fleet.forgive(name)
 
     def post(self, stream: bool = False, **more: Any) -> httpx.Response:
         """One request, as it comes back."""
         body = {"model": "auto", "messages": [{"role": "user", "content": PROMPT}]}
         body |= {"stream": True} if stream else {}
         headers = {"Authorization": f"Bearer {KEY}"}
-        return httpx.post(
-            self.url + "/v1/chat/completions", json=body | more, headers=headers, timeout=10
+        return self.client.post(
+            self.url + "/v1/chat/completions", json=body | more, headers=headers
         )
 
     def ask(self, stream: bool = False, **more: Any) -> Got:
@@ -151,7 +158,11 @@ class Rig:
 
     def both_fall_back(self, kind: ErrorKind, billed: bool = False) -> list[Got]:
         """A whole answer and a stream alike."""
-        return [self.falls_back(kind, stream, billed) for stream in (False, True)]
+        found = []
+        for stream in (False, True):
+            self.forgive()
+            found.append(self.falls_back(kind, stream, billed))
+        return found
 
     def falls_back(self, kind: ErrorKind, stream: bool = False, billed: bool = False) -> Got:
         """The faulty one fails in that way, the steady one answers, the bill is right."""
@@ -170,13 +181,13 @@ class Rig:
 
     def stays_healthy(self) -> None:
         """It is ready, nothing is left under way."""
-        assert httpx.get(self.url + "/health/ready").status_code == 200
+        assert self.client.get(self.url + "/health/ready").status_code == 200
         assert self.runtime.under_way == 0
 
     def metrics(self) -> str:
         """The counters as text."""
         headers = {"Authorization": f"Bearer {KEY}"}
-        return httpx.get(self.url + "/metrics", headers=headers).text
+        return self.client.get(self.url + "/metrics", headers=headers).text
 
     def sent(self) -> int:
         """Requests that the upstreams have seen."""
@@ -194,4 +205,6 @@ def rigged(state: Path, text: str = PLAN, clock: Any = None, **upstreams: Chaos)
             text = text.replace(name.upper(), chaos.url)
         runtime = make_runtime(state, text, clock=clock)
         server = stack.enter_context(Server(create_app(runtime)))
-        yield Rig(runtime, server.url, upstreams)
+        rig = Rig(runtime, server.url, upstreams)
+        with rig.client:
+            yield rig

@@ -70,11 +70,10 @@ def test_F14_an_empty_answer_falls_back(rig: Rig, message: dict[str, Any]) -> No
     ("message", "reason"),
     [
         ({"content": ""}, "length"),
-        ({"content": None, "refusal": "I cannot."}, "stop"),
         ({"content": None, "tool_calls": [{"index": 0, "id": "c"}]}, "tool_calls"),
         ({"content": None, "audio": {"data": "AAAA"}}, "stop"),
     ],
-    ids=["ran-out-of-tokens", "refusal", "tool-call", "audio"],
+    ids=["ran-out-of-tokens", "tool-call", "audio"],
 )
 def test_F14_an_answer_without_text_that_is_one_passes(
     rig: Rig, message: dict[str, Any], reason: str

@@ -11,8 +11,9 @@ import pytest
 from service.domain.errors import StorageUnavailable
 from service.domain.records import Act
 from service.storage.database import FILE, Database
-from service.storage.errors import WriteFailed
-from service.storage.event_log import EventLog
+from service.storage.errors import DatabaseCorrupt, DatabaseInvalid, WriteFailed
+from service.storage.event_log import PROBE, EventLog
+from tests.service.storage.test_tables import decision
 
 
 def act(name: str) -> Act:
@@ -31,7 +32,7 @@ class Failing(Database):
 
     def write(self, batches: object) -> None:
         if self.failing:
-            raise WriteFailed("no space left")
+            raise WriteFailed("No space left on device")
         super().write(batches)  # type: ignore[arg-type]
 
 
@@ -70,7 +71,7 @@ def test_a_failed_commit_is_never_acknowledged_and_the_rest_comes_later(database
     refused = log.append_durable(act("refused one"), act("refused two"))
     with pytest.raises(StorageUnavailable, match="was not taken"):
         refused.result(5)
-    assert not log.healthy and "no space left" in log.failure
+    assert not log.healthy and "no space left" in log.failure and "disk is full" in log.failure
     database.failing = False
     log.append_durable(act("after")).result(5)
     assert ids(database) == ["waits", "after"] and log.healthy
@@ -119,3 +120,97 @@ def test_many_threads_may_append(database: Failing) -> None:
     log.flush().result(5)
     assert len(set(ids(database))) == 400
     log.stop()
+
+
+def test_who_waits_behind_many_others_is_told_at_once(database: Failing) -> None:
+    log = EventLog(database)
+    database.failing = True
+    for index in range(3 * PROBE):
+        log.append(act(f"{index:04}"))
+    refused = [log.append_durable(act("refused")) for _ in range(3)]
+    log.start()
+    for each in refused:
+        with pytest.raises(StorageUnavailable):
+            each.result(5)
+    later = log.append_durable(act("refused too"))
+    with pytest.raises(StorageUnavailable):
+        later.result(5)
+    database.failing = False
+    log.append_durable(act("last")).result(5)
+    assert ids(database) == [f"{i:04}" for i in range(3 * PROBE)] + ["last"]
+    log.stop()
+
+
+def test_there_is_no_room_without_end(database: Failing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.storage.event_log.MAX_QUEUED", 3)
+    log = EventLog(database)
+    made = decision()
+    assert [log.append(each) for each in (made, act("a"), act("b"), made, act("c"))] == [
+        True, True, True, False, True,
+    ]  # fmt: skip
+    assert log.dropped == 1 and log.queued == 4
+
+
+class Breaking(Database):
+    """A database that breaks down over its next commit, kept or not, and opens only when let."""
+
+    keeps = True
+    breaks = True
+    opens = threading.Event()
+
+    def write(self, batches: object) -> None:
+        if not self.breaks:
+            super().write(batches)  # type: ignore[arg-type]
+            return
+        self.breaks = False
+        if self.keeps:
+            super().write(batches)  # type: ignore[arg-type]
+        raise DatabaseInvalid("FATAL Error: database has been invalidated")
+
+    def reopen(self) -> int:
+        if not self.opens.is_set():
+            raise DatabaseCorrupt("it does not open")
+        return super().reopen()
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_commit_in_doubt_is_looked_up_before_anything_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool, patient: bool
+) -> None:
+    """Kept rows are acknowledged and not written again; who cannot wait is told of the doubt."""
+    monkeypatch.setattr("service.storage.event_log.RETRY_S", 0.01)
+    monkeypatch.setattr("service.storage.event_log.DOUBT_S", 60.0 if patient else 0.0)
+    database = Breaking(tmp_path / FILE)
+    database.keeps, database.opens = keeps, threading.Event()
+    log = EventLog(database)
+    log.append(act("waits"))
+    ack = log.append_durable(act("asked"))
+    log.start()
+    if patient:
+        while log.healthy:
+            time.sleep(0.005)
+        assert not ack.done(), "neither yes nor no is true yet"
+    else:
+        with pytest.raises(StorageUnavailable, match="not known yet"):
+            ack.result(5)
+    database.opens.set()
+    while not log.healthy:
+        time.sleep(0.005)
+    log.flush().result(5)
+    assert ids(database) == ["waits", *(["asked"] if keeps else [])]
+    if patient:
+        assert (ack.exception(5) is None) == keeps
+    log.stop()
+    database.close()
+
+
+def test_one_who_leaves_before_the_commit_takes_nobody_with_him(tmp_path: Path) -> None:
+    database = Database(tmp_path / "d.duckdb")
+    log = EventLog(database)
+    left = log.append_durable(act("a"))
+    assert left.cancel()
+    log.start()
+    assert log.append_durable(act("b")).result(10) == 2  # both rows are kept
+    log.stop()
+    database.close()

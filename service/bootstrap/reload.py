@@ -1,0 +1,168 @@
+"""The plan read again while the service runs: checked wholly, taken in one step, or refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from learning.errors import LearningError
+from learning.features import Featurizer
+from service.bootstrap.jobs import refit_job
+from service.bootstrap.learning import (
+    credit_rules,
+    intake,
+    policy_wanted,
+    refit_rules,
+    responses,
+)
+from service.bootstrap.refusals import refusal_rules
+from service.bootstrap.way_out import Ground, WayOut, way_out
+from service.config import plan_digest, process_environment
+from service.domain.clock import new_id
+from service.domain.errors import HeadgateError, PlanInvalid, PlanRefused, StorageUnavailable
+from service.domain.live import LivePolicy
+from service.domain.plan_standing import PlanRefusal, PlanStanding
+from service.domain.records import Act
+from service.feedback.versions import Wanted, is_of
+from service.monitoring.weights import WeightBoard
+from service.plan.whole import Plan
+from service.runtime import Runtime
+from service.scheduler import Job
+from service.storage.errors import StorageError
+
+log = logging.getLogger("headgate")
+
+LOOK_EVERY_S = 0.25
+LEARNER_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSource:
+    """The plan's file, and what reads and checks it wholly (raises PlanInvalid)."""
+
+    path: Path
+    load: Callable[[Path], Plan]
+
+
+class Reloader:
+    """One reload at a time. Nothing is touched before the plan is good and the act is logged."""
+
+    def __init__(self, runtime: Runtime, ground: Ground, way: WayOut, source: PlanSource) -> None:
+        self._runtime, self._ground, self._way, self._source = runtime, ground, way, source
+        self._one_at_a_time = asyncio.Lock()
+        self._asked = False
+
+    def ask(self) -> None:
+        """Reload soon; a signal handler may call this."""
+        self._asked = True
+
+    def job(self) -> Job:
+        """Looks whether a signal has asked for a reload."""
+        return Job("plan", LOOK_EVERY_S, self._look)
+
+    async def _look(self) -> None:
+        if not self._asked:
+            return
+        self._asked = False
+        try:
+            standing = await self("headgate", "SIGHUP")
+            log.warning("the plan %s is in force", standing.digest)
+        except HeadgateError as error:
+            log.error("the plan is not taken: %s", error)
+
+    async def __call__(self, actor: str, origin: str) -> PlanStanding:
+        """Take the plan as its file now is; raises PlanRefused with every problem, or
+        StorageUnavailable, and then the plan in force stays.
+        """
+        async with self._one_at_a_time:
+            digest = plan_digest(self._source.path)
+            try:
+                plan = await asyncio.to_thread(self._source.load, self._source.path)
+                await self._take(plan, digest, (actor, origin))
+            except PlanInvalid as error:
+                raise self._refused([str(each) for each in error.problems], actor, origin) from None
+            except (LearningError, StorageError, OSError, ValueError) as error:
+                raise self._refused([str(error)], actor, origin) from error
+            except StorageUnavailable as error:
+                self._refused([error.message], actor, origin)
+                raise
+            return self._runtime.plan_standing
+
+    def _refused(self, problems: list[str], actor: str, origin: str) -> PlanRefused:
+        runtime, now_us = self._runtime, self._runtime.clock.wall_us()
+        runtime.plan_standing = replace(
+            runtime.plan_standing, refused=PlanRefusal(now_us, tuple(problems))
+        )
+        detail = json.dumps({"from": origin, "problems": problems})
+        in_force = runtime.plan_standing.digest
+        act = Act(new_id(), now_us, actor, "plan.refused", in_force, "it has problems", detail)
+        runtime.kept.log.append(act)
+        return PlanRefused(
+            "\n".join(["the plan is not taken; the one in force stays:", *problems]),
+        )
+
+    async def _take(self, plan: Plan, digest: str, who: tuple[str, str]) -> None:
+        """All that may fail comes first; the swap itself waits for nothing."""
+        runtime = self._runtime
+        catalog = plan.catalog(process_environment())
+        now_us = runtime.clock.wall_us()
+        wanted = policy_wanted(plan, catalog, Featurizer(plan.task_names), now_us)
+        stays = is_of(runtime.learner.version, wanted)
+        # The old way out keeps the old holder, whose arms are in the order of its catalogue.
+        live = runtime.live if stays else LivePolicy(runtime.live.current)
+        way = way_out(plan, catalog, live, self._ground, self._way)
+        detail = json.dumps(
+            {
+                "from": who[1],
+                "deployments": [each.name for each in catalog],
+                "new_version": not stays,
+            }
+        )
+        act = Act(new_id(), now_us, who[0], "plan.loaded", digest, "", detail)
+        await asyncio.wrap_future(runtime.kept.log.append_durable(act))
+        if not stays:
+            await self._learn_on(wanted, live)
+        runtime.learner.judge_by(credit_rules(plan))
+        self._swap(plan, way, live)
+        runtime.plan_standing = PlanStanding(
+            digest, now_us, runtime.plan_standing.reloads + 1, None
+        )
+
+    async def _learn_on(self, wanted: Wanted, live: LivePolicy) -> None:
+        """Let the learner go on under the new version; it comes to it in its own order."""
+        done = self._runtime.learner.change(wanted, live)
+        waiting = asyncio.wrap_future(done)
+        try:
+            await asyncio.wait_for(asyncio.shield(waiting), LEARNER_S)
+        except TimeoutError:
+            if done.cancel():
+                raise StorageUnavailable(
+                    "the learner does not come to it now; try again", retry_after_s=5.0
+                ) from None
+            await waiting  # it is at it, and that is bounded
+
+    def _swap(self, plan: Plan, way: WayOut, live: LivePolicy) -> None:
+        runtime, clock = self._runtime, self._runtime.clock
+        if runtime.live is not live:
+            holding = runtime.kept.overrides.holding
+            runtime.weights = WeightBoard(live, holding, clock)
+        if runtime.plan.reward.metric != plan.reward.metric:
+            runtime.responses = responses(plan, runtime.kept, clock)
+        runtime.plan, runtime.catalog, runtime.live = plan, way.catalog, live
+        runtime.router, runtime.dispatcher = way.router, way.dispatcher
+        runtime.fleet, runtime.load.bounds = way.fleet, plan.service
+        runtime.refusals.rules = refusal_rules(plan)
+        runtime.providers, self._way = way.providers, way
+        runtime.board.retain(tuple(each.name for each in way.catalog))
+        provider_names = {each.name: each.provider for each in way.catalog}
+        boards = runtime.board, runtime.weights, runtime.outage
+        runtime.ledger.renew(boards, provider_names)
+        runtime.intake = intake(plan, runtime.kept, runtime.learner, clock)
+        runtime.quality.rules = refit_rules(plan)
+        self._ground.sessions.idle_s = plan.sessions.idle_s
+        runtime.telemetry.forget_arms()
+        runtime.scheduler.put(refit_job(runtime))

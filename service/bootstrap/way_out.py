@@ -1,0 +1,82 @@
+"""The way out: all that a request passes through, assembled for a plan, at the start and anew."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from learning.features import Featurizer
+from service.bootstrap.routing import bounds, fleet, table
+from service.domain.catalog import Deployment
+from service.domain.clock import Clock
+from service.domain.live import LivePolicy
+from service.plan.whole import Plan
+from service.providers.base import Provider
+from service.providers.registry import PROVIDERS
+from service.routing.dispatch import Dispatcher, Means
+from service.routing.fleet import Fleet
+from service.routing.router import Router, RouterParts
+from service.routing.sessions import Sessions
+from service.runtime import Kept, Ledger
+from service.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the way out stands on whatever the plan; it outlives a reload."""
+
+    kept: Kept
+    clock: Clock
+    chance: random.Random
+    secret: bytes
+    sessions: Sessions
+    ledger: Ledger
+    telemetry: Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """One plan's way out. Requests under way keep the one that they began on."""
+
+    catalog: tuple[Deployment, ...]
+    fleet: Fleet
+    router: Router
+    dispatcher: Dispatcher
+    providers: dict[str, Provider]
+
+
+def way_out(
+    plan: Plan,
+    catalog: tuple[Deployment, ...],
+    live: LivePolicy,
+    ground: Ground,
+    before: WayOut | None = None,
+) -> WayOut:
+    """Assembled for a plan. Of the one ``before``, what is known of the deployments that stay is
+    kept (breakers, calls under way, what was sent in the last minute), and the providers with
+    their connections: one for every dialect ever spoken here, closed at the stop, so that no call
+    under way loses its connection.
+    """
+    clock = ground.clock
+    health = fleet(plan, catalog, ground.kept, clock, random.Random(ground.chance.getrandbits(64)))
+    if before is not None:
+        health.inherit(before.fleet)
+    parts = RouterParts(
+        live=live,
+        featurizer=Featurizer(plan.task_names),
+        fleet=health,
+        sessions=ground.sessions,
+        holding=ground.kept.overrides.holding,
+        clock=clock,
+        chance=ground.chance,
+        secret=ground.secret,
+    )
+    router = Router(table(plan, catalog), parts)
+    providers = dict(before.providers) if before else {}
+    for dialect in {each.dialect for each in catalog} - set(providers):
+        providers[dialect] = PROVIDERS[dialect]()
+        providers[dialect].incidents.tell = ground.telemetry.incident
+    means = Means(
+        catalog, providers, router.alternatives, health, ground.ledger, clock, bounds(plan)
+    )
+    return WayOut(catalog, health, router, Dispatcher(means), providers)

@@ -1,0 +1,135 @@
+"""What is published: the files by table with their checksums, and what is wrong with one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from service.storage.database import migrations
+from service.storage.errors import StorageError
+from service.storage.tables import NAMES
+
+FOLDER = "history"
+MANIFEST = "manifest.json"
+FORMAT = 1
+_MAGIC = b"PAR1"
+_FILE_NAME = re.compile(r"rows-(\d{12})-(\d{12})\.parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is published: files by table, and the number of the last row in them."""
+
+    through_seq: int = 0
+    published_at: float = 0.0
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    retired: tuple[tuple[str, float], ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)  # SHA-256 by file
+    damage: str = ""  # why it was made from the names of the files, where it was
+
+    def text(self) -> str:
+        """As JSON."""
+        content = {
+            "format": FORMAT,
+            "schema": max(migrations()),
+            "through_seq": self.through_seq,
+            "published_at": self.published_at,
+            "files": {name: list(files) for name, files in self.files.items()},
+            "retired": [list(entry) for entry in self.retired],
+            "sha256": dict(self.digests),
+        }
+        return json.dumps(content, indent=1)
+
+
+def read_manifest(state_dir: Path) -> Manifest:
+    """The manifest of a state directory; empty when nothing was published yet. One that is
+    damaged is made again from the names of the files, and says so.
+    """
+    path = state_dir / FOLDER / MANIFEST
+    try:
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        newer = content["format"] > FORMAT or content["schema"] > max(migrations())
+        if not newer:
+            return Manifest(
+                through_seq=int(content["through_seq"]),
+                published_at=float(content["published_at"]),
+                files={str(name): tuple(files) for name, files in content["files"].items()},
+                retired=tuple((str(name), float(at)) for name, at in content["retired"]),
+                digests=dict(content.get("sha256", {})),
+            )
+    except FileNotFoundError:
+        return Manifest()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return replace(by_names(path.parent), damage=type(error).__name__)
+    raise StorageError(f"{path} was written by a newer version of Headgate; use that one")
+
+
+def by_names(root: Path) -> Manifest:
+    """A manifest from the names of the files, which tell the rows in them. A file whose rows are
+    all in another of its day (a compaction replaced it) is left out.
+    """
+    files: dict[str, tuple[str, ...]] = {}
+    through = 0
+    published_at = 0.0
+    for name in NAMES:
+        taken: list[tuple[str, int, int, str]] = []
+        found = []
+        for path in (root / name).glob("day=*/rows-*.parquet"):
+            match = _FILE_NAME.fullmatch(path.name)
+            if match is not None:
+                found.append((path.parent.name, int(match[1]), -int(match[2]), path))
+        for day, first, minus_last, path in sorted(found):
+            last = -minus_last
+            if any(d == day and f <= first and last <= t for d, f, t, _ in taken):
+                continue
+            taken.append((day, first, last, str(path.relative_to(root))))
+            through = max(through, last)
+            published_at = max(published_at, path.stat().st_mtime)
+        if taken:
+            files[name] = tuple(path for _, _, _, path in taken)
+    return Manifest(through, published_at, files)
+
+
+def damage(path: Path, digest: str) -> str:
+    """What is wrong with a published file, read through; empty where nothing is. Parquet alone
+    would not tell: a flipped byte may come out as another value.
+    """
+    if not whole(path):
+        return "missing or cut short"
+    if digest:
+        same = hashlib.sha256(path.read_bytes()).hexdigest() == digest
+        return "" if same else "not what was written"
+    connection = duckdb.connect(":memory:")
+    try:
+        listed = file_list([path])
+        connection.execute(f"SELECT bit_xor(hash(t)) FROM read_parquet({listed}) t").fetchall()
+    except duckdb.Error as error:
+        return type(error).__name__
+    finally:
+        connection.close()
+    return ""
+
+
+def whole(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(-4, os.SEEK_END)
+            return file.read(4) == _MAGIC
+    except OSError:
+        return False
+
+
+def quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def file_list(paths: Any) -> str:
+    return "[" + ", ".join(f"'{quoted(str(path))}'" for path in paths) + "]"
