@@ -10,14 +10,14 @@ demo: .venv/dev
 	$(BIN)/headgate demo --seconds $(SECONDS)
 
 test: .venv/dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadfile
 
 check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 3 --dist loadfile -m "not slow"
 
 locks:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q --upgrade -o requirements.lock

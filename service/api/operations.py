@@ -15,6 +15,7 @@ from service.api.schemas import ErrorAnswer, LiftBody, OverrideBody, OverrideSho
 from service.domain.clock import new_id
 from service.domain.errors import InvalidRequest, NotFound
 from service.domain.records import Act, Override, OverrideEnd
+from service.runtime import Runtime
 
 router = APIRouter(prefix="/admin")
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -55,22 +56,8 @@ async def status(request: Request) -> dict[str, Any]:
             "checkpoint": mark.checkpoint_id,
             "update_seq": mark.update_seq,
         },
-        "learner": {
-            "waiting": runtime.learner.waiting,
-            "frozen": runtime.learner.frozen,
-            "dropped": runtime.learner.dropped,
-            "passed_over": runtime.learner.passed_over,
-            "failure": runtime.learner.failure,
-        },
-        "log": {
-            "healthy": runtime.kept.log.healthy,
-            "failure": runtime.kept.log.failure,
-            "queued": runtime.kept.log.queued,
-            "rows": runtime.kept.log.last_seq,
-            "dropped": runtime.kept.log.dropped,
-            "refused": runtime.kept.log.refused,
-            "published_through": runtime.kept.publisher.through_seq,
-        },
+        "learner": _learner(runtime),
+        "log": _log(runtime),
         "plan": shown.plan(runtime.plan_standing),
         "quality": shown.quality(runtime.quality.standing(), now_us),
         "reviews": dict(zip(("open", "overdue"), runtime.refusals.reviews.counts(), strict=True)),
@@ -79,13 +66,33 @@ async def status(request: Request) -> dict[str, Any]:
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()
         ],
         "health": [shown.health(each) for each in runtime.fleet.standings(now_s)],
-        "retries": {
-            "left": runtime.fleet.retries.balance(now_s),
-            "spent": runtime.fleet.retries.spent,
-            "refused": runtime.fleet.retries.refused,
-        },
+        "retries": shown.retries(runtime.fleet.retries, now_s),
         "responses": shown.responses(runtime.responses.current),
         "overrides": [shown.override(o, now_us) for o in runtime.kept.overrides.holding()],
+    }
+
+
+def _learner(runtime: Runtime) -> dict[str, Any]:
+    learner = runtime.learner
+    return {
+        "waiting": learner.waiting,
+        "frozen": learner.frozen,
+        "dropped": learner.dropped,
+        "passed_over": learner.passed_over,
+        "failure": learner.failure,
+    }
+
+
+def _log(runtime: Runtime) -> dict[str, Any]:
+    log = runtime.kept.log
+    return {
+        "healthy": log.healthy,
+        "failure": log.failure,
+        "queued": log.queued,
+        "rows": log.last_seq,
+        "dropped": log.dropped,
+        "refused": log.refused,
+        "published_through": runtime.kept.publisher.through_seq,
     }
 
 

@@ -15,6 +15,7 @@ from service.feedback.refit import QualityStanding
 from service.monitoring.live import Standing
 from service.monitoring.responses import Responses
 from service.routing.fleet import Standing as Health
+from service.routing.retries import RetryBudget
 from service.runtime import Runtime
 from service.storage.cases import Case
 
@@ -221,6 +222,12 @@ def health(standing: Health) -> dict[str, Any]:
         "limit": standing.limit,
         "throttled": round(standing.throttled, 4),
     }
+
+
+def retries(budget: RetryBudget, now_s: float) -> dict[str, Any]:
+    """The budget of extra calls: how many may be made now, were made, were not allowed."""
+    left = round(budget.balance(now_s), 1)
+    return {"left": left, "spent": budget.spent, "refused": budget.refused}
 
 
 def quality(standing: QualityStanding, now_us: int) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from service.storage.versions import VersionStore
 from tests.conftest import KEY, Server, make_runtime, plan_text
 from tests.service.processes import Process
 
+pytestmark = pytest.mark.slow  # real processes, disks and clocks
+
 AUTH = {"Authorization": f"Bearer {KEY}"}
 
 

@@ -15,6 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from learning.snapshot import freeze
+from service.cli import output
 from service.cli.main import app
 from service.cli.output import text
 from service.domain.clock import new_id
@@ -32,8 +33,9 @@ AUTH = {"Authorization": f"Bearer {KEY}"}
 
 
 def run(*arguments: str, key: str | None = KEY) -> tuple[int, str, str]:
+    output.out.width = output.err.width = 200
     environment = {"HEADGATE_KEY": key} if key else {"HEADGATE_KEY": ""}
-    found = RUNNER.invoke(app, list(arguments), env=environment | {"COLUMNS": "200"})
+    found = RUNNER.invoke(app, list(arguments), env=environment)
     return found.exit_code, found.stdout, found.stderr
 
 

@@ -166,6 +166,7 @@ def test_C09_unknown_foreign_and_late_ratings(rig: Rig) -> None:
     assert told.json() == rate(rig, foreign, id=new_id(), value=1).json()
     case = rig.runtime.kept.cases.recent(decision)
     assert case is not None
+    case.made_s = None  # as after a restart: only the wall clock can tell
     age_us = int(rig.runtime.plan.feedback.expires_days * 86_400e6) + 1_000_000
     for shift_us, status in ((-age_us, 410), (+86_400_000_000, 202)):  # of the past, of the future
         object.__setattr__(case.decision, "at_us", rig.runtime.clock.wall_us() + shift_us)

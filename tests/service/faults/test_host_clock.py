@@ -24,6 +24,8 @@ from tests.service.faults.host import Running, running, until
 from tests.service.storage.test_history import Kept
 from tests.service.storage.test_tables import attempt, decision, feedback, outcome
 
+pytestmark = pytest.mark.slow  # real processes, disks and clocks
+
 DAY_S = 86_400.0
 JUMPS = pytest.mark.parametrize("days", [1.0, -1.0], ids=["ahead", "back"])
 

@@ -24,6 +24,8 @@ from tests.conftest import Server, make_runtime, plan_text
 from tests.service.faults.host import Running, client, running
 from tests.service.storage.test_history import Kept, act
 
+pytestmark = pytest.mark.slow  # real processes, disks and clocks
+
 BLOCK = 262_144
 HEADERS = 3 * 4_096
 

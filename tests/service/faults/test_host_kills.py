@@ -13,6 +13,8 @@ from benchmarks.kills import run
 from service.storage.cases import rows_of
 from service.storage.restore import open_live
 
+pytestmark = pytest.mark.slow  # real processes, disks and clocks
+
 POINTS = {
     "before the commit": ("service.storage.database.Database", "write", "before"),
     "after the commit": ("service.storage.database.Database", "write", "after"),

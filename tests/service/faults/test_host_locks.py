@@ -16,6 +16,8 @@ from tests.conftest import Server, plan_text
 from tests.service.faults.host import client, running
 from tests.service.processes import Process
 
+pytestmark = pytest.mark.slow  # real processes, disks and clocks
+
 HOLD = (
     "import sys, duckdb\n"
     "held = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == 'ro')\n"

@@ -24,6 +24,8 @@ from tests.service.faults.host import Disk, Running, client, running, until
 from tests.service.processes import Process
 from tests.service.test_changed_plan import UNHURRIED, without_mill
 
+pytestmark = pytest.mark.slow  # real processes, disks and clocks
+
 BAD = {
     "cut": lambda text: text[: len(text) // 2] + "\n  - {",
     "empty": lambda text: "",
@@ -118,15 +120,17 @@ def test_H11_what_is_kept_across_a_reload(tmp_path: Path, providers: Server) -> 
         version, live, weights, learner = (
             runtime.learner.version, runtime.live, runtime.weights, runtime.learner,
         )  # fmt: skip
-        windows = runtime.reload._way.windows._windows  # type: ignore[union-attr]
-        counts = {name: each.requests for name, each in windows.items()}
+        members, windows = dict(runtime.fleet._members), runtime.fleet.windows._windows
+        counts = {name: [w.requests for w in each] for name, each in windows.items()}
         tightened = text + "  body_bytes: 2000\n"
         replaced(plan_of(tmp_path / "state"), tightened)
         assert reload(service.client).json()["reloads"] == 1
         assert runtime.learner is learner and learner.version is version
         assert runtime.live is live and runtime.weights is weights
-        again = runtime.reload._way.windows._windows  # type: ignore[union-attr]
-        assert {name: each.requests for name, each in again.items()} == counts
+        again = runtime.fleet.windows._windows
+        assert again is not windows
+        assert {name: [w.requests for w in each] for name, each in again.items()} == counts
+        assert all(runtime.fleet._members[name] is each for name, each in members.items())
         answer = service.ask("Describe a kite", headgate=session)
         assert answer.headers["x-headgate-mode"] == "sticky" and answer.json()["model"] == held
         assert [o["deployment"] for o in service.status()["overrides"]] == [others]

@@ -31,6 +31,8 @@ from tests.service.faults.inbound import (
 from tests.service.processes import Process
 from tests.upstream import SSE_HEAD, Act, Upstream, event, hang, say
 
+pytestmark = pytest.mark.slow  # real processes, disks and clocks
+
 STREAM = GOOD | {"stream": True}
 READY = b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -141,7 +141,6 @@ def test_F20_no_deployment_is_blamed(stage: Stage, name: str) -> None:
         whole("content_filter", content="half an answer"),
         whole(content="an answer", refusal="and a remark"),
         whole("tool_calls", tool_calls=[{"id": "1", "type": "function"}], refusal=""),
-        whole(content="", refusal=None),
     ],
 )
 def test_F20_what_comes_with_content_is_an_answer(stage: Stage, act: Any) -> None:

@@ -21,6 +21,8 @@ from tests.conftest import ROOT
 from tests.service.queueing.rig import UP, rig, until
 from tests.upstream import http, say
 
+pytestmark = pytest.mark.slow  # real processes, disks and clocks
+
 
 class Receiver:
     """The caller's own server on loopback, with the statuses that it is to answer in turn."""
