@@ -59,6 +59,7 @@ def bounds(plan: Plan) -> Bounds:
         attempts_s=tuple(plan.service.attempt_timeouts_s),
         stream_idle_s=plan.service.stream_idle_s,
         deadline_s=plan.service.deadline_s,
+        stream_s=plan.service.stream_s,
         ladders=ladders(plan),
         least_score=plan.resilience.least_score,
         hedging=HedgeRules(frozenset(hedging.tasks), hedging.spend_share),

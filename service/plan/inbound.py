@@ -13,6 +13,7 @@ class ServicePlan(Strict):
     body_bytes: int = Field(default=10_000_000, ge=1_000, le=200_000_000)
     attempt_timeouts_s: list[Seconds] = Field(default=[30.0, 25.0, 20.0], min_length=1)
     stream_idle_s: Seconds = 20.0
+    stream_s: Seconds = 900.0
     deadline_s: Seconds = 75.0
     connections: int = Field(default=4_000, ge=1, le=100_000)
     head_s: Seconds = 10.0

@@ -24,16 +24,15 @@ class Latencies:
         self._window: list[float] = []
         self._began_s = 0.0
         self._kept: deque[float] = deque(maxlen=KEPT)
-        self._p95: tuple[float, float | None] = (-1e9, None)
+        self._p95 = (-1e9, 0.0)  # when it was reckoned, and what it was
 
     def p95(self, now_s: float) -> float | None:
         """The 95th percentile of the last answers, seconds; None below twenty of them."""
+        if len(self._kept) < SAMPLES:
+            return None
         if now_s - self._p95[0] >= 1.0:
             ordered = sorted(self._kept)
-            found = None
-            if len(ordered) >= SAMPLES:
-                found = ordered[math.ceil(0.95 * len(ordered)) - 1]
-            self._p95 = (now_s, found)
+            self._p95 = (now_s, ordered[math.ceil(0.95 * len(ordered)) - 1])
         return self._p95[1]
 
     def took(self, latency_s: float, now_s: float) -> float | None:

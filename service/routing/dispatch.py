@@ -31,7 +31,7 @@ class Dispatcher:
     def __init__(self, means: Means) -> None:
         self.means = means
         self.clock = means.clock
-        self.idle_s = means.bounds.stream_idle_s
+        self.idle_s, self.stream_s = means.bounds.stream_idle_s, means.bounds.stream_s
         self.hedges = HedgeBudget(means.bounds.hedging.spend_share)
         self._by_name = {each.name: each for each in means.catalog}
 

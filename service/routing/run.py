@@ -32,13 +32,15 @@ class Records(Protocol):
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Time limits, in seconds: each attempt's in turn (where no tier says otherwise), between
-    chunks, and for the whole; and the least score with which an answer is taken.
+    chunks, for the whole up to the first content, and for a whole stream; and the least score
+    with which an answer is taken.
     """
 
     attempts_s: tuple[float, ...]
     stream_idle_s: float
     deadline_s: float
     ladders: Ladders = NO_LADDERS
+    stream_s: float = 900.0
     least_score: float = 0.5
     hedging: HedgeRules = field(default_factory=HedgeRules)
 

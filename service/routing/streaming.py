@@ -45,6 +45,7 @@ class Owner(Protocol):
 
     clock: Clock
     idle_s: float
+    stream_s: float
 
     def served(self, run: Run, call: Call, seen: Seen, kind: ErrorKind | None) -> Served:
         """The stream has ended, whole or not."""
@@ -65,6 +66,7 @@ class ServedStream:
         self._stream = stream
         self._head = head
         self._ttft_s = owner.clock.monotonic_s() - call.started_s
+        self._ends_s = call.started_s + owner.stream_s
         self._characters = 0
         self._tokens: Tokens | None = None
         self.usage_event = b""
@@ -81,12 +83,17 @@ class ServedStream:
         iterator = self._head.iterator
         assert iterator is not None
         while True:
+            left_s = self._ends_s - self._owner.clock.monotonic_s()
             try:
-                async with asyncio.timeout(self._owner.idle_s):
+                if left_s <= 0.0:
+                    raise TimeoutError
+                async with asyncio.timeout(min(self._owner.idle_s, left_s)):
                     chunk = await anext(iterator)
             except TimeoutError:
-                self._end(ErrorKind.STALLED)
-                raise ProviderFailure(ErrorKind.STALLED, status=200) from None
+                kind = ErrorKind.STALLED if left_s > self._owner.idle_s else ErrorKind.TIMEOUT
+                raise self._broken(kind) from None
+            except StopAsyncIteration:
+                raise self._broken(ErrorKind.CUT) from None
             except ProviderFailure as failure:
                 self._end(failure.kind)
                 raise
@@ -95,6 +102,10 @@ class ServedStream:
             if chunk.done:
                 self._end(None)
                 return
+
+    def _broken(self, kind: ErrorKind) -> ProviderFailure:
+        self._end(kind)
+        return ProviderFailure(kind, status=200)
 
     async def close(self) -> None:
         """Let the upstream go; an unfinished stream is one that the caller left."""

@@ -148,3 +148,64 @@ def test_whom_the_caller_excludes_is_no_fallback_either(rig: Rig, stream: bool) 
     got = rig.ask(stream, headgate={"exclude": ["steady"]})
     got.served_by("roomy")
     assert not rig.steady.requests
+
+
+KEYED = """
+deployments:
+  - {name: faulty, provider: p1, base_url: FAULTY, model: m, context_window: 32000,
+     price: {input_usd_per_mtok: 100, output_usd_per_mtok: 200},
+     endpoints: [{api_key_env: FIRST_KEY, limits: {requests_per_minute: 7}},
+                 {api_key_env: SECOND_KEY, limits: {requests_per_minute: 11}}]}
+  - {name: steady, provider: p2, base_url: STEADY, model: m, context_window: 32000,
+     limits: {requests_per_minute: 5}, price: {input_usd_per_mtok: 100, output_usd_per_mtok: 200}}
+  - {name: roomy, provider: p3, base_url: ROOMY, model: m, context_window: 200000,
+     price: {input_usd_per_mtok: 100, output_usd_per_mtok: 200}}
+policy: {kind: fixed, parameters: {arm: faulty}}
+"""
+
+
+def test_no_key_is_sent_more_than_it_allows_and_the_rest_goes_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRST_KEY", "sk-first")
+    monkeypatch.setenv("SECOND_KEY", "sk-second")
+    with rigged(tmp_path / "state", KEYED) as rig:
+        for number in range(40):
+            assert rig.post(stream=number % 2 == 0).status_code == 200
+        sent = [b"sk-first" in each for each in rig.faulty.requests]
+        assert (sent.count(True), sent.count(False)) == (7, 11)
+        assert len(rig.steady.requests) <= 5
+        assert rig.sent() == 40
+        full = rig.post(model="faulty")
+        assert full.status_code == 503 and 1 <= int(full.headers["retry-after"]) <= 61
+        assert full.json()["error"]["code"] == "deployments_rate_limited" and rig.sent() == 40
+
+
+def test_a_key_that_is_refused_cools_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_KEY", "sk-first")
+    monkeypatch.setenv("SECOND_KEY", "sk-second")
+    with rigged(tmp_path / "state", KEYED) as rig:
+        rig.play(fault("status", 1, code=401))
+        rig.falls_back(ErrorKind.AUTH)
+        for _ in range(4):
+            rig.ask().served_by("faulty")
+        used = [b"sk-first" in each for each in rig.faulty.requests]
+        assert used[0] != used[1] and len(set(used[1:])) == 1
+
+
+def test_a_slow_answer_is_hedged_and_the_loser_is_billed(tmp_path: Path) -> None:
+    text = PLAN + "resilience: {hedging: {tasks: [other], spend_share: 1.0}}\n"
+    with rigged(tmp_path / "state", text) as rig:
+        for _ in range(25):
+            rig.ask().served_by("faulty")
+        rig.faulty.play(fault("silence"))
+        got = rig.ask()
+        assert got.status == 200 and got.headers["x-headgate-deployment"] == "steady"
+        assert got.headers["x-headgate-mode"] == "fallback"
+        lost, won = sorted(got.attempts, key=lambda each: each.number)
+        assert (lost.error_kind, won.role.value) == (ErrorKind.CANCELLED, "hedge")
+        assert lost.usage.estimated and lost.usage.cost_micro_usd > 0
+        assert got.outcome.usage.cost_micro_usd == (
+            lost.usage.cost_micro_usd + won.usage.cost_micro_usd
+        )
+        assert lost.latency_s < 2.0  # not the three seconds of the attempt

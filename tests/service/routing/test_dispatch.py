@@ -264,6 +264,21 @@ async def test_after_it_a_break_is_an_error_and_partial_usage_is_billed(
     assert stage.book.outcomes[0].status == 502 and stage.script.closed == 1
 
 
+async def test_a_stream_that_just_stops_was_cut() -> None:
+    stage = Stage(wide=[text("a")])
+    with pytest.raises(ProviderFailure):
+        await read(stage)
+    assert stage.kinds == [ErrorKind.CUT] and stage.book.outcomes[0].status == 502
+
+
+async def test_a_stream_that_never_ends_is_ended() -> None:
+    stage = Stage(wide=[text("a")] * 10_000)
+    stage.dispatcher.stream_s = -1.0  # its time is over with the first content
+    with pytest.raises(ProviderFailure):
+        await read(stage)
+    assert stage.kinds == [ErrorKind.TIMEOUT] and stage.book.outcomes[0].status == 502
+
+
 async def test_a_stream_that_the_caller_leaves_is_recorded_once() -> None:
     stage = Stage(wide=[text("abcd"), "hang"])
     stream = await stage.dispatcher.open(stage.decision, stage.request)
