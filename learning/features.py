@@ -127,10 +127,7 @@ class Signals:
 
 def inspect(shape: RequestShape) -> Signals:
     """Look at the text once. Long texts are seen at their head and tail only."""
-    data = shape.text.encode("utf-8", "replace")
-    whole = len(data)
-    if whole > HEAD_BYTES + TAIL_BYTES:
-        data = data[:HEAD_BYTES] + b" " + data[-TAIL_BYTES:]
+    data, whole = _seen(shape.text)
     words = data.translate(_WORD_BYTES).split()
     distinct = frozenset(words)
     histogram = np.bincount(np.frombuffer(data, np.uint8), minlength=256).astype(np.float64)
@@ -145,6 +142,22 @@ def inspect(shape: RequestShape) -> Signals:
         or _has(data, _MATHS_MARKS)
         or (_HOW in data and any(mark in data for mark in _HOW_MUCH)),
     )
+
+
+def _seen(text: str) -> tuple[bytes, int]:
+    """The bytes that are looked at, and how many bytes there are (estimated for a long text, of
+    which no more than the two ends is encoded).
+    """
+    if len(text) <= HEAD_BYTES + TAIL_BYTES:
+        data = text.encode("utf-8", "replace")
+        whole = len(data)
+    else:
+        ends = text[:HEAD_BYTES] + text[-TAIL_BYTES:]
+        data = ends.encode("utf-8", "replace")
+        whole = round(len(text) * len(data) / len(ends))
+    if whole > HEAD_BYTES + TAIL_BYTES:
+        data = data[:HEAD_BYTES] + b" " + data[-TAIL_BYTES:]
+    return data, whole
 
 
 def _has(data: bytes, marks: Sequence[tuple[int, bytes]]) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from service.api.asgi import Headers
 from service.domain.bulk import MOST_VALUES, check_bulk
@@ -12,10 +14,13 @@ from service.domain.errors import InvalidRequest, RateLimited
 from service.domain.records import Key
 from service.domain.records import Usage as Used
 from service.routing.key_limits import SlidingWindow, Usage
+from service.routing.router import Router
 from service.runtime import Runtime
 
 ANSWER_TOKENS = 256  # foreseen where the caller gives no cap
 _NONE: Headers = []
+# Reading JSON holds the interpreter: one long body at a time, so that the loop is held by one.
+_ONE = ThreadPoolExecutor(1, thread_name_prefix="headgate-long")
 
 
 class Grant:
@@ -110,11 +115,14 @@ def admit(runtime: Runtime, key: Key) -> Grant:
     return grant
 
 
-async def read_request(body: bytes) -> ChatRequest:
+async def read_request(runtime: Runtime, body: bytes) -> ChatRequest:
     """A body to a request; a long one is read beside the loop, once its values are counted."""
-    return await asyncio.to_thread(_long, body) if len(body) > MOST_VALUES else parse(body)
+    if len(body) <= MOST_VALUES:
+        return parse(body)
+    return await asyncio.get_running_loop().run_in_executor(_ONE, _long, runtime.router, body)
 
 
-def _long(body: bytes) -> ChatRequest:
+def _long(router: Router, body: bytes) -> ChatRequest:
     check_bulk(body)
-    return parse(body)
+    request = parse(body)
+    return replace(request, prompt_hash=router.prompt_hash(request))

@@ -45,7 +45,7 @@ async def route(request: Request) -> dict[str, Any]:
     The body is that of ``/v1/chat/completions``.
     """
     runtime, key = allowed(request, "caller")
-    chat = await read_request(await request.body())
+    chat = await read_request(runtime, await request.body())
     decision = runtime.router.decide(
         chat, key, request.headers.get("x-session-id", ""), dry_run=True
     )

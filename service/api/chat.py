@@ -55,7 +55,7 @@ class ChatEndpoint:
             key = authenticate(scope, runtime.kept.keys)
             grant = admit(runtime, key)
             body = await read_body(scope, receive, load.bounds.body_bytes, load)
-            request = await read_request(body)
+            request = await read_request(runtime, body)
             grant.tokens(request)
             arrival = arrived(runtime, scope, request, key, body)
             wish = request.options

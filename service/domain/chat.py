@@ -89,6 +89,7 @@ class ChatRequest:
     labels: Mapping[str, Any]
     user: str
     messages: tuple[Message, ...]
+    prompt_hash: str = ""  # of the messages, where it was made beside the event loop
 
     def for_upstream(self, model: str) -> bytes:
         """The body to send on: the model's name swapped, the router's own parts removed."""

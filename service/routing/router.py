@@ -110,6 +110,10 @@ class Router:
             )
         return decision
 
+    def prompt_hash(self, request: ChatRequest) -> str:
+        """The keyed hash of the messages."""
+        return keyed_hash(self._parts.secret, bytes(request.fields["messages"]))
+
     # what is asked ----------------------------------------------------------------------------
 
     def _target(self, model: str) -> int | None:
@@ -329,7 +333,7 @@ class Router:
             task=asked.task,
             task_confidence=asked.confidence,
             task_source=asked.source,
-            prompt_hash=keyed_hash(self._parts.secret, bytes(asked.request.fields["messages"])),
+            prompt_hash=asked.request.prompt_hash or self.prompt_hash(asked.request),
             features=asked.context.features,
             tokens_in=asked.context.tokens_in,
             tokens_out_limit=asked.context.tokens_out_limit,
