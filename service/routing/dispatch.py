@@ -63,6 +63,7 @@ class Dispatcher:
         try:
             async with asyncio.timeout(call.timeout_s):
                 answer = await provider.complete(call.endpoint, body, names)
+            score = self.means.accept(run.request, answer)
         except ProviderFailure as failure:
             return self._failed(run, call, failure, seen_before(failure))
         except TimeoutError:
@@ -74,7 +75,6 @@ class Dispatcher:
             log.exception("a call to %s failed in an unknown way", call.deployment.name)
             return self._failed(run, call, ProviderFailure(ErrorKind.MALFORMED), seen_in_time())
         seen = Seen(True, answer.content_chars, answer.tokens)
-        score = self.means.accept(run.request, answer)
         if score < self.means.bounds.least_score:
             if run.poor is None or score > run.poor.score:
                 run.poor = Poor(score, call, answer)
@@ -111,10 +111,11 @@ class Dispatcher:
         now_s = self.clock.monotonic_s()
         others = [d for d in self._now_free(run, now_s) if d.name != first.deployment.name]
         others.sort(key=lambda other: other.provider == first.deployment.provider)
-        if not others or run.attempts >= run.most or not self.hedges.hedge():
+        if not others or run.attempts >= run.most or not self.hedges.affordable:
             return None
         if not self.means.fleet.retries.spend(now_s):
             return None
+        self.hedges.hedges += 1
         return self._call(run, others[0], Role.HEDGE)
 
     def _served_whole(self, run: Run, call: Call) -> Served:

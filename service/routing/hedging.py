@@ -30,7 +30,6 @@ class HedgeBudget:
         self._mean = 0.0
         self.balance = 0.0
         self.hedges = 0
-        self.refused = 0
 
     def spent(self, cost_micro_usd: int) -> None:
         """A request cost so much."""
@@ -38,13 +37,10 @@ class HedgeBudget:
         earned = self.balance + self._share * cost_micro_usd
         self.balance = min(earned, self._most * self._mean)
 
-    def hedge(self) -> bool:
+    @property
+    def affordable(self) -> bool:
         """Whether a hedge at the mean cost can be paid for; it is paid when it ends."""
-        if self.balance < max(self._mean, 1e-9):
-            self.refused += 1
-            return False
-        self.hedges += 1
-        return True
+        return self.balance >= max(self._mean, 1e-9)
 
     def paid(self, cost_micro_usd: int) -> None:
         """A hedge (or the call that it beat) cost so much."""

@@ -15,11 +15,11 @@ from tests.service.routing.world import CATALOG
 
 def test_the_budget_is_a_share_of_what_is_spent() -> None:
     budget = HedgeBudget(0.05)
-    assert not budget.hedge()  # nothing earned yet
+    assert not budget.affordable  # nothing earned yet
     for _ in range(400):
         budget.spent(1_000)
     hedges = 0
-    while budget.hedge():
+    while budget.affordable:
         budget.paid(1_000)
         hedges += 1
     assert hedges == 20
