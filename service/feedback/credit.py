@@ -40,8 +40,9 @@ def from_outcome(
 
     All modes but the cache feed these estimators. A call that the caller left, or that failed
     for the request's own sake, says nothing of the deployment. The whole spend is told once,
-    with the last call, so that pacing counts each dollar once. The loser of a hedge would have
-    taken at least as long as it was waited for: that is told, or only quick answers would count.
+    with the last call, so that pacing counts each dollar once. A call that lost to its hedge would
+    have taken at least as long as it was waited for: that is told, or only quick answers would
+    count; what was left of the race for a hedge that lost says nothing.
     """
     if decision.mode is Mode.CACHE:
         return []
@@ -54,7 +55,7 @@ def from_outcome(
         blames = kind is not None and kind.blames_deployment
         silent = kind is not None and not blames
         cost_usd = outcome.usage.cost_micro_usd / 1e6 if last else None
-        lost = raced and kind is ErrorKind.CANCELLED
+        lost = raced and kind is ErrorKind.CANCELLED and attempt.role is not Role.HEDGE
         if silent and not cost_usd and not lost:
             continue
         timed = kind is None or kind in (ErrorKind.TIMEOUT, ErrorKind.STALLED)

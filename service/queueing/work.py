@@ -148,7 +148,9 @@ class Workers:
             self._parts.gate.refused(error.retry_after_s)
             await self._back(claim, error, counted)
         except HeadgateError as error:
-            if error.status < 500:
+            if error.retry_after_s is not None:  # it passes by itself; the deadline bounds it
+                await self._back(claim, error, False)
+            elif error.status < 500:
                 await self._do(self._store.bury, claim, error.code, error.message)
             else:
                 await self._back(claim, error, True)

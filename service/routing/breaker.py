@@ -67,6 +67,11 @@ class Breaker:
         self._healthy_since_s = 0.0
         self.forgive()
 
+    def follow(self, rules: BreakerRules) -> None:
+        """Go on by other rules; what is known stays."""
+        self._rules = rules
+        self._recent = {s: deque(was, maxlen=rules.window) for s, was in self._recent.items()}
+
     def forgive(self) -> None:
         """Begin anew: at the start, and where an operator knows better. A probe stays one."""
         self._clear()

@@ -35,6 +35,10 @@ class Latencies:
             self._p95 = (now_s, ordered[math.ceil(0.95 * len(ordered)) - 1])
         return self._p95[1]
 
+    def kept(self, latency_s: float) -> None:
+        """One more, for the percentile alone."""
+        self._kept.append(latency_s)
+
     def took(self, latency_s: float, now_s: float) -> float | None:
         """An answer took so long; the gradient in (0, 1] when that closes a window."""
         self._kept.append(latency_s)
@@ -72,6 +76,19 @@ class AdaptiveLimit:
         self._starting = True
         self._heard_s = 0.0
         self._whole, self._first = Latencies(), Latencies()
+
+    def follow(self, most: int) -> None:
+        """Go on with another greatest limit."""
+        self._most = max(most, LEAST)
+        self._set(self.limit)
+
+    def waited(self, waited_s: float, now_s: float) -> None:
+        """A call was given up after so long: an answer would have taken no less. Shorter waits
+        than most answers take say nothing.
+        """
+        slow_s = self._whole.p95(now_s)
+        if slow_s is not None and waited_s >= slow_s:
+            self._whole.kept(waited_s)
 
     @property
     def full(self) -> bool:

@@ -11,7 +11,6 @@ from service.domain.clock import response_id
 from service.domain.records import Attempt, Decision, ErrorKind, Mode, Outcome, Role, Usage
 from service.providers.base import Answer, AnswerStream, Names, Provider, ProviderFailure
 from service.routing.billing import Seen, seen_before, seen_in_time, usage_of
-from service.routing.eligibility import ANSWER_RESERVE
 from service.routing.exhaustion import FINAL, Failed, next_target, verdict
 from service.routing.fleet import Failure
 from service.routing.hedging import HedgeBudget
@@ -22,6 +21,7 @@ __all__ = ["Bounds", "Dispatcher", "Means", "Records", "Served", "ServedStream"]
 
 log = logging.getLogger("headgate.routing")
 
+KEYED = (ErrorKind.RATE_LIMIT, ErrorKind.AUTH)
 HEDGED = (Mode.RANDOMISED, Mode.STICKY)
 
 
@@ -119,7 +119,7 @@ class Dispatcher:
         return self._call(run, others[0], Role.HEDGE)
 
     def _served_whole(self, run: Run, call: Call) -> Served:
-        overhead_s = self._outcome(run, call.deployment, 200, None, None)
+        overhead_s = self._outcome(run, call, 200, None, None)
         return self.told(run, call, overhead_s)
 
     # streams ----------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ class Dispatcher:
         if timeout_s is None:
             timeout_s = bounds.attempts_s[min(run.attempts, len(bounds.attempts_s) - 1)]
         run.attempts += 1
-        tokens = run.decision.tokens_in + (run.decision.tokens_out_limit or ANSWER_RESERVE)
+        tokens = run.tokens
         endpoint = fleet.windows.pick(target, tokens, now_s) or target.ends[0]
         sent = fleet.windows.sent(endpoint, tokens, now_s)
         return Call(
@@ -217,8 +217,17 @@ class Dispatcher:
     ) -> ProviderFailure:
         self._attempt(run, call, seen, failure.kind, failure.status, failure.retry_after_s)
         if failure.kind is not ErrorKind.CANCELLED:
-            run.failures.append(Failed(call.deployment, failure))
+            run.failures.append(
+                Failed(call.deployment, failure, self._other_key(run, call, failure))
+            )
         return failure
+
+    def _other_key(self, run: Run, call: Call, failure: ProviderFailure) -> bool:
+        """Whether only a key of several failed, and another has room."""
+        if failure.kind not in KEYED or len(call.deployment.ends) < 2:
+            return False
+        windows = self.means.fleet.windows
+        return not windows.exhausted(call.deployment, run.tokens, self.clock.monotonic_s())
 
     def _go_on(self, run: Run, failure: ProviderFailure) -> Poor | None:
         """After a failure: set the next target; or the best answer that there was, if it was
@@ -226,11 +235,14 @@ class Dispatcher:
         """
         now_s = self.clock.monotonic_s()
         following = None
-        if run.attempts < run.most and now_s < run.deadline_s:
+        final = failure.kind in FINAL
+        if final:  # whatever else failed at the same moment
+            run.failures.sort(key=lambda each: each.failure.kind in FINAL)
+        if not final and run.attempts < run.most and now_s < run.deadline_s:
             pinned = run.decision.mode is Mode.PINNED
             others = [] if pinned else self._now_free(run, now_s)
             following = next_target(run.failures, others)
-            if following is not None and not self._may_follow(following, now_s):
+            if following is not None and not self._may_follow(run, following, now_s):
                 following = None
         if following is not None:
             run.target = following
@@ -242,19 +254,20 @@ class Dispatcher:
         self._outcome(run, None, error.status, failure.kind, None)
         raise error from None
 
-    def _may_follow(self, target: Deployment, now_s: float) -> bool:
+    def _may_follow(self, run: Run, target: Deployment, now_s: float) -> bool:
         """Whether one more call may be made, and to this deployment."""
+        return self._open_to(run, target, now_s) and self.means.fleet.retries.spend(now_s)
+
+    def _open_to(self, run: Run, target: Deployment, now_s: float) -> bool:
         fleet = self.means.fleet
-        return not fleet.bar(target.name, now_s) and fleet.retries.spend(now_s)
+        full = fleet.windows.exhausted(target, run.tokens, now_s)
+        return not full and not fleet.refusal(target.name, now_s)
 
     def _now_free(self, run: Run, now_s: float) -> list[Deployment]:
-        """The others that may be called at this moment."""
-        fleet, tokens = self.means.fleet, run.decision.tokens_in
-        return [
-            each
-            for each in self._others(run)
-            if not fleet.bar(each.name, now_s) and not fleet.windows.exhausted(each, tokens, now_s)
-        ]
+        """The others that may be called at this moment, those that are crowded or mute last."""
+        others = [each for each in self._others(run) if self._open_to(run, each, now_s)]
+        others.sort(key=lambda each: bool(self.means.fleet.bar(each.name, now_s)))
+        return others
 
     def _attempt(
         self,
@@ -306,19 +319,24 @@ class Dispatcher:
         if kind is None or kind is ErrorKind.QUALITY:
             whole_s = None if call.stream else now_s - call.started_s
             fleet.answered(name, call.probe, whole_s, now_s)
+            fleet.windows.well(call.endpoint)
             return
-        if kind in (ErrorKind.RATE_LIMIT, ErrorKind.AUTH):
-            wait_s = 1.0 if retry_after_s is None else retry_after_s
-            if fleet.windows.cool(call.endpoint, now_s + wait_s):
-                fleet.failed(name, Failure(ErrorKind.CANCELLED, None, call.probe), now_s)
-                return
-        fleet.failed(name, Failure(kind, retry_after_s, call.probe, call.stream), now_s)
+        waited_s = now_s - call.started_s
+        if kind in KEYED and fleet.cool_key(call.endpoint, kind, retry_after_s, now_s):
+            fleet.failed(name, Failure(ErrorKind.CANCELLED, None, call.probe), now_s)
+            return
+        how = Failure(kind, retry_after_s, call.probe, call.stream, waited_s)
+        fleet.failed(name, how, now_s)
+
+    def heard(self, call: Call, now_s: float) -> None:
+        """A stream goes on."""
+        self.means.fleet.heard(call.deployment.name, None, now_s)
 
     def served(self, run: Run, call: Call, seen: Seen, kind: ErrorKind | None) -> Served:
         """A stream has ended, whole or not."""
         self._attempt(run, call, seen, kind, 200)
         status = 200 if kind is None else 499 if kind is ErrorKind.CANCELLED else 502
-        overhead_s = self._outcome(run, call.deployment, status, kind, seen.ttft_s)
+        overhead_s = self._outcome(run, call, status, kind, seen.ttft_s)
         return self.told(run, call, overhead_s)
 
     def told(self, run: Run, call: Call, overhead_s: float) -> Served:
@@ -328,7 +346,7 @@ class Dispatcher:
         tier = ladder.tier(name) if ladder is not None else None
         return Served(
             call.deployment,
-            run.mode(name),
+            run.mode(call),
             run.attempts,
             run.total,
             overhead_s,
@@ -339,7 +357,7 @@ class Dispatcher:
     def _outcome(
         self,
         run: Run,
-        deployment: Deployment | None,
+        call: Call | None,
         status: int,
         kind: ErrorKind | None,
         ttft_s: float | None,
@@ -351,8 +369,8 @@ class Dispatcher:
             Outcome(
                 decision_id=run.decision.id,
                 at_us=self.clock.wall_us(),
-                deployment=deployment.name if deployment else None,
-                mode=run.mode(deployment.name if deployment else run.decision.deployment),
+                deployment=call.deployment.name if call else None,
+                mode=run.mode(call),
                 status=status,
                 error_kind=kind,
                 latency_s=latency_s,

@@ -23,22 +23,28 @@ TRANSIENT = (ErrorKind.CONNECTION, ErrorKind.SERVER, ErrorKind.CUT, ErrorKind.MA
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A deployment that failed, and how."""
+    """A deployment that failed, and how. ``other_key``: it was one of several keys of it that
+    failed, and another has room.
+    """
 
     deployment: Deployment
     failure: ProviderFailure
+    other_key: bool = False
 
 
 def next_target(failures: Sequence[Failed], others: Sequence[Deployment]) -> Deployment | None:
     """The next deployment for the kind of the last failure, best first; None to give up.
 
     A refused request is refused everywhere and is not sent again. Too long a context goes to a
-    larger window. An outage or a rate limit goes to another provider before the same one. Where
-    nobody else is left, a failure that may pass at once is tried once more where it happened.
+    larger window. An outage or a rate limit goes to another provider before the same one, but for
+    one of several keys, after which the deployment's next key is asked. Where nobody else is left,
+    a failure that may pass at once is tried once more where it happened.
     """
     last = failures[-1]
     if last.failure.kind in FINAL:
         return None
+    if last.other_key:
+        return last.deployment
     tried = {each.deployment.name for each in failures}
     left = [each for each in others if each.name not in tried]
     if last.failure.kind is ErrorKind.CONTEXT_LENGTH:

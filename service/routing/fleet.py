@@ -17,6 +17,7 @@ from service.routing.windows import RateWindows
 OVERLOADS = frozenset({ErrorKind.RATE_LIMIT, ErrorKind.OVERLOADED})
 TOLD_FROM_S = 10.0  # shorter cool-downs are everyday
 EJECTED = frozenset({"ejected", "probing", "silent"})  # what a panic disregards
+SOFT = frozenset({"filling", "silent"})  # what steers to others, and refuses nobody without them
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Failure:
     retry_after_s: float | None = None
     probe: bool = False
     stream: bool = False
+    waited_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -106,6 +108,7 @@ class Fleet:
         self.rules = rules or FleetRules()
         self.windows = RateWindows(catalog)
         self.retries = RetryBudget(self.rules.retry_share, self.rules.retry_reserve)
+        self._catalog = {each.name: each for each in catalog}
         self._chance = chance or random.Random(0)
         self._changed = changed or (lambda _: None)
         throttles = {each.provider: Throttle(self.rules.throttle_k) for each in catalog}
@@ -117,12 +120,17 @@ class Fleet:
             )
             for each in catalog
         }
-        by_provider: dict[str, list[_Member]] = {each.provider: [] for each in catalog}
-        for each in catalog:
-            member = self._members[each.name]
-            by_provider[each.provider].append(member)
-            member.peers = by_provider[each.provider]
         self._interval_s = 0.0
+        self._group()
+
+    def _group(self) -> None:
+        """Deployments of one provider share its throttle, and are suspected together."""
+        by_provider: dict[str, list[_Member]] = {}
+        for each in self._catalog.values():
+            by_provider.setdefault(each.provider, []).append(self._members[each.name])
+        for peers in by_provider.values():
+            for member in peers:
+                member.peers, member.throttle = peers, peers[0].throttle
 
     # who may be called ------------------------------------------------------------------------
 
@@ -143,6 +151,11 @@ class Fleet:
             if limit.full:
                 return "busy" if limit.tight(now_s) else "filling"
         return ""
+
+    def refusal(self, name: str, now_s: float) -> str:
+        """Why a deployment must not be called even where there is no other."""
+        bar = self.bar(name, now_s)
+        return "" if bar in SOFT else bar
 
     def admit(
         self, catalog: Sequence[Deployment], able: Sequence[int], now_s: float
@@ -215,8 +228,8 @@ class Fleet:
         member.limit.began(now_s)
         return member.breaker.began(now_s)
 
-    def heard(self, name: str, first_s: float, now_s: float) -> None:
-        """A stream's first content came."""
+    def heard(self, name: str, first_s: float | None, now_s: float) -> None:
+        """A stream goes on; ``first_s``: how long its first content took, where this is it."""
         self._members[name].limit.heard(now_s, first_s)
 
     def answered(self, name: str, probe: bool, whole_s: float | None, now_s: float) -> None:
@@ -243,6 +256,8 @@ class Fleet:
         member.limit.ended(now_s, overloaded=overloaded)
         if kind not in (ErrorKind.TIMEOUT, ErrorKind.CANCELLED, ErrorKind.STALLED):
             member.limit.heard(now_s)
+        if kind is ErrorKind.CANCELLED:
+            member.limit.waited(how.waited_s, now_s)
         if not kind.blames_deployment:
             member.breaker.neutral(probe)
             return
@@ -268,6 +283,7 @@ class Fleet:
         return others == 0 or (others + 1) / len(self._members) <= self.rules.most_ejected
 
     def _eject(self, name: str, member: _Member, now_s: float, why: str = "") -> None:
+        member.suspect = True
         for_s = member.breaker.open(now_s, why)
         self._changed(Change(name, State.OPEN.value, member.breaker.why, for_s))
 
@@ -296,6 +312,18 @@ class Fleet:
                 why = f"{rate:.1%} of its calls succeed, {mean:.1%} of the others'"
                 self._eject(name, member, now_s, why)
 
+    def cool_key(
+        self, endpoint: Deployment, kind: ErrorKind, wait_s: float | None, now_s: float
+    ) -> bool:
+        """A key was refused or is at its limit; whether it is one of several, and cools alone."""
+        if kind is ErrorKind.AUTH and wait_s is None:
+            wait_s = self.rules.breaker.refused_key_s
+        for_s = self.windows.cool(endpoint, wait_s, now_s)
+        if kind is ErrorKind.AUTH and for_s:
+            why = f"{kind.value}, key {endpoint.endpoint + 1} of the deployment"
+            self._changed(Change(endpoint.name, "cooling", why, for_s))
+        return for_s > 0.0
+
     def forgive(self, name: str) -> None:
         """An operator ends a deployment's ejection and cool-down."""
         self._members[name].breaker.forgive()
@@ -322,9 +350,23 @@ class Fleet:
         ]
 
     def inherit(self, other: Fleet) -> None:
-        """Take over what another fleet knows of the deployments that both have, and its calls."""
-        for name in self._members.keys() & other._members.keys():
-            self._members[name] = other._members[name]
-            self._members[name].suspect = True
+        """Take over what another fleet knows of the deployments that both have, its calls under
+        way included, and go on by the rules of this one. Another address or key is another one.
+        """
+        for name, deployment in self._catalog.items():
+            was = other._catalog.get(name)
+            if was is None or _where(was) != _where(deployment):
+                continue
+            member = self._members[name] = other._members[name]
+            member.breaker.follow(self.rules.breaker)
+            member.limit.follow(deployment.most_in_flight)
+            member.throttle.follow(self.rules.throttle_k)
+            member.suspect = True
+        self._group()
         self.windows.inherit(other.windows)
         self.retries = other.retries
+        self.retries.follow(self.rules.retry_share, self.rules.retry_reserve)
+
+
+def _where(deployment: Deployment) -> tuple[object, ...]:
+    return tuple((end.base_url, end.api_key) for end in deployment.ends)

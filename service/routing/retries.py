@@ -26,6 +26,10 @@ class RetryBudget:
         self.spent = 0
         self.refused = 0
 
+    def follow(self, share: float, reserve: float) -> None:
+        """Go on with another share; what was saved stays."""
+        self._share, self._most_reserve = share, reserve
+
     def requested(self, now_s: float) -> None:
         """A request came: it deposits its share."""
         self._turn(now_s)
@@ -84,6 +88,10 @@ class Throttle:
         self._bucket = 0
         self._total = 0
         self._accepted = 0
+
+    def follow(self, k: float) -> None:
+        """Go on with another factor."""
+        self._k = k
 
     def ended(self, accepted: bool, now_s: float) -> None:
         """A call has ended."""

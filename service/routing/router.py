@@ -15,7 +15,7 @@ from learning.policies.base import Scores
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest, keyed_hash
 from service.domain.clock import Clock, new_id
-from service.domain.errors import CapabilityMissing, ModelNotFound, NoDeployment
+from service.domain.errors import CapabilityMissing, HeadgateError, ModelNotFound, NoDeployment
 from service.domain.live import LivePolicy, Published
 from service.domain.records import Candidates, Decision, Disqualified, Key, Mode, Override
 from service.domain.will import Will, will_for
@@ -245,7 +245,7 @@ class Router:
                 code="deployments_rate_limited",
                 retry_after_s=fleet.windows.free_in_s(draft.now_s),
             )
-        bar = fleet.bar(deployment.name, draft.now_s)
+        bar = fleet.refusal(deployment.name, draft.now_s)
         if bar:
             raise NoDeployment(
                 f"{deployment.name} is out of service now ({bar}); try later, or ask for auto",
@@ -259,7 +259,18 @@ class Router:
             draft.note = "force_not_eligible"  # said in the reason: hard limits are not crossed
             return None
         draft.override_id = override.id
+        self._narrow(draft, override.deployment)
         return self._settled(draft, index, Mode.OVERRIDE, "forced_by_operator")
+
+    def _narrow(self, draft: _Draft, forced: str) -> None:
+        """Rules, options and tiers do not stand against a force; they do against its fallbacks."""
+        try:
+            self._apply_rules(draft)
+            self._apply_options(draft)
+            self._apply_ladder(draft)
+        except HeadgateError:  # nobody but the forced one is left
+            draft.eligible = []
+        draft.out = [each for each in draft.out if each.deployment != forced]
 
     def _held(self, draft: _Draft) -> Held | None:
         if not self.table.sticky or not draft.asked.caller.session:
@@ -321,7 +332,9 @@ class Router:
             others = [others[i] for i in np.argsort(-utility, kind="stable")]
         ladder = self.table.ladders.of(decision.task)
         if ladder is not None:
-            others.sort(key=lambda i: ladder.tier(self._names[i]) or 0)
+            tiers = {i: ladder.tier(self._names[i]) for i in others}
+            others = [i for i in others if tiers[i] is not None]
+            others.sort(key=lambda i: tiers[i] or 0)
         return [catalog[i] for i in others]
 
     def _decision(self, draft: _Draft, verdict: _Verdict) -> Decision:

@@ -12,6 +12,7 @@ from service.domain.clock import Clock
 from service.domain.records import Attempt, Decision, Mode, Outcome, Role, Usage
 from service.providers.base import Answer, Provider
 from service.routing.acceptance import Accept, form
+from service.routing.eligibility import ANSWER_RESERVE
 from service.routing.exhaustion import Failed
 from service.routing.fleet import Fleet
 from service.routing.hedging import HedgeRules
@@ -115,11 +116,19 @@ class Run:
     poor: Poor | None = None
     closed: bool = False
 
-    def mode(self, served_by: str) -> Mode:
-        """How it was served: the decision's mode where the drawn deployment answered at once."""
-        if self.failures or served_by != self.decision.deployment:
-            return Mode.FALLBACK
-        return self.decision.mode
+    def mode(self, served_by: Call | None) -> Mode:
+        """How it was served: the decision's mode where the drawn deployment answered its first
+        call, or where nobody answered one that no other was asked for.
+        """
+        if served_by is None:
+            return Mode.FALLBACK if self.attempts > 1 else self.decision.mode
+        drawn = served_by.deployment.name == self.decision.deployment
+        return self.decision.mode if drawn and served_by.role is Role.FIRST else Mode.FALLBACK
+
+    @property
+    def tokens(self) -> int:
+        """What a call is counted with towards limits, until its usage is known."""
+        return self.decision.tokens_in + (self.decision.tokens_out_limit or ANSWER_RESERVE)
 
     @property
     def total(self) -> Usage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -11,6 +12,8 @@ from service.domain.records import ErrorKind
 from service.providers.base import AnswerStream, Chunk, ProviderFailure, Tokens
 from service.routing.billing import Seen, seen_in_time
 from service.routing.run import Call, Run, Served
+
+log = logging.getLogger("headgate.routing")
 
 
 class Head:
@@ -53,6 +56,9 @@ class Owner(Protocol):
     def told(self, run: Run, call: Call, overhead_s: float) -> Served:
         """What to tell the caller."""
 
+    def heard(self, call: Call, now_s: float) -> None:
+        """The stream goes on."""
+
 
 class ServedStream:
     """A stream that has begun to answer; iterate it to the end, or close it."""
@@ -67,6 +73,7 @@ class ServedStream:
         self._head = head
         self._ttft_s = owner.clock.monotonic_s() - call.started_s
         self._ends_s = call.started_s + owner.stream_s
+        self._told_s = call.started_s + self._ttft_s
         self._characters = 0
         self._tokens: Tokens | None = None
         self.usage_event = b""
@@ -97,11 +104,22 @@ class ServedStream:
             except ProviderFailure as failure:
                 self._end(failure.kind)
                 raise
+            except Exception:
+                log.exception("a stream of %s failed in an unknown way", self._call.deployment.name)
+                raise self._broken(ErrorKind.MALFORMED) from None
+            self._alive()
             if data := self._take(chunk):
                 yield data
             if chunk.done:
                 self._end(None)
                 return
+
+    def _alive(self) -> None:
+        """What flows is a sign of life; telling so once a second is enough."""
+        now_s = self._owner.clock.monotonic_s()
+        if now_s >= self._told_s + 1.0:
+            self._told_s = now_s
+            self._owner.heard(self._call, now_s)
 
     def _broken(self, kind: ErrorKind) -> ProviderFailure:
         self._end(kind)

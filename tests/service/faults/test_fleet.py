@@ -181,16 +181,25 @@ def test_no_key_is_sent_more_than_it_allows_and_the_rest_goes_elsewhere(
         assert full.json()["error"]["code"] == "deployments_rate_limited" and rig.sent() == 40
 
 
-def test_a_key_that_is_refused_cools_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_is_refused_cools_alone_for_long_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FIRST_KEY", "sk-first")
     monkeypatch.setenv("SECOND_KEY", "sk-second")
-    with rigged(tmp_path / "state", KEYED) as rig:
+    clock = HandClock(int(time.time() * 1e6))
+    with rigged(tmp_path / "state", KEYED, clock=clock) as rig:
         rig.play(fault("status", 1, code=401))
-        rig.falls_back(ErrorKind.AUTH)
+        got = rig.ask(model="faulty")  # a pin, too, is answered with the other key
+        got.served_by("faulty")
+        assert got.kinds == [ErrorKind.AUTH, None]
         for _ in range(4):
+            clock.advance(62.0)
             rig.ask().served_by("faulty")
         used = [b"sk-first" in each for each in rig.faulty.requests]
         assert used[0] != used[1] and len(set(used[1:])) == 1
+        rig.runtime.kept.log.flush().result(10)
+        acts = rig.runtime.kept.database.cursor().execute("SELECT act, reason FROM acts").fetchall()
+        assert any(act == "breaker.cooling" and "auth, key" in why for act, why in acts)
 
 
 def test_a_slow_answer_is_hedged_and_the_loser_is_billed(tmp_path: Path) -> None:

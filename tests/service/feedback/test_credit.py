@@ -144,3 +144,17 @@ def test_other_metrics_do_not_teach_and_authors_are_averaged() -> None:
     rated(of, 0.2, author="a"), rated(of, 0.6, author="b")
     assert rated_quality(of.feedback, "rating") == pytest.approx(0.4)
     assert rated_quality({}, "rating") is None
+
+
+def test_of_a_race_only_the_one_that_was_waited_for_tells_its_time() -> None:
+    made = decision()
+    slow = attempt(made, deployment="x", error_kind=ErrorKind.CANCELLED, number=1, latency_s=4.0)
+    won = attempt(made, deployment="y", number=2, role=Role.HEDGE, latency_s=1.0, error_kind=None)
+    first, second = from_outcome(made, [slow, won], ended(made, slow, won), "v")
+    assert (first.arm, first.latency_s, first.failed, first.cost_usd) == ("x", 4.0, None, None)
+    assert (second.arm, second.latency_s, second.failed) == ("y", 1.0, False)
+    quick = attempt(made, deployment="x", number=1, latency_s=5.0, error_kind=None)
+    lost = attempt(made, deployment="y", error_kind=ErrorKind.CANCELLED, number=2,
+                   role=Role.HEDGE, latency_s=0.1)  # fmt: skip
+    told = from_outcome(made, [lost, quick], ended(made, lost, quick), "v")
+    assert [(update.arm, update.latency_s) for update in told] == [("x", 5.0)]

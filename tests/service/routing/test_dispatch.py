@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
+from msgspec import structs
 
 from service.domain.catalog import Deployment
 from service.domain.clock import SystemClock
@@ -194,10 +195,15 @@ async def test_a_pin_is_tried_once_more_and_never_elsewhere() -> None:
 
 async def test_the_deadline_bounds_the_whole() -> None:
     stage = Stage(wide="hang", seeing="hang", small="hang")
+    request = replace(
+        stage.request, options=structs.replace(stage.request.options, deadline_s=0.35)
+    )
     began = asyncio.get_running_loop().time()
     with pytest.raises(HeadgateError):
-        await stage.dispatcher.complete(stage.decision, stage.request)
-    assert asyncio.get_running_loop().time() - began < 1.0
+        await stage.dispatcher.complete(stage.decision, request)
+    assert asyncio.get_running_loop().time() - began < 0.55  # and not the 0.6 of three calls
+    assert [a.deployment for a in stage.book.attempts] == [WIDE, SEEING]
+    assert stage.book.attempts[1].latency_s < 0.15
 
 
 async def test_a_caller_who_leaves_is_recorded_with_the_cost() -> None:
@@ -262,6 +268,13 @@ async def test_after_it_a_break_is_an_error_and_partial_usage_is_billed(
     assert stage.script.calls == [WIDE] and stage.kinds == [kind]
     assert stage.book.attempts[0].usage.tokens_out == 10
     assert stage.book.outcomes[0].status == 502 and stage.script.closed == 1
+
+
+async def test_a_stream_that_stumbles_is_a_failed_call_and_not_a_caller_who_left() -> None:
+    stage = Stage(wide=[text("a"), "no chunk at all"])
+    with pytest.raises(ProviderFailure):
+        await read(stage)
+    assert stage.kinds == [ErrorKind.MALFORMED] and stage.book.outcomes[0].status == 502
 
 
 async def test_a_stream_that_just_stops_was_cut() -> None:

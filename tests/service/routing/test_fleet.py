@@ -182,3 +182,53 @@ def test_what_is_known_is_taken_over_with_the_calls_under_way() -> None:
     assert after.bar("a", 1.0) == "ejected"
     before.answered("b", probe, 0.1, 1.0)
     assert [s.in_flight for s in after.standings(1.0)] == [0] * 5
+
+
+def test_a_reload_brings_its_rules_and_forgets_another_address() -> None:
+    before = fleet(2)
+    fail(before, "a", 5)
+    fail(before, "b", 5)
+    moved = [CATALOG[0], deployment("b", base_url="http://127.0.0.1:9/v1")]
+    rules = FleetRules(BreakerRules(failures_in_a_row=2), retry_share=0.5)
+    after = Fleet(moved, rules)
+    after.inherit(before)
+    assert [after.bar(name, 1.0) for name in "ab"] == ["ejected", ""]
+    after.forgive("a")
+    fail(after, "a", 2, now_s=2.0)
+    assert after.bar("a", 2.0) == "ejected"
+    for _ in range(10):
+        after.retries.requested(2.0)
+    assert after.retries.balance(2.0) == pytest.approx(25.0)
+
+
+def test_an_outlier_is_suspected_when_it_is_ejected() -> None:
+    of = fleet(5, breaker=BreakerRules(failures_in_a_row=1_000, failures_in_window=1_000))
+    for number in range(200):
+        for name in NAMES:
+            if name == "a" and number % 4 == 0:
+                fail(of, name, 1, now_s=1.0)
+            else:
+                answer(of, name, 1, now_s=1.0)
+    of.admit(CATALOG, ALL, 2.0)  # all is well: nobody is suspected
+    answer(of, "b", 1, now_s=12.0)
+    assert of.admit(CATALOG, ALL, 12.0)[1] == [(0, "ejected")]
+
+
+def test_crowded_or_mute_is_no_reason_to_refuse() -> None:
+    of = fleet(2, silent_s=2.0)
+    for _ in range(20):
+        of.began("a", 0.0)
+    assert (of.bar("a", 0.5), of.refusal("a", 0.5)) == ("filling", "")
+    assert (of.bar("a", 3.0), of.refusal("a", 3.0)) == ("silent", "")
+    fail(of, "b", 5)
+    assert of.refusal("b", 1.0) == "ejected"
+
+
+def test_one_that_was_given_up_late_counts_among_the_slow() -> None:
+    of = fleet(1)
+    answer(of, "a", 40)
+    assert of.p95_s("a", 5.0) == 0.1
+    for _ in range(5):
+        of.failed("a", Failure(ErrorKind.CANCELLED, None, of.began("a", 5.0), waited_s=3.0), 5.0)
+        of.failed("a", Failure(ErrorKind.CANCELLED, None, of.began("a", 5.0), waited_s=0.01), 5.0)
+    assert of.p95_s("a", 7.0) == 3.0

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from service.domain.errors import UpstreamRefused
 from service.domain.records import ErrorKind, Mode, Role
 from service.routing.dispatch import Bounds, Dispatcher, Means
 from service.routing.hedging import HedgeBudget, HedgeRules
@@ -81,6 +82,15 @@ async def test_a_hedge_that_fails_leaves_the_first_to_answer() -> None:
     assert served.deployment.name == WIDE and stage.script.calls == [WIDE, SEEING]
     kinds = {a.deployment: a.error_kind for a in stage.book.attempts}
     assert kinds == {WIDE: None, SEEING: ErrorKind.SERVER}
+    assert served.mode is Mode.RANDOMISED and served.fallback_from == ""
+    assert stage.book.outcomes[0].mode is Mode.RANDOMISED
+
+
+async def test_what_one_refuses_no_third_is_asked_for() -> None:
+    stage = Hedged(wide="late", seeing=fails(ErrorKind.POLICY))
+    with pytest.raises(UpstreamRefused):
+        await stage.dispatcher.complete(stage.decision, stage.request)
+    assert set(stage.script.calls) == {WIDE, SEEING}
 
 
 async def test_when_both_fail_the_next_is_tried() -> None:

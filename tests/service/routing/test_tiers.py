@@ -120,3 +120,22 @@ async def test_a_poor_answer_is_better_than_none() -> None:
     answer, served = await scene.serve(response_format={"type": "json_object"})
     assert b"no json" in answer.body and served.deployment.name == "seeing"
     assert scene.book.outcomes[0].status == 200
+
+
+async def test_the_fallbacks_of_a_force_keep_to_rules_options_and_tiers() -> None:
+    scene = Scene(wide=fails(ErrorKind.SERVER))
+    scene.world.override("force", "wide")
+    _, served = await scene.serve(headgate={"exclude": ["small"]})
+    assert scene.decision.mode is Mode.OVERRIDE and served.deployment.name == "seeing"
+    assert [d.name for d in scene.world.router.alternatives(scene.decision)] == ["seeing"]
+
+
+async def test_no_fallback_goes_over_the_limits_of_its_key() -> None:
+    scene = Scene()
+    full, fleet = CATALOG[-1], scene.world.fleet  # 500 tokens a minute
+    fleet.windows.sent(full, 400, scene.dispatcher.clock.monotonic_s())
+    request = ask()
+    decision = scene.world.router.decide(request, KEY)
+    run = scene.dispatcher._begin(decision, request)
+    run.others = [full, CATALOG[1]]
+    assert scene.dispatcher._now_free(run, scene.dispatcher.clock.monotonic_s()) == [CATALOG[1]]

@@ -73,10 +73,10 @@ def test_keys_share_by_the_room_that_they_have_left() -> None:
 def test_a_key_that_cools_leaves_the_others_in_use() -> None:
     windows = RateWindows([MANY, LIMITED])
     first = MANY.ends[1]
-    assert windows.cool(first, 30.0)
+    assert windows.cool(first, 30.0, 0.0) == 30.0
     assert {windows.pick(MANY, 1, t).api_key for t in (0.0, 29.0)} == {"key-a"}  # type: ignore[union-attr]
     assert windows.pick(MANY, 1, 30.0).api_key == "key-b"  # type: ignore[union-attr]
-    assert not windows.cool(LIMITED, 30.0)  # the only one: the breaker's affair
+    assert windows.cool(LIMITED, 30.0, 0.0) == 0.0  # the only one: the breaker's affair
     windows.forgive("many")
     assert windows.pick(MANY, 1, 0.0).api_key == "key-b"  # type: ignore[union-attr]
 
@@ -89,3 +89,24 @@ def test_counts_are_taken_over_by_those_who_follow(now_s: float) -> None:
     after.inherit(before)
     assert after.exhausted(LIMITED, 1, now_s + 1.0)
     assert not after.exhausted(LIMITED, 1, now_s + 62.0)
+
+
+def test_what_ends_at_those_before_is_known_to_those_who_follow() -> None:
+    """A reload takes a moment: calls go on at the old windows, and end there long after."""
+    before, after = RateWindows([LIMITED]), RateWindows([LIMITED])
+    after.inherit(before)
+    sent = [before.sent(LIMITED, 90, 0.0) for _ in range(10)]
+    assert after.exhausted(LIMITED, 1, 1.0)
+    before.settle(LIMITED, sent[0], -80, 1.0)
+    assert before.free_in_s(62.0) == 1.0
+    assert not after.exhausted(LIMITED, 1_000, 62.0)
+    for _ in range(10):
+        after.sent(LIMITED, 1, 62.0)
+    assert after.exhausted(LIMITED, 1, 62.0) and before.exhausted(LIMITED, 1, 62.0)
+
+
+def test_a_key_that_names_no_time_waits_longer_each_time_until_it_answers() -> None:
+    windows, first = RateWindows([MANY]), MANY.ends[0]
+    assert [windows.cool(first, None, 0.0) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    windows.well(first)
+    assert windows.cool(first, None, 0.0) == 1.0
