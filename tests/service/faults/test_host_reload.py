@@ -121,7 +121,7 @@ def test_H11_what_is_kept_across_a_reload(tmp_path: Path, providers: Server) -> 
             runtime.learner.version, runtime.live, runtime.weights, runtime.learner,
         )  # fmt: skip
         members, windows = dict(runtime.fleet._members), runtime.fleet.windows._windows
-        counts = {name: [w.requests for w in each] for name, each in windows.items()}
+        counts = {name: [w.counts.requests for w in each] for name, each in windows.items()}
         tightened = text + "  body_bytes: 2000\n"
         replaced(plan_of(tmp_path / "state"), tightened)
         assert reload(service.client).json()["reloads"] == 1
@@ -129,7 +129,7 @@ def test_H11_what_is_kept_across_a_reload(tmp_path: Path, providers: Server) -> 
         assert runtime.live is live and runtime.weights is weights
         again = runtime.fleet.windows._windows
         assert again is not windows
-        assert {name: [w.requests for w in each] for name, each in again.items()} == counts
+        assert {name: [w.counts.requests for w in each] for name, each in again.items()} == counts
         assert all(runtime.fleet._members[name] is each for name, each in members.items())
         answer = service.ask("Describe a kite", headgate=session)
         assert answer.headers["x-headgate-mode"] == "sticky" and answer.json()["model"] == held
