@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ from service.runtime import Runtime
 log = logging.getLogger("headgate.api")
 
 WATCH_AFTER_S = 0.05
+LONG_BODY = 100_000
 DONE = b"data: [DONE]\n\n"
 _raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -63,6 +65,9 @@ class ChatEndpoint:
                 return
             decision = runtime.router.decide(request, key, arrival.session)
             runtime.ledger.decision(decision)
+            if len(body) > LONG_BODY:  # let go of what has been read already
+                request = request.lean()
+                arrival = replace(arrival, request=request)
             watch.begin()
             await runtime.refusals.check(decision, request, request_id)
             try:

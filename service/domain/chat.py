@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -90,6 +90,10 @@ class ChatRequest:
     user: str
     messages: tuple[Message, ...]
     prompt_hash: str = ""  # of the messages, where it was made beside the event loop
+
+    def lean(self) -> ChatRequest:
+        """The same without the texts that only the decision reads: what is sent on stays."""
+        return replace(self, messages=(), shape=replace(self.shape, text=""))
 
     def for_upstream(self, model: str) -> bytes:
         """The body to send on: the model's name swapped, the router's own parts removed."""
