@@ -61,6 +61,12 @@ def test_a_contrast_covers_though_the_policy_learned(kind: str, rates: tuple[flo
     assert ever(missed(found, rates[0] - rates[1], held=True)) <= allowed(0.05, 500)
 
 
+def test_without_the_least_variance_good_arms_that_are_rare_are_miscovered() -> None:
+    """The same logs of a greedy policy, the terms' own variance alone: above 8 %."""
+    found = collect("greedy", (0.95, 0.90), 0.02, (500, STEPS), 2)
+    assert ever(missed(found, 0.05, held=False)) > 0.08
+
+
 def test_the_looks_are_what_contrast_says() -> None:
     found = collect("thompson", (0.6, 0.5), 0.05, (4, STEPS), 3)
     flags = missed(found, 0.3, held=True)
