@@ -20,8 +20,8 @@ LEAST_LABELS = 20
 class JudgedMean:
     """A mean from labels and guesses, beside what the labels alone say.
 
-    ``scale``: how far the judge is trusted, 0 not at all, 1 in full. ``labels_saved``: how many
-    more labels would give the same width without the judge.
+    ``scale``: what the judge's guesses are multiplied by, 0 if they say nothing.
+    ``labels_saved``: how many more labels would give the same width without the judge.
     """
 
     mean: Interval
@@ -42,9 +42,10 @@ def prediction_powered(
     ``labels`` and ``guesses`` [n]: the label and the judge's guess of the labelled answers;
     ``unlabelled`` [N]: its guesses of the others. With ``scale`` 1: prediction-powered inference
     (Angelopoulos, Bates, Fannjiang, Jordan, Zrnic, Science 382, 2023, the mean's estimator);
-    with None the scale of least variance, cut to [0, 1] (PPI++, Angelopoulos, Duchi, Zrnic 2023,
-    arXiv 2311.01453, its tuning for means). For one look; Student's quantile, a little
-    wider than the papers' normal one. Cannot say below ``LEAST_LABELS`` labels or two unlabelled
+    with None the scale of least variance (PPI++, Angelopoulos, Duchi, Zrnic 2023, arXiv
+    2311.01453, its tuning for means), which may exceed 1 for a judge who tells too little apart,
+    and is negative for one who has it backwards. For one look; Student's quantile, a little wider
+    than the papers' normal one. Cannot say below ``LEAST_LABELS`` labels or two unlabelled
     answers.
     """
     y, f, rest = (
@@ -96,14 +97,15 @@ def judged_terms(guesses: ArrayLike, labels: ArrayLike, chances: ArrayLike) -> F
 
 
 def _best_scale(y: Floats, f: Floats, rest: Floats) -> float:
-    spread = Moments.of(np.concatenate([f, rest])).variance
-    if spread <= 0.0:
+    guesses = np.concatenate([f, rest])
+    if guesses.min() == guesses.max():
         return 0.0  # a judge that always says the same says nothing
+    spread = Moments.of(guesses).variance
     together = float(((y - y.mean()) * (f - f.mean())).sum()) / (len(y) - 1)
-    return min(max(together / (spread * (1.0 + len(y) / len(rest))), 0.0), 1.0)
+    return together / (spread * (1.0 + len(y) / len(rest)))
 
 
 def _given(scale: float) -> float:
-    if not 0.0 <= scale <= 1.0:
-        raise ExperimentError(f"scale is {scale!r}: give a number in [0, 1], or None for the best")
+    if not math.isfinite(scale):
+        raise ExperimentError(f"scale is {scale!r}: give a finite number, or None for the best")
     return float(scale)

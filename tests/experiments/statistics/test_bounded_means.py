@@ -46,7 +46,7 @@ def test_a_mean_of_anything_bounded() -> None:
 
 
 def test_wealth_is_what_the_bets_give_one_by_one() -> None:
-    values, alpha, mean = [0.2, 1.0, 0.6, 0.0], 0.1, 0.3
+    values, alpha, mean = [0.2, 1.0, 0.6, 0.0] * 12, 0.1, 0.3  # the first stakes are cut
     total, squares, up, down = 0.0, 0.0, 1.0, 1.0
     for i, x in enumerate(values, start=1):
         variance = (0.25 + squares) / i
@@ -115,6 +115,16 @@ def test_weighted_rewards_cover_under_a_policy_that_learns(
         assert inside == (not refuted[path, -1]), "the interval is what the evidence says"
         means.append(found.estimate)
     assert np.mean(means) == pytest.approx(rates[1], abs=0.06)  # 3 deviations: unbiased
+
+
+def test_the_edges_carry_the_evidence_of_half_of_alpha() -> None:
+    rng = np.random.default_rng(10)
+    state = WeightedSequence().add(rng.exponential(1.0, 900), bernoulli(0.6)(rng, (900,)))
+    found = state.interval(0.1)
+    assert isinstance(found, Interval)
+    for sums, mean in ((state.gained, found.low), (state.missed, 1.0 - found.high)):
+        told = float(log_mixture(sums.total - 900 * mean, sums.squares))
+        assert told == pytest.approx(math.log(20.0), abs=1e-6)
 
 
 def test_a_state_takes_rows_in_any_batches() -> None:

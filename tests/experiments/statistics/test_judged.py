@@ -68,7 +68,7 @@ def test_the_scale_is_the_best_of_a_grid() -> None:
     def error(scale: float) -> float:
         return float((y - scale * f).var() / 4_000 + (scale * rest).var() / 8_000)
 
-    grid = np.linspace(0.0, 1.0, 101)
+    grid = np.linspace(0.0, 2.0, 201)
     assert told.scale == pytest.approx(grid[np.argmin([error(s) for s in grid])], abs=0.02)
 
 
@@ -76,12 +76,12 @@ def test_a_judge_that_knows_nothing_is_not_trusted() -> None:
     rng = np.random.default_rng(4)
     y, _ = answers(rng, 400)
     told = prediction_powered(y, rng.random(400), rng.random(4_000))
-    assert isinstance(told, JudgedMean) and told.scale < 0.1
+    assert isinstance(told, JudgedMean) and abs(told.scale) < 0.1
     flat = prediction_powered(y, np.full(400, 0.9), np.full(50, 0.9))
     assert isinstance(flat, JudgedMean) and flat.scale == 0.0
     assert flat.mean.estimate == pytest.approx(y.mean())
     against = prediction_powered(y, 1.0 - y, 1.0 - answers(rng, 50)[0])
-    assert isinstance(against, JudgedMean) and against.scale == 0.0, "cut at nothing"
+    assert isinstance(against, JudgedMean) and against.scale < -0.05, "backwards, but informed"
 
 
 def test_terms_for_a_sequence_are_unbiased_though_the_labelling_learns() -> None:
@@ -113,8 +113,8 @@ def test_bad_input_is_refused() -> None:
     y = np.ones(30)
     with pytest.raises(ExperimentError, match="lengths differ"):
         prediction_powered(y, y[:20], y)
-    with pytest.raises(ExperimentError, match=r"scale is 1.5: give a number in \[0, 1\]"):
-        prediction_powered(y, y, y, scale=1.5)
+    with pytest.raises(ExperimentError, match="scale is nan: give a finite number"):
+        prediction_powered(y, y, y, scale=math.nan)
     with pytest.raises(ExperimentError, match="chances must lie in"):
         judged_terms(y, y, np.zeros(30))
     with pytest.raises(ExperimentError, match="labels must be"):

@@ -63,6 +63,20 @@ def test_what_is_kept_is_what_brute_force_keeps(probability: float, count: int) 
     assert told[sequence.least_told(count)] == pytest.approx(told.min())
 
 
+@pytest.mark.parametrize("digits", [8, 0])
+@pytest.mark.parametrize("probability", [0.3, 0.9])
+def test_the_band_is_all_values_not_refuted(digits: int, probability: float) -> None:
+    """Candidates are the values themselves: one is kept if any split of its ties is."""
+    sequence = QuantileSequence(probability)
+    values = np.round(np.random.default_rng(2).lognormal(0.0, 1.0, 150), digits)
+    found = sequence.interval(values)
+    assert isinstance(found, Interval)
+    for x in np.unique(values):
+        ranks = np.arange((values < x).sum(), (values <= x).sum() + 1)
+        kept = bool((sequence.log_e(ranks, 150) < LIMIT).any())
+        assert kept == (found.low <= x <= found.high)
+
+
 def test_the_evidence_by_hand() -> None:
     """Median, concentration 2: a uniform prior; 3 of 4 below: B(4, 2) / (1 / 2)^4 = 16 / 20."""
     told = QuantileSequence(0.5, concentration=2.0).log_e(3, 4)
