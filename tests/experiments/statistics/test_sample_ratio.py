@@ -1,0 +1,150 @@
+"""Mismatched shares and wrong propensities are found; right ones are left in peace."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments.errors import ExperimentError
+from experiments.statistics.sample_ratio import (
+    ALPHA,
+    LEAN,
+    TEMPERS,
+    PropensityCalibration,
+    log_evidence,
+    sample_ratio,
+)
+from tests.experiments.statistics.looks import allowed, ever
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.1), (0.98, 0.01, 0.01)])
+def test_right_shares_raise_no_alarm_though_chi_square_does(shares: tuple[float, ...]) -> None:
+    """2,000 seeded streams, 100 looks to 10,000 units: at most alpha + 3 deviations at 5 % and at
+    0.1 %; chi-square at 5 % on the same counts alarms in more than a quarter.
+    """
+    rng = np.random.default_rng(1)
+    found = rng.multinomial(100, shares, (2_000, 100)).cumsum(1)
+    told = log_evidence(found, shares)
+    for alpha in (0.05, ALPHA):
+        assert ever(told >= -math.log(alpha)) <= allowed(alpha, 2_000)
+    due = found.sum(2, keepdims=True) * np.array(shares)
+    chi = ((found - due) ** 2 / due).sum(2)
+    assert ever(stats.chi2.sf(chi, len(shares) - 1) < 0.05) > 0.25
+
+
+def test_a_mismatch_is_found() -> None:
+    """52 to 48 instead of halves is found at 0.1 % within 20,000 units in 90 % of 500 streams."""
+    found = np.random.default_rng(2).multinomial(200, (0.52, 0.48), (500, 100)).cumsum(1)
+    assert ever(log_evidence(found, (0.5, 0.5)) >= -math.log(ALPHA)) > 0.9
+
+
+def test_evidence_is_the_product_of_forecasts() -> None:
+    """Unit by unit: the Dirichlet's forecast over the share meant."""
+    shares, concentration = np.array([0.7, 0.2, 0.1]), 5.0
+    counts, told = np.zeros(3), 0.0
+    for arm in (0, 2, 2, 1, 0, 0, 2):
+        forecast = (concentration * shares + counts) / (concentration + counts.sum())
+        told += math.log(forecast[arm] / shares[arm])
+        counts[arm] += 1
+    assert float(log_evidence(counts, shares, concentration)) == pytest.approx(told)
+    assert sample_ratio([0, 0], [0.5, 0.5]).log_e == pytest.approx(0.0)
+
+
+def _wandering(rng: np.random.Generator, rows: int) -> np.ndarray:
+    """Propensities of three arms that change with every decision, floor 2 %."""
+    raw = rng.dirichlet((2.0, 1.0, 0.5), rows)
+    return 0.02 + 0.94 * raw
+
+
+def _drawn(rng: np.random.Generator, propensities: np.ndarray) -> np.ndarray:
+    return (rng.random((len(propensities), 1)) > propensities.cumsum(1)).sum(1).clip(0, 2)
+
+
+def test_true_propensities_raise_no_alarm() -> None:
+    """500 seeded logs of 1,000 decisions, each row a look: at most 5 % + 3 deviations."""
+    rng, alarms = np.random.default_rng(3), 0
+    for _ in range(500):
+        e = _wandering(rng, 1_000)
+        alarms += PropensityCalibration.of(3).add(e, _drawn(rng, e)).evidence.rejects(0.05)
+    assert alarms / 500 <= allowed(0.05, 500)
+
+
+def test_propensities_off_by_a_tenth_are_found_within_20_000() -> None:
+    """One arm logged 1.1 times too likely: found at 0.1 % in all of 20 seeded logs, by 13,000 in
+    half of them.
+    """
+    rng, rows = np.random.default_rng(4), []
+    for _ in range(20):
+        e = _wandering(rng, 20_000)
+        logged = e * np.array([1.1, 1.0, 1.0])
+        logged /= logged.sum(1, keepdims=True)
+        drawn, state = _drawn(rng, e), PropensityCalibration.of(3)
+        for start in range(0, 20_000, 500):
+            block = slice(start, start + 500)
+            state = state.add(logged[block], drawn[block])
+            if state.evidence.rejects(ALPHA):
+                rows.append(start + 500)
+                break
+    assert len(rows) == 20
+    assert np.median(rows) <= 13_000
+
+
+@pytest.mark.parametrize("power", [0.8, 1.25])
+def test_propensities_too_sharp_or_too_flat_are_found(power: float) -> None:
+    """Each arm's total may be right, yet the log is more or less certain than the draws were."""
+    rng = np.random.default_rng(5)
+    e = _wandering(rng, 10_000)
+    e[5_000:] = e[5_000:, ::-1]
+    logged = e**power / (e**power).sum(1, keepdims=True)
+    told = PropensityCalibration.of(3).add(logged, _drawn(rng, e))
+    assert told.evidence.rejects(ALPHA)
+    sharper = int(np.argmax(told.log_tempered))
+    assert TEMPERS[sharper] == pytest.approx(1.0 / power)
+
+
+def test_calibration_is_the_product_of_forecasts_in_any_batches() -> None:
+    rng = np.random.default_rng(6)
+    e = _wandering(rng, 60)
+    e[20:40] = e[20:40] * (1.0, 1.0, 0.0)  # the third was not eligible for a while
+    e /= e.sum(1, keepdims=True)
+    drawn = _drawn(rng, e)
+    seen, due, excess, tempered = np.zeros(3), np.zeros(3), 0.0, np.zeros(len(TEMPERS))
+    peak = 0.0
+    for row, arm in zip(e, drawn, strict=True):
+        forecast = row * (LEAN + seen) / (LEAN + due)
+        excess += math.log(forecast[arm] / forecast.sum() / row[arm])
+        for place, power in enumerate(TEMPERS):
+            tempered[place] += math.log(row[arm] ** power / (row**power).sum() / row[arm])
+        peak = max(peak, math.log(math.exp(excess) / 2 + np.exp(tempered).mean() / 2))
+        seen[arm] += 1
+        due += row
+    whole, parts = PropensityCalibration.of(3).add(e, drawn), PropensityCalibration.of(3)
+    for rows in np.split(np.arange(60), [1, 1, 25]):
+        parts = parts.add(e[rows], drawn[rows])
+    for told in (whole, parts):
+        assert told.log_excess == pytest.approx(excess)
+        assert told.log_tempered == pytest.approx(tempered)
+        assert told.peak == pytest.approx(peak)
+        assert told.drawn == tuple(seen) and told.expected == pytest.approx(due)
+
+
+def test_an_arm_that_had_no_chance_refutes_the_log() -> None:
+    state = PropensityCalibration.of(2).add([[0.5, 0.5], [1.0, 0.0]], [0, 1])
+    assert state.evidence.log_e == math.inf
+    assert state.add([[0.5, 0.5]], [0]).evidence.rejects(1e-9), "an alarm stays"
+    assert math.isnan(PropensityCalibration.of(2).ratios[0])
+
+
+def test_bad_input_is_refused() -> None:
+    for shares in ((0.5, 0.4), (1.0, 0.0), (0.2, 0.3, 0.5)):
+        with pytest.raises(ExperimentError, match="give one share above 0 for each"):
+            sample_ratio([10, 10], shares)
+    with pytest.raises(ExperimentError, match="found must be counts"):
+        sample_ratio([1.5, 2.0], [0.5, 0.5])
+    with pytest.raises(ExperimentError, match="number of arms is 1"):
+        PropensityCalibration.of(1)
+    with pytest.raises(ExperimentError, match="give 3 columns"):
+        PropensityCalibration.of(3).add([[0.5, 0.5]], [0])
