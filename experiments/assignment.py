@@ -45,8 +45,7 @@ def draw(salt: str, unit: str) -> int:
 
     Salts end in a colon and hold no other, so no two pairs of salt and unit share their bytes.
     """
-    data = salt.encode() + unit.encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
+    return _draw(salt.encode(), _bytes(unit))
 
 
 def salt(kind: str, name: str = "", version: int = 0) -> str:
@@ -54,12 +53,20 @@ def salt(kind: str, name: str = "", version: int = 0) -> str:
     return f"{SCHEME}/{kind}/{name}/{version}:"
 
 
+def _draw(salt: bytes, unit: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(salt + unit).digest()[:8], "big")
+
+
+def _bytes(unit: str) -> bytes:
+    return unit.encode("utf-8", "surrogatepass")  # what a caller sends must not raise here
+
+
 @dataclass(frozen=True, slots=True)
 class _Drawn:
     """An experiment made ready: its salts, its ramp's bound, its variants' bounds and answers."""
 
-    allocation_salt: str
-    variant_salt: str
+    allocation_salt: bytes
+    variant_salt: bytes
     bound: int
     bounds: tuple[int, ...]
     answers: tuple[Assignment, ...]
@@ -73,8 +80,8 @@ class _Drawn:
             for each in experiment.variants
         )
         return cls(
-            salt("allocation", slug, version),
-            salt("variant", slug, version),
+            salt("allocation", slug, version).encode(),
+            salt("variant", slug, version).encode(),
             _WHOLE * percent // 100,
             tuple(int(share * _WHOLE) for share in shares)[:-1],
             answers,
@@ -85,7 +92,7 @@ class _Drawn:
 class _Ready:
     """A layer made ready: for each of its buckets the experiment, or None."""
 
-    salt: str
+    salt: bytes
     buckets: Sequence[_Drawn | None]
     unallocated: Assignment
     not_yet: Assignment
@@ -101,7 +108,8 @@ class Assigner:
     A unit is in the experiment when its own allocation draw lies below that per cent, so a ramp
     moves nobody out; its variant is another draw, so at each step control and treatment stand in
     the proportion of their shares. ``holdout``: the share of units that no experiment touches,
-    the same in all layers.
+    the same in all layers; a larger one holds the smaller one's units and takes more out, so set
+    it before experiments start.
     """
 
     layers: tuple[Layer, ...]
@@ -110,7 +118,7 @@ class Assigner:
     holdout: float = 0.0
     _ready: tuple[_Ready, ...] = field(init=False, repr=False, compare=False)
     _held_below: int = field(init=False, repr=False, compare=False)
-    _holdout_salt: str = field(init=False, repr=False, compare=False)
+    _holdout_salt: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.holdout < 1.0:
@@ -122,15 +130,16 @@ class Assigner:
         ready = tuple(_make_ready(layer, known, self.exposed) for layer in self.layers)
         object.__setattr__(self, "_ready", ready)
         object.__setattr__(self, "_held_below", int(self.holdout * _WHOLE))
-        object.__setattr__(self, "_holdout_salt", salt("holdout"))
+        object.__setattr__(self, "_holdout_salt", salt("holdout").encode())
 
     def assign(self, unit: str) -> tuple[Assignment, ...]:
         """One answer a layer, in the order of the layers."""
         if not unit:
             return tuple(each.no_unit for each in self._ready)
-        if self._held_below and draw(self._holdout_salt, unit) < self._held_below:
+        data = _bytes(unit)
+        if self._held_below and _draw(self._holdout_salt, data) < self._held_below:
             return tuple(each.held_out for each in self._ready)
-        return tuple([_of_layer(each, unit) for each in self._ready])
+        return tuple([_of_layer(each, data) for each in self._ready])
 
 
 def bucket(layer: str, unit: str) -> int:
@@ -138,13 +147,13 @@ def bucket(layer: str, unit: str) -> int:
     return draw(salt("layer", layer), unit) % BUCKETS
 
 
-def _of_layer(ready: _Ready, unit: str) -> Assignment:
-    found = ready.buckets[draw(ready.salt, unit) % BUCKETS]
+def _of_layer(ready: _Ready, unit: bytes) -> Assignment:
+    found = ready.buckets[_draw(ready.salt, unit) % BUCKETS]
     if found is None:
         return ready.unallocated
-    if draw(found.allocation_salt, unit) >= found.bound:
+    if _draw(found.allocation_salt, unit) >= found.bound:
         return ready.not_yet
-    return found.answers[bisect_right(found.bounds, draw(found.variant_salt, unit))]
+    return found.answers[bisect_right(found.bounds, _draw(found.variant_salt, unit))]
 
 
 def _make_ready(
@@ -158,7 +167,7 @@ def _make_ready(
             buckets[each.first : each.stop] = [drawn] * (each.stop - each.first)
     why = [Why.UNALLOCATED, Why.NOT_YET, Why.HELD_OUT, Why.NO_UNIT]
     answers = [Assignment(layer.name, each) for each in why]
-    return _Ready(salt("layer", layer.name), tuple(buckets), *answers)
+    return _Ready(salt("layer", layer.name).encode(), tuple(buckets), *answers)
 
 
 def _check(

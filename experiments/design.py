@@ -174,10 +174,12 @@ class Experiment:
             raise DesignError(
                 "variants", "blocks are drawn in pairs", "give two variants with a share of 0.5"
             )
-        for goal in self.goals:
-            if METRICS[goal].kind is Kind.QUANTILE:
+        watched = [("goals", goal) for goal in self.goals]
+        watched += [("guardrails", each.metric) for each in self.guardrails]
+        for field, slug in watched:
+            if METRICS[slug].kind is Kind.QUANTILE:
                 raise DesignError(
-                    "goals", f"{goal} has no mean of a block", "take a mean, a rate or a ratio"
+                    field, f"{slug} has no mean of a block", "take a mean, a rate or a ratio"
                 )
 
 

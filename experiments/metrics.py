@@ -116,9 +116,8 @@ def _number(name: str) -> Callable[[Frame], Values]:
 
     def value(frame: Frame) -> Values:
         column = frame[name]
-        if isinstance(column, np.ma.MaskedArray):
-            return np.asarray(column.astype(np.float64).filled(np.nan))
-        return np.asarray(column, dtype=np.float64)
+        found = np.asarray(column, dtype=np.float64)
+        return np.where(np.ma.getmaskarray(column), np.nan, found)
 
     return value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ Values = NDArray[np.float64]
 Times = NDArray[np.int64]
 EXACT_PAIRS = 14  # up to here every order of the pairs is enumerated
 DRAWS = 9_999
+PART = 1_000  # orders at a time
 MICRO = 1_000_000
 _PValue = Callable[[float], float]
 
@@ -115,7 +116,8 @@ def pair_up(blocks: Blocks, at_us: Times, values: Values, per: Values, until_us:
     below = np.bincount(number, weights=per[kept], minlength=2 * pairs).reshape(pairs, 2)
     whole = (below > 0).all(axis=1)
     means = above[whole] / below[whole]
-    second = np.array([blocks.treated(2 * pair + 1) for pair in np.flatnonzero(whole)], dtype=bool)
+    kept_pairs = np.flatnonzero(whole).tolist()
+    second = np.array([blocks.treated(2 * pair + 1) for pair in kept_pairs], dtype=np.bool_)
     treated = np.where(second, means[:, 1], means[:, 0])
     control = np.where(second, means[:, 0], means[:, 1])
     both = (float(control.mean()), float(treated.mean())) if len(means) else (math.nan, math.nan)
@@ -142,10 +144,9 @@ def randomisation_test(
         raise ExperimentError("differences must be finite: drop the pairs without a number")
     if pairs < needed:
         return CannotSay(f"{needed} whole pairs of blocks are needed, there are {pairs}")
-    signs = _orders(pairs, rng)
     mean = float(differences.mean())
-    drawn = signs @ differences / pairs
-    balance = signs.mean(axis=1)
+    parts = [(signs @ differences, signs.sum(axis=1)) for signs in _orders(pairs, rng)]
+    drawn, balance = (np.concatenate(each) / pairs for each in zip(*parts, strict=True))
 
     def p_value(effect: float) -> float:
         slack = 1e-12 * (abs(mean) + float(np.abs(differences).max()) + abs(effect))
@@ -158,13 +159,16 @@ def randomisation_test(
     return SwitchbackEffect(Interval(mean, low, high), p_value(0.0), pairs, exact)
 
 
-def _orders(pairs: int, rng: np.random.Generator) -> Values:
-    """Signs [orders, pairs], the observed order (all 1) first."""
+def _orders(pairs: int, rng: np.random.Generator) -> Iterator[Values]:
+    """Signs [orders, pairs] in parts that fit into memory, the observed order (all 1) first."""
     if pairs <= EXACT_PAIRS:
         bits = (np.arange(2**pairs)[:, None] >> np.arange(pairs)) & 1
-        return np.asarray(1.0 - 2.0 * bits)
-    drawn = rng.integers(0, 2, size=(DRAWS, pairs))
-    return np.vstack([np.ones((1, pairs)), 1.0 - 2.0 * drawn])
+        yield np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
+        return
+    yield np.ones((1, pairs))
+    for first in range(0, DRAWS, PART):
+        heads = rng.integers(0, 2, size=(min(PART, DRAWS - first), pairs))
+        yield np.asarray(1.0 - 2.0 * heads, dtype=np.float64)
 
 
 def _edge(p_value: _PValue, mean: float, step: float, alpha: float) -> float:

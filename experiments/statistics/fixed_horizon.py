@@ -85,10 +85,8 @@ class Sums:
         _check_columns({"values": values, "per": per, "units": units})
         found, place = np.unique(units, return_inverse=True)
         count = len(found)
-        return cls(
-            np.bincount(place, weights=values, minlength=count),
-            np.bincount(place, weights=per, minlength=count),
-        )
+        sums = [np.bincount(place, weights=each, minlength=count) for each in (values, per)]
+        return cls(sums[0].astype(np.float64), sums[1].astype(np.float64))
 
     def linearised(self) -> Moments:
         """Moments whose mean is the ratio and whose variance is the delta method's."""
@@ -137,6 +135,8 @@ def welch(control: Moments, treatment: Moments, alpha: float = 0.05) -> Effect |
         return CannotSay(f"each arm needs two units, one has {fewest}")
     errors = (control.variance / control.count, treatment.variance / treatment.count)
     square = math.fsum(errors)
+    if not math.isfinite(square):
+        raise ExperimentError("control or treatment is not finite: drop rows without a number")
     if square <= 0.0:
         return CannotSay("the values of both arms do not vary")
     degrees = square**2 / (

@@ -95,8 +95,8 @@ def tuned(alpha: float) -> float:
 def sequential_factor(alpha: float) -> float:
     """Half-width of that sequence at the planned size, over that of a single look: 1.55 at 5 %.
 
-    Multiplying the whole effect by it is cautious: the size keeps more than the asked power,
-    and an effect larger than planned ends earlier.
+    Multiplying the whole effect by it is cautious: at 80 % asked, 93 % are found by that size and
+    80 % by three quarters of it (simulated in the tests); a larger effect ends earlier.
     """
     x = tuned(alpha)
     width = math.sqrt(2.0 * (x + 1.0) / x * math.log(math.sqrt(x + 1.0) / alpha))

@@ -75,6 +75,12 @@ REFUSED: list[tuple[Make, str, str]] = [
         lambda: replace(SOUND, unit=Unit.BLOCK, blocks=BLOCKS, goals=("latency_p95",)),
         "goals", "a mean, a rate or a ratio",
     ),
+    (
+        lambda: replace(
+            SOUND, unit=Unit.BLOCK, blocks=BLOCKS, guardrails=(Guardrail("ttft_p95"),)
+        ),
+        "guardrails", "a mean, a rate or a ratio",
+    ),
     (lambda: Guardrail("tokens_out"), "guardrails.tokens_out.direction", "up or down"),
     (lambda: Guardrail("quality", Direction.DOWN), "guardrails.quality.direction", "say up"),
     (lambda: Guardrail("quality", tolerance=-0.1), "guardrails.quality.tolerance", "0 or more"),

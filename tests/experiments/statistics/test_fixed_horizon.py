@@ -271,6 +271,10 @@ def test_thin_data_cannot_say() -> None:
         (lambda: Sums.by_unit(np.array(["a"]), np.ones(2), np.ones(2)), "one number of each"),
         (lambda: Successes(3, 2), "count is 3 of 2"),
         (lambda: welch(Moments(), Moments(), 0.0), "alpha is 0.0"),
+        (
+            lambda: welch(Moments.of(np.array([1.0, math.nan])), Moments.of(np.arange(3.0))),
+            "is not finite: drop",
+        ),
         (lambda: two_proportions(Successes(1, 2), Successes(1, 2), 1.0), "alpha is 1.0"),
         (
             lambda: cuped(*[Covaried(np.arange(3.0), np.arange(3.0))] * 2, theta=math.nan),

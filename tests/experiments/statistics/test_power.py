@@ -116,8 +116,8 @@ def test_looking_all_along_costs_1_55_in_width_and_2_4_in_units() -> None:
 
 
 def test_a_sequential_size_keeps_its_power() -> None:
-    """2,000 seeded paths at 40 looks up to the planned size: found in at least 80 % by its end,
-    most of them before it is reached; without an effect in at most 5 + 1.5 %.
+    """2,000 seeded paths at 40 looks up to the planned size: found in over 80 % by four
+    fifths of it and in over 90 % by its end; without an effect in at most 5 + 1.5 % (3 sigma).
     """
     rng, alpha = np.random.default_rng(2), 0.05
     n = 2 * sizes_for(0.2, 1.0, ALL_ALONG).control
@@ -127,8 +127,7 @@ def test_a_sequential_size_keeps_its_power() -> None:
     half = np.sqrt(2.0 * (x + 1.0) / (looks * x) * np.log(np.sqrt(x + 1.0) / alpha))
     noise = np.cumsum(np.sqrt(steps) * rng.standard_normal((2_000, 40)), axis=1) / looks
     ever = (np.abs(noise + 0.1) > half).cumsum(axis=1) > 0  # a gap of 0.2 is 0.1 sd at 1/2 each
-    assert ever[:, -1].mean() > 0.95
-    assert ever[:, 25].mean() > 0.8
+    assert ever[:, 31].mean() > 0.8 and ever[:, -1].mean() > 0.9
     assert (np.abs(noise) > half).any(axis=1).mean() <= 0.065
 
 
