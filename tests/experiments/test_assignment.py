@@ -135,6 +135,24 @@ def test_two_experiments_on_the_same_units_do_not_know_each_other() -> None:
     assert stats.chi2_contingency(counts).pvalue > LEAST_P
 
 
+def test_who_is_exposed_knows_neither_bucket_nor_another_experiment_nor_the_holdout() -> None:
+    half = assigner(50, 0.2)
+    exposed: Counter[tuple[bool, bool]] = Counter()
+    by_bucket, held = np.zeros((10, 2)), np.zeros((10, 2))
+    for unit in UNITS:
+        one, two = half.assign(unit)
+        tenth = bucket("prompt", unit) // 1_000
+        held[tenth, int(one.why is Why.HELD_OUT)] += 1
+        if one.why is Why.HELD_OUT:
+            continue
+        by_bucket[tenth, int(two.why is Why.ASSIGNED)] += 1
+        if one.why is not Why.UNALLOCATED:
+            exposed[one.why is Why.ASSIGNED, two.why is Why.ASSIGNED] += 1
+    crossed = [[exposed[a, b] for b in (False, True)] for a in (False, True)]
+    for table in (np.array(crossed), by_bucket, held):
+        assert stats.chi2_contingency(table).pvalue > LEAST_P
+
+
 def test_a_ramp_moves_nobody_out_and_keeps_the_control_as_large() -> None:
     before: dict[str, Assignment] = {}
     for percent in RAMP:

@@ -115,6 +115,25 @@ def test_each_step_in_each_state_is_legal_or_refused_with_what_is(state: State, 
         standing.take(step, signed(), variant)
 
 
+def test_the_paths_are_these_and_no_others() -> None:
+    """Shipped is only what was stopped, so that nobody ships what still gathers data; what was
+    exposed can be rolled back from anywhere; nothing leads out of the end or back to the draft.
+    """
+    told = {(str(state), str(step), str(after)) for (state, step), after in LEGAL.items()}
+    assert told == {
+        ("draft", "start", "running"),
+        ("running", "ramp", "running"),
+        ("running", "pause", "paused"),
+        ("paused", "resume", "running"),
+        ("running", "stop", "stopped"),
+        ("paused", "stop", "stopped"),
+        ("stopped", "ship", "shipped"),
+        ("running", "roll back", "rolled back"),
+        ("paused", "roll back", "rolled back"),
+        ("stopped", "roll back", "rolled back"),
+    }
+
+
 def test_the_ramp_goes_up_to_everybody_and_no_further() -> None:
     standing, seen = _path(Step.START), []
     while Step.RAMP in standing.legal():

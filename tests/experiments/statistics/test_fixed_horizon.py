@@ -94,6 +94,9 @@ def test_cuped_is_the_analysis_of_covariance() -> None:
     kept = sum(errors) / found.plain.standard_error**2
     assert found.explained == pytest.approx(1.0 - kept, abs=NEAR)
     assert 0.3 < found.explained < 0.7
+    centre = np.concatenate(x).mean()
+    levels = [b.mean() - found.theta * (a.mean() - centre) for a, b in zip(x, y, strict=True)]
+    assert (found.adjusted.control, found.adjusted.treatment) == pytest.approx(levels)
 
 
 def test_cuped_with_a_theta_from_before_and_with_a_covariate_that_says_nothing() -> None:
