@@ -20,6 +20,7 @@ from service.providers.resolver import Resolver
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
+PART_BYTES = 64 * 1024  # of a stream, passed on at a time
 MAX_LINE_BYTES = 8_190  # of an answer's head: its first line, and each header
 MAX_HEADERS = 128
 CONNECT_S = 5.0
@@ -57,11 +58,13 @@ class Reply:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """Bytes as they come, within the bound of a whole answer."""
+        """Bytes as they come, within the bound of a whole answer, a bounded piece at a time: what
+        is read here at once may have to wait for a caller who reads slowly.
+        """
         size = 0
         try:
             while True:
-                part = await self._response.content.readany()
+                part = await self._response.content.read(PART_BYTES)
                 if not part:
                     return
                 size += len(part)
