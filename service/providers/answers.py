@@ -47,7 +47,9 @@ class Usage(msgspec.Struct):
         return Tokens(given, total - given, cached if 0 <= cached <= given else 0, odd)
 
 
-class _Message(msgspec.Struct):
+class Spoken(msgspec.Struct):
+    """What a message says, or a piece of one on a stream."""
+
     content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
@@ -59,7 +61,7 @@ class _Message(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
-    message: _Message | None = None
+    message: Spoken | None = None
     finish_reason: str | None = None
 
 
@@ -148,7 +150,7 @@ def _malformed(characters: int, tokens: Tokens | None = None) -> ProviderFailure
     return ProviderFailure(ErrorKind.MALFORMED, status=200).after(characters, tokens)
 
 
-def _sizes(message: _Message | None) -> tuple[int, int]:
+def _sizes(message: Spoken | None) -> tuple[int, int]:
     """Characters of what the caller is shown, and of reasoning."""
     if message is None:
         return 0, 0

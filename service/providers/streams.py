@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import msgspec
 
@@ -11,6 +10,7 @@ from service.domain.records import ErrorKind
 from service.providers.answers import (
     CUT_SHORT,
     NULL,
+    Spoken,
     Usage,
     failed_type,
     other_model,
@@ -29,19 +29,8 @@ MAX_MALFORMED = 16  # bad lines in one stream: with more, nothing of it is to be
 _FAILED = (b"error", b"response.failed", b"response.error")
 
 
-class _Delta(msgspec.Struct):
-    content: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    refusal: Any = None
-    tool_calls: msgspec.Raw = NULL
-    function_call: msgspec.Raw = NULL
-    audio: msgspec.Raw = NULL
-    images: msgspec.Raw = NULL
-
-
 class _Choice(msgspec.Struct):
-    delta: _Delta | None = None
+    delta: Spoken | None = None
     finish_reason: str | None = None
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.service.faults.rig")
+pytest.register_assert_rewrite("tests.service.faults.rig", "tests.service.faults.refusing")
 
+from tests.service.faults.refusing import Stage, staged  # noqa: E402
 from tests.service.faults.rig import CANARY, HASTY, Rig, rigged  # noqa: E402
+from tests.upstream import Upstream  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -28,4 +30,18 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 def hasty(tmp_path: Path) -> Iterator[Rig]:
     """The same with little time for the first attempt and between the chunks of a stream."""
     with rigged(tmp_path / "state", HASTY) as running:
+        yield running
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """A provider that does as a test says."""
+    with Upstream() as running:
+        yield running
+
+
+@pytest.fixture
+def stage(tmp_path: Path, upstream: Upstream) -> Iterator[Stage]:
+    """A service before it."""
+    with staged(tmp_path, upstream) as running:
         yield running

@@ -18,6 +18,7 @@ from tests.upstream import SSE_HEAD, USAGE, Act, Upstream, answer_json, event, h
 
 AUTH = {"Authorization": f"Bearer {KEY}"}
 PROMPT, VENDOR = "canary-prompt-7c1f", "canary-vendor-text-93ab"
+PREMIUM = {"headgate": {"tier": "premium"}}
 DONE = b"data: [DONE]\n\n"
 SENT_BACK = "the request was refused by the provider's content policy; it was not sent elsewhere"
 AGAIN = (

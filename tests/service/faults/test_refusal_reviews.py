@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tests.conftest import HandClock
 from tests.service.faults.refusing import (
     AGAIN,
     AUTH,
+    PREMIUM,
     PROMPT,
     SENT_BACK,
     VENDOR,
@@ -25,20 +25,6 @@ from tests.service.faults.refusing import (
 )
 from tests.service.processes import Process
 from tests.upstream import Upstream, answer_json, http, say
-
-PREMIUM = {"headgate": {"tier": "premium"}}
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as running:
-        yield running
-
-
-@pytest.fixture
-def stage(tmp_path: Path, upstream: Upstream) -> Iterator[Stage]:
-    with staged(tmp_path, upstream) as running:
-        yield running
 
 
 def test_F20_a_premium_refusal_goes_to_a_person(stage: Stage) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tests.service.faults.refusing import (
     AGAIN,
     AUTH,
     DONE,
+    PREMIUM,
     PROMPT,
     REFUSALS,
     REFUSED,
@@ -36,20 +36,6 @@ from tests.service.faults.refusing import (
     whole,
 )
 from tests.upstream import SSE_HEAD, Upstream, answer_json, event, hang, http, say
-
-PREMIUM = {"headgate": {"tier": "premium"}}
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as running:
-        yield running
-
-
-@pytest.fixture
-def stage(tmp_path: Path, upstream: Upstream) -> Iterator[Stage]:
-    with staged(tmp_path, upstream) as running:
-        yield running
 
 
 @pytest.mark.parametrize("name", REFUSALS)
