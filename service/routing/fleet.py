@@ -208,10 +208,6 @@ class Fleet:
         waits = [self._members[n].breaker.free_in_s(now_s) for n in names if n in self._members]
         return max(min(waits, default=1.0), 1.0)
 
-    def soonest_of(self, name: str, now_s: float) -> float:
-        """Seconds until one deployment may be tried, 0 where it may be now."""
-        return self._members[name].breaker.free_in_s(now_s)
-
     def soonest_s(self, now_s: float) -> float:
         """Seconds until any deployment may be tried, 0 where one may be now."""
         return min(each.breaker.free_in_s(now_s) for each in self._members.values())

@@ -58,7 +58,8 @@ def test_F16_a_rate_limit_is_waited_for_as_told(
     rig, clock = turned
     rig.play(limited(1, headers))
     rig.falls_back(ErrorKind.RATE_LIMIT)
-    waits_s = rig.runtime.fleet.soonest_of("faulty", clock.monotonic_s())
+    health = {h.deployment: h for h in rig.runtime.fleet.standings(clock.monotonic_s())}
+    waits_s = health["faulty"].free_in_s
     assert least_s <= waits_s <= most_s
     if waits_s > 0:
         clock.advance(waits_s - 0.01)
