@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from experiments.errors import CannotSay, ExperimentError
+from experiments.statistics.inputs import level
 from experiments.statistics.moments import Interval, Moments
 from experiments.statistics.response_rate import LEAST_EXPECTED, wilson
 
@@ -129,7 +130,7 @@ def welch(control: Moments, treatment: Moments, alpha: float = 0.05) -> Effect |
 
     The relative interval is the delta method's.
     """
-    _check_alpha(alpha)
+    level(alpha)
     fewest = min(control.count, treatment.count)
     if fewest < 2:
         return CannotSay(f"each arm needs two units, one has {fewest}")
@@ -191,7 +192,7 @@ def ratio(control: Sums, treatment: Sums, alpha: float = 0.05) -> Effect | Canno
     Knoblich and Lu, KDD 2018), with Student's quantiles. It cannot say where an arm's
     denominator cannot be told from 0: no bounded interval exists there (Fieller, JRSS-B 1954).
     """
-    _check_alpha(alpha)
+    level(alpha)
     for name, arm in (("control", control), ("treatment", treatment)):
         below = Moments.of(arm.denominator)
         if below.count < 2:
@@ -235,7 +236,7 @@ def two_proportions(
     the level it may disagree with the p-value. ``relative``: Katz and others (Biometrics 1978),
     None without a success in both arms.
     """
-    _check_alpha(alpha)
+    level(alpha)
     if not control.of or not treatment.of:
         return CannotSay("an arm has no units")
     arms = (control, treatment)
@@ -302,8 +303,3 @@ def _check_columns(columns: dict[str, NDArray[np.generic]]) -> None:
             raise ExperimentError(
                 f"{name} holds numbers that are not finite: drop those rows from both arms alike"
             )
-
-
-def _check_alpha(alpha: float) -> None:
-    if not 0.0 < alpha < 1.0:
-        raise ExperimentError(f"alpha is {alpha!r}: give one between 0 and 1, such as 0.05")

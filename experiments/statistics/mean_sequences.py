@@ -27,16 +27,22 @@ class Side(StrEnum):
     HIGH = "high"  # is it less? the lower bound is minus infinity
 
 
-def tuning(alpha: float, best_at: float) -> float:
-    """The rho that makes the two-sided sequence narrowest at ``best_at`` values.
+def tuned(alpha: float) -> float:
+    """rho^2 times the planned size, at which the two-sided sequence is narrowest.
 
-    The minimum is exact: rho^2 N = -W(-alpha^2 / e) - 1 on the lower branch of Lambert's
-    function (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas, Ann. Stat. 52(6) 2024, appendix on
-    the choice of rho). It must not depend on the data.
+    The minimum is exact: -W(-alpha^2 / e) - 1 on the lower branch of Lambert's function
+    (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas, Ann. Stat. 52(6) 2024, appendix on the choice
+    of rho).
     """
     level(alpha)
-    positive(best_at, "best_at")
-    return math.sqrt((-special.lambertw(-(alpha**2) / math.e, -1).real - 1.0) / best_at)
+    return -float(special.lambertw(-(alpha**2) / math.e, -1).real) - 1.0
+
+
+def tuning(alpha: float, best_at: float) -> float:
+    """The rho that makes the two-sided sequence narrowest at ``best_at`` values. It must not
+    depend on the data.
+    """
+    return math.sqrt(tuned(alpha) / positive(best_at, "best_at"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy import special, stats
+from scipy import stats
 
 from experiments.errors import CannotSay, ExperimentError
+from experiments.statistics.inputs import positive
+from experiments.statistics.mean_sequences import tuned
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +84,6 @@ class Traffic:
         return self.units * self.exposed * self.measured
 
 
-def tuned(alpha: float) -> float:
-    """rho^2 times the planned size, at which a two-sided asymptotic confidence sequence is
-    narrowest: -W(-alpha^2 / e) - 1 on the branch -1 (Waudby-Smith, Arbour, Sinha, Kennedy and
-    Ramdas, Ann. Stat. 2024, whose sequence it tunes).
-    """
-    if not 0.0 < alpha < 1.0:
-        raise ExperimentError(f"alpha is {alpha!r}: give one between 0 and 1, such as 0.05")
-    return -float(special.lambertw(-(alpha**2) / math.e, -1).real) - 1.0
-
-
 def sequential_factor(alpha: float) -> float:
     """Half-width of that sequence at the planned size, over that of a single look: 1.55 at 5 %.
 
@@ -105,7 +97,7 @@ def sequential_factor(alpha: float) -> float:
 
 def detectable(sd: float, sizes: Sizes, asked: Comparison) -> float | CannotSay:
     """The smallest absolute difference of means shown with ``asked.power``; ``sd`` of one unit."""
-    _check_positive("sd", sd)
+    positive(sd, "sd")
     if not sizes.control > 0 or not sizes.treatment > 0:
         return CannotSay("an arm has no units")
     return asked.reach * sd * math.sqrt(1.0 / sizes.control + 1.0 / sizes.treatment)
@@ -121,7 +113,7 @@ def relative_detectable(
     relative errors of the means, solved for the positive root (delta method).
     """
     for sd in sds:
-        _check_positive("sds", sd)
+        positive(sd, "sds")
     if mean == 0.0 or not math.isfinite(mean):
         raise ExperimentError(f"mean is {mean!r}: a relative effect needs a finite one, not 0")
     if not sizes.control > 0 or not sizes.treatment > 0:
@@ -136,7 +128,7 @@ def relative_detectable(
 
 def sizes_for(effect: float, sd: float, asked: Comparison) -> Sizes:
     """Units to show an absolute difference of means; ``sd`` of one unit."""
-    _check_positive("sd", sd)
+    positive(sd, "sd")
     _check_effect(effect)
     share = asked.treatment_share
     total = (asked.reach * sd / effect) ** 2 / (share * (1.0 - share))
@@ -166,7 +158,7 @@ def power_of(effect: float, sd: float, sizes: Sizes, asked: Comparison) -> float
 
     Of a sequential one the chance to show it at that size, which is less than by then.
     """
-    _check_positive("sd", sd)
+    positive(sd, "sd")
     if not sizes.control > 0 or not sizes.treatment > 0:
         return CannotSay("an arm has no units")
     error = sd * math.sqrt(1.0 / sizes.control + 1.0 / sizes.treatment)
@@ -207,11 +199,6 @@ def design_effect(mean_size: float, correlation: float) -> float:
 
 def _z(share: float) -> float:
     return float(stats.norm.ppf(share))
-
-
-def _check_positive(field: str, value: float) -> None:
-    if not 0.0 < value < math.inf:
-        raise ExperimentError(f"{field} is {value!r}: give a finite number above 0")
 
 
 def _check_effect(effect: float) -> None:

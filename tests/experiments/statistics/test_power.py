@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from experiments.errors import CannotSay, ExperimentError
+from experiments.statistics.mean_sequences import tuned
 from experiments.statistics.power import (
     Comparison,
     Sizes,
@@ -23,7 +24,6 @@ from experiments.statistics.power import (
     sequential_factor,
     sizes_for,
     sizes_for_proportions,
-    tuned,
 )
 
 ONCE, ALL_ALONG = Comparison(), Comparison(sequential=True)
