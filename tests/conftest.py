@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+# Before anybody imports them, from whichever folder; so the imports below come late.
+# ruff: noqa: E402
+pytest.register_assert_rewrite("tests.service.faults.rig", "tests.service.faults.refusing")
+
 from service.api import serving
 from service.app import create_app
 from service.bootstrap.build import build

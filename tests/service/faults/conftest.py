@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.service.faults.rig", "tests.service.faults.refusing")
-
-from tests.service.faults.refusing import Stage, staged  # noqa: E402
-from tests.service.faults.rig import CANARY, HASTY, Rig, rigged  # noqa: E402
-from tests.upstream import Upstream  # noqa: E402
+from tests.service.faults.refusing import Stage, staged
+from tests.service.faults.rig import CANARY, HASTY, Rig, rigged
+from tests.upstream import Upstream
 
 
 @pytest.fixture(autouse=True)
