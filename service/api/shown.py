@@ -65,8 +65,10 @@ def decision(record: Decision) -> dict[str, Any]:
         },
         "override_id": record.override_id,
         "session_decision_id": record.session_decision_id,
-        "experiment": record.experiment,
-        "variant": record.variant,
+        "experiments": [
+            {"experiment": a.experiment, "variant": a.variant, "probability": a.probability}
+            for a in record.assigned
+        ],
         "tokens_in_estimate": record.tokens_in,
         "stream": record.stream,
     }

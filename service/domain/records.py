@@ -12,6 +12,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.experiments import Assigned
+
 
 class Mode(StrEnum):
     """How a decision was made; and, for the last two, how its answer came to be served."""
@@ -140,9 +142,7 @@ class Decision:
     policy: PolicyMark
     override_id: str | None = None
     session_decision_id: str | None = None
-    experiment: str | None = None
-    variant: str | None = None
-    variant_probability: float | None = None
+    assigned: tuple[Assigned, ...] = ()  # at most one a layer; empty: in no experiment
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import duckdb
 import numpy as np
 
 from service.domain.clock import id_time_us
+from service.domain.experiments import Assigned
 from service.domain.records import (
     Attempt,
     Caller,
@@ -31,6 +32,8 @@ from service.storage.errors import ReadFailed
 
 RECENT = 10_000
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the log's times are UTC without a zone
+
+_ASSIGNED = ("experiments", "variants", "variant_probabilities", "units")
 
 FeedbackKey = tuple[str, str, str]  # metric, kind, author
 
@@ -181,10 +184,14 @@ def decision_from(row: dict[str, Any]) -> Decision:
         ),
         override_id=row["override_id"],
         session_decision_id=_text(row["session_decision_id"]),
-        experiment=row["experiment"],
-        variant=row["variant"],
-        variant_probability=row["variant_probability"],
+        assigned=assigned_from(row),
     )  # fmt: skip
+
+
+def assigned_from(row: dict[str, Any]) -> tuple[Assigned, ...]:
+    """The experiments of a decision's row; none in rows from before there were any."""
+    columns = (row[name] or () for name in _ASSIGNED)
+    return tuple(Assigned(*each) for each in zip(*columns, strict=True))
 
 
 def attempt_from(row: dict[str, Any]) -> Attempt:

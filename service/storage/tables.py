@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from service.domain import experiments as x
 from service.domain import records as r
+from service.domain.experiments import Assigned
 from service.domain.refusals import Refusal, Review, ReviewDecision
 
 _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
@@ -58,8 +60,21 @@ def _decision(d: r.Decision) -> Row:
         c.quality, c.cost_usd, c.latency_s, c.error_rate, c.utility,
         [x.deployment for x in d.disqualified], [x.reason for x in d.disqualified],
         d.draw, d.deployment, d.propensity, d.mode.value, d.reason, p.name, p.version_id,
-        p.checkpoint_id, p.update_seq, d.override_id, d.session_decision_id, d.experiment,
-        d.variant, d.variant_probability,
+        p.checkpoint_id, p.update_seq, d.override_id, d.session_decision_id,
+        *(_assigned(d.assigned) if d.assigned else _UNASSIGNED),
+    )  # fmt: skip
+
+
+_UNASSIGNED: Row = (None, None, None, (), (), (), ())
+
+
+def _assigned(assigned: Sequence[Assigned]) -> Row:
+    """The first of each alone, then the lists."""
+    first = assigned[0]
+    return (
+        first.experiment, first.variant, first.probability, [a.experiment for a in assigned],
+        [a.variant for a in assigned], [a.probability for a in assigned],
+        [a.unit for a in assigned],
     )  # fmt: skip
 
 
@@ -114,7 +129,8 @@ _DECISIONS = [
     ("deployment", _TEXT), ("propensity", _REAL), ("mode", _TEXT), ("reason", _TEXT),
     ("policy", _TEXT), ("version_id", _TEXT), ("checkpoint_id", _TEXT), ("update_seq", _LONG),
     ("override_id", _TEXT), ("session_decision_id", _TEXT), ("experiment", _TEXT),
-    ("variant", _TEXT), ("variant_probability", _REAL),
+    ("variant", _TEXT), ("variant_probability", _REAL), ("experiments", _TEXTS),
+    ("variants", _TEXTS), ("variant_probabilities", _REALS), ("units", _TEXTS),
 ]  # fmt: skip
 
 _ATTEMPTS = [
@@ -218,6 +234,53 @@ TABLES: Mapping[type, Table] = {
         "review_decisions",
         _texts("review_id", "ts", "verdict", "reviewer", "note"),
         _plain("review_id", "at_us", "verdict", "reviewer", "note"),
+    ),
+    x.ExperimentRecord: _table(
+        "experiments",
+        [*_texts("id", "ts", "slug"), ("version", _INT), ("layer", _TEXT), ("first", _INT),
+         ("stop", _INT), *_texts("design", "author", "reason")],
+        _plain("id", "at_us", "slug", "version", "layer", "first", "stop", "design", "author",
+               "reason"),
+    ),
+    x.ExperimentStep: _table(
+        "experiment_steps",
+        [*_texts("id", "experiment", "ts", "step", "before", "after"), ("percent", _INT),
+         *_texts("variant", "author", "reason", "cause")],
+        _plain("id", "experiment", "at_us", "step", "before", "after", "percent", "variant",
+               "author", "reason", "cause"),
+    ),
+    x.Promotion: _table(
+        "promotions",
+        _texts("id", "ts", "version_id", "from_version_id", "checkpoint_id", "restored_id", "how",
+               "author", "reason", "cause"),
+        _plain("id", "at_us", "version_id", "from_version_id", "checkpoint_id", "restored_id",
+               "how", "author", "reason", "cause"),
+    ),
+    x.ShadowDecision: _table(
+        "shadow_decisions",
+        [*_texts("decision_id", "ts", "version_id"), ("update_seq", _LONG), ("deployment", _TEXT),
+         ("propensity", _REAL), ("eligible", _TEXTS), ("propensities", _REALS), ("draw", _REAL)],
+        _plain("decision_id", "at_us", "version_id", "update_seq", "deployment", "propensity",
+               "eligible", "propensities", "draw"),
+    ),
+    x.Judgement: _table(
+        "judgements",
+        [*_texts("id", "decision_id", "ts", "version_id", "served", "mirrored", "judge"),
+         ("preference", _REAL), ("consistent", _FLAG), ("cost_micro_usd", _LONG)],
+        _plain("id", "decision_id", "at_us", "version_id", "served", "mirrored", "judge",
+               "preference", "consistent", "cost_micro_usd"),
+    ),
+    x.Evaluation: _table(
+        "evaluations",
+        [*_texts("id", "ts", "version_id", "since_at", "until_at"), ("passed", _FLAG),
+         *_texts("reason", "report")],
+        _plain("id", "at_us", "version_id", "since_us", "until_us", "passed", "reason", "report"),
+    ),
+    x.AuditMark: _table(
+        "audit_marks",
+        [("ts", _TIME), ("through_seq", _LONG), ("decisions", _LONG), ("log_e", _REAL),
+         ("state", _TEXT)],
+        _plain("at_us", "through_seq", "decisions", "log_e", "state"),
     ),
 }  # fmt: skip
 
