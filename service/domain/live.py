@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from learning.policies.base import Chooser
@@ -21,7 +22,18 @@ class Published:
 
 
 class LivePolicy:
-    """The holder of what is published; swapped whole, so a request sees one or the other."""
+    """The holder of what is published; swapped whole, so a request sees one or the other.
+
+    ``current`` decides for everybody; ``others``, by version id, learn beside it and decide where
+    an experiment says so, or in its shadow.
+    """
 
     def __init__(self, published: Published) -> None:
         self.current = published
+        self.others: Mapping[str, Published] = {}
+
+    def of(self, version_id: str) -> Published | None:
+        """What a version publishes now; None when it is neither live nor learning beside it."""
+        if version_id == self.current.mark.version_id:
+            return self.current
+        return self.others.get(version_id)

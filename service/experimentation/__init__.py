@@ -1,0 +1,1 @@
+"""Experiments on live traffic: made and moved by people, watched by guardrails, reported."""

@@ -1,0 +1,1 @@
+"""More than one call for one answer: mirrored calls and a blind judge."""
