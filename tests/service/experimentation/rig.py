@@ -96,4 +96,6 @@ def site(state: Path, more: str = "", clock: Any = None) -> Iterator[Site]:
     with Server(SimulatedProviders(world).app()) as providers:
         runtime = make_runtime(state, plan_text(providers.url) + more, clock=clock)
         with Server(create_app(runtime)) as server:
-            yield Site(runtime, server.url, world)
+            found = Site(runtime, server.url, world)
+            with found.http:
+                yield found
