@@ -252,6 +252,7 @@ def _replay_in_words(found: dict[str, Any]) -> str:
     return (
         f"replayed {state}: NOT what was logged; different: {', '.join(found['different'])}; it "
         f"gives {shares} and draws {found['deployment'] or 'nobody'}"
+        + (f" ({found['reason']})" if found["reason"] else "")
     )
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from learning import exploration
+from learning.errors import SnapshotError
 from learning.policies.base import Chooser
-from service.domain.records import Decision, Mode, PolicyMark
+from service.domain.records import Checkpoint, Decision, Mode, PolicyMark
 from service.feedback.apply import context_of
 from service.feedback.versions import restored
-from service.storage.audits import updates_between
+from service.storage.audits import Between, updates_between
 from service.storage.cases import read_case
 from service.storage.database import Cursor
 from service.storage.versions import VersionStore
@@ -49,7 +50,8 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """The verdict; ``reason`` says what is missing, or why nothing was drawn. ``propensities`` is
+    """The verdict; ``reason`` says what is missing, why nothing was drawn, or what makes a
+    difference doubtful. ``propensities`` is
     parallel to ``names``, the deployments that were eligible. ``different`` names the fields of
     the logged decision that are not what the state gives.
     """
@@ -91,48 +93,70 @@ def not_drawn(decision: Decision) -> str:
 def state_of(
     mark: PolicyMark, store: VersionStore, cursor: Callable[[], Cursor]
 ) -> State | Missing:
-    """The state that a mark names: the version's nearest checkpoint and the updates after it."""
-    through = mark.update_seq
-    version = next((each for each in store.versions if each.id == mark.version_id), None)
+    """The state that a mark names: the version's nearest checkpoint, of those at or before the one
+    that it stood on, and the updates after it.
+    """
+    through, version = mark.update_seq, store.find(mark.version_id)
     if version is None:
         return Missing(f"the version {mark.version_id} is not in the log")
-    nearest = next(
-        (
-            each
-            for each in reversed(store.checkpoints)
-            if each.version_id == version.id
-            and each.update_seq <= through
-            and store.read(each) is not None
-        ),
-        None,
-    )
-    if nearest is None and version.parent is not None:
+    nearest = _nearest(mark, store)
+    begun = [each for each in store.promotions if each.version_id == version.id]
+    if nearest is None and (version.parent is not None or len(begun) > 1):
         return Missing(
-            f"no checkpoint of the version {version.id} at or before update {through} is left, and "
-            "it did not begin with nothing"
+            f"no checkpoint that the version {version.id} stood on at update {through} is left, "
+            "and it did not begin there with nothing"
         )
     start = nearest.update_seq if nearest else 0
-    found = updates_between(cursor(), start, through)
-    if found < through - start:
-        return Missing(
-            f"{through - start - found} of the updates {start + 1} to {through} are not in the log"
-        )
-    if found > MOST_UPDATES:
-        return Missing(
-            f"the nearest checkpoint is {found} updates before it, and at most {MOST_UPDATES} are "
-            "taken again for one decision"
-        )
-    resumed = restored(version, store, cursor, through)
-    if resumed.passed_over:
-        return Missing(
-            f"{resumed.passed_over} of the updates {start + 1} to {through} cannot be taken again: "
-            "their decisions or quality models are gone"
-        )
+    between = updates_between(cursor(), start, through)
+    missing = _missing(between, (start, through), store)
+    if missing is not None:
+        return missing
+    resumed = restored(version, store, cursor, through, standing_on=mark.checkpoint_id)
     policy = resumed.policy
     return State(
         policy.chooser(resumed.last_at_us / 1e6), len(policy.setup.features),
-        resumed.checkpoint_id, start if resumed.checkpoint_id else 0, resumed.replayed,
+        resumed.checkpoint_id, start, between.updates,
     )  # fmt: skip
+
+
+def _nearest(mark: PolicyMark, store: VersionStore) -> Checkpoint | None:
+    """The nearest checkpoint that can be read. What a promotion or a rollback began with is not
+    passed by: what lies before it is another state.
+    """
+    known = store.checkpoints_of(mark.version_id)
+    ids = [each.id for each in known]
+    if mark.checkpoint_id in ids:
+        known = known[: ids.index(mark.checkpoint_id) + 1]
+    begun = {each.checkpoint_id for each in store.promotions}
+    for checkpoint in reversed(known):
+        if checkpoint.update_seq > mark.update_seq:
+            continue
+        if store.read(checkpoint) is not None:
+            return checkpoint
+        if checkpoint.id in begun:
+            return None
+    return None
+
+
+def _missing(between: Between, span: tuple[int, int], store: VersionStore) -> Missing | None:
+    """What lacks of the updates after the first number through the second."""
+    start, through = span
+    told = f"of the updates {start + 1} to {through}"
+    if between.updates < through - start:
+        return Missing(f"{through - start - between.updates} {told} are not in the log")
+    if between.updates > MOST_UPDATES:
+        return Missing(
+            f"the nearest checkpoint is {between.updates} updates before it, and at most "
+            f"{MOST_UPDATES} are taken again for one decision"
+        )
+    if between.orphans:
+        return Missing(f"{between.orphans} {told} are about decisions that are gone")
+    for model_id in between.models:
+        try:
+            store.models.read(model_id)
+        except SnapshotError:
+            return Missing(f"the quality model {model_id}, taken by one {told}, is gone")
+    return None
 
 
 def drawn_again(decision: Decision, state: State) -> Replay:
@@ -166,8 +190,14 @@ def drawn_again(decision: Decision, state: State) -> Replay:
     deployment = None if at is None else names[at]
     if deployment != decision.deployment:
         different.append("deployment")
+    reason = ""
+    if different and state.checkpoint_id != decision.policy.checkpoint_id:
+        reason = (
+            "the checkpoint that it stood on is gone, and this began from one before it: a version "
+            "that was parked may have passed over what lies between"
+        )
     return Replay(
-        decision.id, Verdict.DIFFERENT if different else Verdict.EQUAL, "", names,
+        decision.id, Verdict.DIFFERENT if different else Verdict.EQUAL, reason, names,
         tuple(probabilities.tolist()), deployment, tuple(different), state,
     )  # fmt: skip
 

@@ -53,11 +53,26 @@ def last_mark(cursor: Cursor) -> AuditMark | None:
     )
 
 
-def updates_between(cursor: Cursor, after_seq: int, through_seq: int) -> int:
-    """How many updates the log holds after ``after_seq`` through ``through_seq``."""
-    rows = rows_of(
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The updates of a stretch of the log: how many there are, how many of them have lost the
+    decision that they are about, and the quality models that they name.
+    """
+
+    updates: int
+    orphans: int
+    models: tuple[str, ...]
+
+
+def updates_between(cursor: Cursor, after_seq: int, through_seq: int) -> Between:
+    """The updates after ``after_seq`` through ``through_seq``."""
+    row = rows_of(
         cursor,
-        "SELECT count(DISTINCT seq) AS number FROM updates WHERE seq > ? AND seq <= ?",
+        "SELECT count(DISTINCT u.seq) AS updates, "
+        "count(*) FILTER (u.decision_id IS NOT NULL AND d.id IS NULL) AS orphans, "
+        "list(DISTINCT u.model_id) FILTER (u.model_id IS NOT NULL) AS models "
+        "FROM updates u LEFT JOIN decisions d ON d.id = u.decision_id "
+        "WHERE u.seq > ? AND u.seq <= ?",
         [after_seq, through_seq],
-    )
-    return int(rows[0]["number"])
+    )[0]
+    return Between(row["updates"], row["orphans"], tuple(row["models"] or ()))

@@ -14,14 +14,17 @@ import httpx
 import pytest
 
 from service.app import create_app
+from service.domain.experiments import How
 from service.domain.records import Decision
 from service.feedback import learner, replay
+from service.feedback.promoting import Drafted, Signature, VersionDesk
 from service.feedback.replay import Missing, Replay, State, Verdict, drawn_again, state_of
 from service.storage.cases import decision_from, rows_of
 from service.storage.restore import open_live
 from service.storage.versions import VersionStore
 from tests.conftest import KEY, Server, make_runtime, plan_text
 
+BY = Signature("ann", "tried in a test")
 AUTH = {"Authorization": f"Bearer {KEY}"}
 
 
@@ -43,13 +46,24 @@ def load(url: str, seed: int, count: int) -> None:
 
 
 def record(state_dir: Path, providers: Server, counts: tuple[int, ...]) -> None:
-    """Serve so many requests, stop, and start again for the next ones."""
+    """Serve so many requests, stop, and start again for the next ones. In the last run another
+    version is promoted after a third of them, and rolled back after the second third.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(learner, "CHECKPOINT_UPDATES", 60)
         for run, count in enumerate(counts):
             runtime = make_runtime(state_dir, plan_text(providers.url), seed=run)
             with Server(create_app(runtime)) as server:
-                load(server.url, 1_000 * run, count)
+                if run + 1 < len(counts):
+                    load(server.url, 1_000 * run, count)
+                    continue
+                desk = VersionDesk(runtime.learner, runtime.kept.database.cursor, runtime.clock)
+                load(server.url, 1_000 * run, count // 3)
+                made = desk.create(Drafted("linucb", {}), BY).result(30)
+                desk.promote(made.id, How.PROMOTED, BY).result(30)
+                load(server.url, 2_000 * run, count // 3)
+                desk.roll_back(BY).result(30)
+                load(server.url, 3_000 * run, count // 3)
 
 
 class Replays:
@@ -99,7 +113,7 @@ class Replays:
 def recorded(providers: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs of the service, a restart between them."""
     state_dir = tmp_path_factory.mktemp("recorded") / "state"
-    record(state_dir, providers, (32, 32))
+    record(state_dir, providers, (32, 36))
     return state_dir
 
 
@@ -123,7 +137,10 @@ def check(found: list[Replay], count: int) -> None:
 
 def test_live_decisions_are_equal_bit_for_bit_and_after_a_restart(replays: Replays) -> None:
     found = replays.all()
-    check(found, 64)
+    check(found, 68)
+    versions = [each.policy.version_id for each in replays.decisions()]
+    first, second = dict.fromkeys(versions)
+    assert versions == 44 * [first] + 12 * [second] + 12 * [first], "promoted and rolled back"
     alone, last = replays.one(replays.decisions()[-1]), found[-1]
     assert (alone.propensities, alone.deployment) == (last.propensities, last.deployment)
 
@@ -166,7 +183,9 @@ def test_a_changed_row_is_found(replays: Replays) -> None:
 
 
 def test_a_changed_update_is_found_in_what_rests_on_it(replays: Replays) -> None:
-    last = replays.decisions()[-1]
+    last = replays.decisions()[31]
+    replays.change("DELETE FROM promotions")
+    replays.store = VersionStore(replays.database, replays.state_dir)
     replays.without_checkpoints()
     found = replays.one(last)
     assert found.verdict is Verdict.EQUAL, "the first version can begin with nothing"
@@ -178,18 +197,21 @@ def test_a_changed_update_is_found_in_what_rests_on_it(replays: Replays) -> None
 def test_what_is_gone_is_named(replays: Replays, monkeypatch: pytest.MonkeyPatch) -> None:
     last = replays.decisions()[-1]
     replays.without_checkpoints()
+    assert "no checkpoint that the version" in replays.one(last).reason, "it was rolled back to"
+    replays.change("DELETE FROM promotions")
+    replays.store = VersionStore(replays.database, replays.state_dir)
     with monkeypatch.context() as patch:
         patch.setattr(replay, "MOST_UPDATES", 1)
         assert "at most 1 are" in replays.one(last).reason
     teacher = "(SELECT decision_id FROM updates WHERE seq = 1)"
     replays.change(f"UPDATE decisions SET id = uuid() WHERE id = {teacher}")
-    assert "their decisions or quality models are gone" in replays.one(last).reason
+    assert "are about decisions that are gone" in replays.one(last).reason
     replays.change("DELETE FROM updates WHERE seq IN (2, 3)")
     found = replays.one(last)
     assert found.verdict is Verdict.MISSING and "2 of the updates 1 to" in found.reason
     replays.change("UPDATE versions SET parent = 'v-0'")
     replays.store = VersionStore(replays.database, replays.state_dir)
-    assert "no checkpoint of the version" in replays.one(last).reason
+    assert "no checkpoint that the version" in replays.one(last).reason
     found = replays.put(last, version_id="v-9")
     assert found.verdict is Verdict.MISSING and "the version v-9 is not" in found.reason
     found = replays.put(last, id="0" * 32)
