@@ -22,6 +22,7 @@ from service.monitoring.notify import Notice
 from service.storage.audits import Drawn
 from service.storage.event_log import EventLog
 
+SPAN = 25_000  # rows of the log a turn, so that a long history is never sorted whole
 BATCH = 5_000  # decisions a turn
 MARK_S = 60.0
 DURABLE_S = 30.0
@@ -161,10 +162,11 @@ class PropensityAudit:
         """Take in what is new, at most a batch; whether this raised the alarm. Blocks."""
         with self._lock:
             was, through = self.current, self._log.last_seq
+            through = max(min(through, was.through_seq + SPAN), was.through_seq)
             rows = self._read(was.through_seq, through, BATCH)
             if len(rows) == BATCH:
                 through = rows[-1].log_seq
-            now = was.with_rows(rows, max(through, was.through_seq))
+            now = was.with_rows(rows, through)
             if was.alarmed_us is None and now.evidence.rejects(ALPHA):
                 now = replace(now, alarmed_us=self._clock.wall_us())
                 self._settle(now, self._act("headgate", ALARM, in_words(now), now))
