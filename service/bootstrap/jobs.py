@@ -64,8 +64,23 @@ def jobs(runtime: Runtime) -> list[Job]:
     async def count_responses() -> None:
         await asyncio.to_thread(runtime.responses.evaluate)
 
+    refits = refit_job(runtime)
+    return [
+        Job("weights", 1.0, weigh),
+        Job("responses", RESPONSES_EVERY_S, count_responses),
+        audit_job(runtime),
+        Job("expiry", 0.5, expire),
+        Job("publication", PUBLISH_EVERY_S, publish),
+        *([refits] if refits.every_s else []),
+        *queue_jobs(runtime),
+    ]
+
+
+def audit_job(runtime: Runtime) -> Job:
+    """Hold what was drawn against the logged propensities; tell of an alarm once."""
+
     async def audit() -> None:
-        propensities = runtime.propensities
+        propensities, telemetry = runtime.propensities, runtime.telemetry
         alarm = await asyncio.to_thread(propensities.evaluate)
         standing = propensities.current
         telemetry.gauge("propensity_decisions", standing.decisions)
@@ -74,16 +89,7 @@ def jobs(runtime: Runtime) -> list[Job]:
         if alarm and runtime.notifier is not None:
             runtime.notifier.announce(alarm_notice(standing))
 
-    refits = refit_job(runtime)
-    return [
-        Job("weights", 1.0, weigh),
-        Job("responses", RESPONSES_EVERY_S, count_responses),
-        Job("propensities", AUDIT_EVERY_S, audit),
-        Job("expiry", 0.5, expire),
-        Job("publication", PUBLISH_EVERY_S, publish),
-        *([refits] if refits.every_s else []),
-        *queue_jobs(runtime),
-    ]
+    return Job("propensities", AUDIT_EVERY_S, audit)
 
 
 def refit_job(runtime: Runtime) -> Job:
