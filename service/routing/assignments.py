@@ -56,10 +56,19 @@ NOTHING = Drawn((), NO_TREATMENT)
 
 
 class Assignments:
-    """Made anew whenever an experiment moves; stateless, so it draws alike on every machine."""
+    """Made anew whenever an experiment moves; stateless, so it draws alike on every machine.
 
-    def __init__(self, running: Sequence[Running] = (), holdout: Holdout = NO_HOLDOUT) -> None:
+    ``shipped``: what everybody but the holdout gets for good; the variants come on top of it.
+    """
+
+    def __init__(
+        self,
+        running: Sequence[Running] = (),
+        holdout: Holdout = NO_HOLDOUT,
+        shipped: Treatment = NO_TREATMENT,
+    ) -> None:
         self.running = tuple(running)
+        self._nothing = Drawn((), shipped) if shipped else NOTHING
         self.holdout = holdout
         self._by_key = {(each.design.slug, each.design.version): each for each in running}
         self._blocks = tuple(each for each in running if each.design.unit is Unit.BLOCK)
@@ -69,7 +78,7 @@ class Assignments:
         )  # fmt: skip
         self._holdout_salt = salt("holdout")
         self._held_below = int(holdout.share * _WHOLE)
-        self.active = bool(self.running) or self._held_below > 0
+        self.active = bool(self.running) or self._held_below > 0 or bool(shipped)
         self.by_user = any(each.design.unit is Unit.USER for each in running)
         self._by_request = {each.id for each in running if each.design.unit is Unit.REQUEST}
 
@@ -80,7 +89,7 @@ class Assignments:
             held = Assigned(HOLDOUT, HOLDOUT, self.holdout.share, session)
             return Drawn((held,), self.holdout.treatment)
         assigned: list[Assigned] = []
-        treatment = NO_TREATMENT
+        treatment = self._nothing.treatment
         for unit, assigner in self._assigners:
             named = _unit(unit, caller, user, request_id)
             for found in assigner.assign(named):
@@ -94,7 +103,7 @@ class Assignments:
             variant, named = _block(each.design, now_us)
             assigned.append(Assigned(each.id, variant, 0.5, named))
             treatment += each.treatments[variant]
-        return Drawn(tuple(assigned), treatment) if assigned else NOTHING
+        return Drawn(tuple(assigned), treatment) if assigned else self._nothing
 
     def stand(self, assigned: Sequence[Assigned], now: Drawn) -> bool:
         """Whether a session's variants of its draw are still those that it has now."""

@@ -91,6 +91,10 @@ class Treatment:
         """A setting's value, None where no variant sets it."""
         return self.values.get(name)
 
+    def without(self, name: str) -> Treatment:
+        """All but one setting."""
+        return Treatment({key: value for key, value in self.values.items() if key != name})
+
     def __add__(self, other: Treatment) -> Treatment:
         return Treatment({**self.values, **other.values}) if other.values else self
 
