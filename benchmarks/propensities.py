@@ -176,6 +176,7 @@ def main() -> None:
         runtime = build(plan, settings, SystemClock(), seed=7)
         try:
             seconds = fill(runtime, asked.decisions)
+            runtime.learner.stop()  # its ticks would go on making checkpoints, and drop the old
             print(f"{asked.decisions} decisions made, logged and learned from in {seconds:.1f} s")
             honest, alarmed, seconds = watched(runtime)
             print(
