@@ -192,6 +192,7 @@ MIRRORED: dict[str, str] = {
     "service/routing/streaming.py": "service/routing/test_dispatch.py",
     "service/routing/exhaustion.py": "service/routing/test_dispatch.py",
     "service/storage/errors.py": "service/storage/test_database.py",
+    "service/storage/audits.py": "service/monitoring/test_audit.py",
     "service/storage/responses.py": "service/monitoring/test_responses.py",
     "service/storage/updates.py": "service/feedback/test_learner.py",
 }

@@ -25,6 +25,8 @@ ROUTES = [
     ("POST", "/admin/deployments/x/reset", "operator"),
     ("GET", "/admin/review", "analyst"), ("GET", "/admin/review/x", "analyst"),
     ("POST", "/admin/review/x/decide", "operator"),
+    ("GET", "/admin/decisions/x/replay", "analyst"),
+    ("POST", "/admin/propensities/acknowledge", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
