@@ -106,6 +106,10 @@ def analyse(experiment: Experiment, frame: Frame, options: Options | None = None
     unknown = [name for name in asked.theta if name not in METRICS]
     if unknown:
         raise ExperimentError(f"theta names {', '.join(unknown)}: use {', '.join(METRICS)}")
+    if asked.theta and experiment.covariate is None:
+        raise ExperimentError("theta is a slope of a covariate: name one in the design")
+    if not np.isfinite(list(asked.theta.values())).all():
+        raise ExperimentError("theta holds NaN or infinity: give finite slopes")
     exposure = expose(experiment, frame)
     comparisons = _Comparisons(experiment, exposure, asked)
     found = (*comparisons.of_goals(), *comparisons.of_guardrails())
