@@ -41,10 +41,10 @@ def test_means_are_those_of_rows_and_their_errors_those_of_units() -> None:
     found, (control, treatment) = estimate(frame, "latency_mean"), arms(frame, "latency_mean")
     assert found.control == pytest.approx(control.values.mean())
     assert found.treatment == pytest.approx(treatment.values.mean())
-    by_row = AsymptoticSequence().of_difference(
+    by_row = AsymptoticSequence(best_at=1_000.0).of_difference(
         Moments.of(treatment.values), Moments.of(control.values)
     )
-    by_unit = AsymptoticSequence().of_difference(
+    by_unit = AsymptoticSequence(best_at=1_000.0).of_difference(
         treatment.sums().linearised(), control.sums().linearised()
     )
     assert isinstance(by_row, Interval) and isinstance(by_unit, Interval)
