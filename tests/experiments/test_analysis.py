@@ -208,6 +208,14 @@ def test_units_of_two_variants_are_named_and_in_no_estimate() -> None:
     assert not mixed.valid and any("more than one variant" in each for each in mixed.invalid)
 
 
+def test_sums_of_a_small_arm_are_warned_of_unless_cut() -> None:
+    for share, winsorise, warned in ((0.1, None, True), (0.1, 0.99, False), (0.5, None, False)):
+        sides = (replace(TWO[0], share=1.0 - share), replace(TWO[1], share=share))
+        asked = experiment(sides, winsorise=winsorise)
+        caveats = analyse(asked, traffic(asked, 300, 17)).caveats
+        assert any("declare winsorise" in each for each in caveats) == warned
+
+
 def test_goals_and_treatments_share_the_level() -> None:
     """Holm's steps: each goal's own p-value at most its adjusted one, six of them together."""
     asked = experiment(THREE, ("cost_per_request", "quality", "latency_mean"))
