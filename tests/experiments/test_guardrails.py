@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from experiments.design import Action, Experiment, Guardrail, Unit, Variant
 from experiments.errors import ExperimentError
 from experiments.guardrails import (
-    RateWatch,
     Status,
     Verdict,
     alpha_each,
@@ -22,13 +20,12 @@ from experiments.guardrails import (
     share_against_control,
     watches,
 )
-from experiments.metrics import METRICS, Direction, Frame
+from experiments.metrics import Direction, Frame
 from experiments.switchback import Blocks
 from tests.experiments.statistics.looks import allowed
 from tests.experiments.traffic import (
     CANARY,
     STEP_US,
-    TWO,
     experiment,
     failing,
     looks,
@@ -289,10 +286,3 @@ def test_what_cannot_be_judged_is_refused() -> None:
     assert breached.breached
     with pytest.raises(ExperimentError, match="is no guardrail of trial"):
         onset(experiment(), frame, breached)
-
-
-def test_the_watch_is_that_of_the_statistics() -> None:
-    assert RateWatch(0.05).evidence.log_e == 0.0
-    assert METRICS["error_rate"].direction is Direction.DOWN and len(TWO) == 2
-    assert math.isclose(Verdict("m", "t", Status.OK, Action.WARN, 0.0, (1, 1), None, 0.0, 20.0,
-                                "w").e_value or 0.0, 1.0)  # fmt: skip
