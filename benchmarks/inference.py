@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from benchmarks import inference_tails
 from benchmarks.inference_logs import (
     World,
     collect,
@@ -87,6 +88,27 @@ def false_positives(sims: int, seed: int) -> Iterator[str]:
     yield from table(
         ("values", "kind", "units", "test", "false positives", "could say", "verdict"), rows
     )
+
+
+def tails(sims: int, seed: int) -> Iterator[str]:
+    rng, rows = np.random.default_rng(seed), []
+    sims = sims // inference_tails.AT_ONCE * inference_tails.AT_ONCE or inference_tails.AT_ONCE
+    for sigma in (1.0, 1.5, 2.0):
+        for cap in (False, True):
+            said = "cut at the 99th percentile" if cap else "as they are"
+            missed = inference_tails.single(sigma, cap, sims, rng)
+            rows.append((f"{sigma:g}", said, "a mean, 10,000 values", share(missed, sims), "-"))
+            progress(rows[-1])
+            for factor in (1.0, 2.0, 0.5):
+                for part in inference_tails.SHARES[: 3 if factor == 1.0 else 2]:
+                    asked = (factor, part, cap)
+                    held, own = inference_tails.differences(sigma, asked, sims, rng)
+                    what = f"x {factor:g}, {part:.0%} treated"
+                    rows.append((f"{sigma:g}", said, what, share(held, sims), share(own, sims)))
+                    progress(rows[-1])
+    yield "### The asymptotic sequence at heavy tails: the truth left out at one of 100 looks\n"
+    yield "Lognormal values; the smaller arm has 2,000 at the end.\n"
+    yield from table(("sigma", "values", "of", "left out", "with each arm's own variance"), rows)
 
 
 def known(slug: str, name: str) -> Known:
@@ -228,7 +250,7 @@ def shares(sims: int, seed: int) -> Iterator[str]:
     yield from table(("meant", "drawn by", "e-process", "naive chi-square"), rows)
 
 
-PARTS = (false_positives, power, learned, guardrails, shares, propensities)
+PARTS = (false_positives, tails, power, learned, guardrails, shares, propensities)
 
 
 def progress(row: Sequence[object]) -> None:
