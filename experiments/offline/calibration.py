@@ -12,7 +12,7 @@ import numpy as np
 from experiments.errors import ExperimentError
 from experiments.metrics import Kind, Metric
 from experiments.offline.distributions import USUAL, Effect, Source, effect_on, named
-from experiments.offline.peeking import Arm, Streams, Verdicts, tests_of
+from experiments.offline.peeking import Arm, Streams, Verdicts, applicable
 from experiments.statistics.inputs import level
 from experiments.statistics.response_rate import wilson
 
@@ -111,7 +111,7 @@ def simulate(
     """
     source = source or named(USUAL[metric.slug])
     effect = effect_on(metric, source, plan.effect)
-    tests = tests_of(metric, plan.treatment_share)
+    tests = applicable(metric, plan.treatment_share)
     found = {name: Tally() for name in tests}
     rng, both = np.random.default_rng(plan.seed), sum(plan.blocks)
     least = 400 if metric.kind is Kind.QUANTILE else 1  # its candidates are counted for each look

@@ -178,7 +178,7 @@ def naive_quantile(streams: Streams) -> Verdicts:
     return _naive(ours / n - theirs / c, error, streams)
 
 
-def tests_of(metric: Metric, share: float) -> Mapping[str, Callable[[Streams], Verdicts]]:
+def applicable(metric: Metric, share: float) -> Mapping[str, Callable[[Streams], Verdicts]]:
     """The tests that apply to a metric, by name, the naive one last."""
     if metric.kind is Kind.QUANTILE:
         return {"quantile_sequence": quantile_sequence, "naive_z": naive_quantile}
