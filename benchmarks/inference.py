@@ -196,8 +196,9 @@ def guardrails(sims: int, seed: int) -> Iterator[str]:
         for _ in range(0, sims, 100):
             mine = rng.random((100, total)) < part
             failed = rng.random((100, total)) < np.where(mine, ours, theirs)
-            told = rates.log_evidence((failed & mine).cumsum(1), (failed & ~mine).cumsum(1), part)
-            hit = told >= limit
+            counts = ((failed & mine).cumsum(1)[failed], (failed & ~mine).cumsum(1)[failed])
+            hit = np.zeros_like(failed)  # nothing changes between failures
+            hit[failed] = rates.log_evidence(*counts, part) >= limit
             when += np.where(hit.any(1), hit.argmax(1) + 1, total + 1).tolist()
         found = sum(each <= total for each in when)
         median, late = np.quantile(when, [0.5, 0.9])

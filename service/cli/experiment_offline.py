@@ -216,7 +216,7 @@ def _history(state: str, measured: Metric) -> tuple[Frame, np.ndarray, Values]:
         with err.status("reading the history"):
             _, rows = query(
                 connect(state),
-                f"SELECT coalesce(nullif(unit, ''), id), epoch(ts)::DOUBLE, {columns} "
+                f"SELECT coalesce(nullif(unit, ''), id::VARCHAR), epoch(ts)::DOUBLE, {columns} "
                 f"FROM rounds ORDER BY ts DESC LIMIT {MOST_ROWS}",
             )
     except StorageError as error:

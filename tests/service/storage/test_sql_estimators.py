@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -20,18 +18,16 @@ from experiments.statistics.fixed_horizon import (
     welch,
 )
 from experiments.statistics.moments import Moments
-from service.domain.records import Caller, Usage
-from service.storage.database import FILE, Database
-from service.storage.event_log import EventLog
-from service.storage.history import Publisher, connect, query
-from tests.service.storage.test_tables import decision, outcome
+from service.storage.history import connect, query
+from tests.service.storage.published import publish
 
 UNITS = """
     WITH units AS (
-        SELECT unit, any_value(drawn = 'y')::INT AS arm, count(*)::DOUBLE AS requests,
+        SELECT coalesce(nullif(unit, ''), id::VARCHAR) AS unit,
+               any_value(drawn = 'y')::INT AS arm, count(*)::DOUBLE AS requests,
                sum(cost_micro_usd)::DOUBLE AS cost, avg(latency_s) AS latency,
                count(*) FILTER (status = 200)::DOUBLE AS answered
-        FROM rounds GROUP BY unit)"""
+        FROM rounds GROUP BY 1)"""
 WELCH = f"""{UNITS}, arms AS (
         SELECT arm, count(*)::DOUBLE AS n, avg(latency) AS mean, var_samp(latency) AS variance
         FROM units GROUP BY arm)
@@ -56,34 +52,16 @@ SHARES = """
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnection:
-    """400 seeded requests of 120 units, each unit at one deployment, published."""
     state: Path = tmp_path_factory.mktemp("state")
-    database = Database(state / FILE)
-    log = EventLog(database)
-    log.start()
-    rng, records = np.random.default_rng(0), []
-    for unit in rng.integers(0, 120, 400).tolist():
-        drawn = "y" if unit % 3 == 0 else "x"
-        made = decision(
-            deployment=drawn, caller=Caller("key", "acme", "basic", "f", (), f"u{unit}", "")
-        )
-        status = 200 if rng.random() < 0.9 else 503
-        cost = int(rng.lognormal(7.0 + unit / 200.0, 0.8))
-        records += [made, replace(
-            outcome(made), deployment=drawn, status=status, usage=Usage(1, 2, 0, cost),
-            latency_s=float(rng.lognormal(0.0, 0.6)),
-        )]  # fmt: skip
-    log.append_durable(*records).result(10)
-    Publisher(database, state).publish(log.last_seq, time.time())
-    log.stop()
-    database.close()
+    publish(state)
     return connect(state)
 
 
 def rows(history: duckdb.DuckDBPyConnection, slug: str) -> tuple[np.ndarray, ...]:
     """Values, denominators, units, and whether it is the treatment, as the metric measures."""
     metric = METRICS[slug]
-    _, found = query(history, f"SELECT unit, drawn, {', '.join(metric.columns)} FROM rounds")
+    unit = "coalesce(nullif(unit, ''), id::VARCHAR)"
+    _, found = query(history, f"SELECT {unit}, drawn, {', '.join(metric.columns)} FROM rounds")
     units, drawn, *columns = zip(*found, strict=True)
     made = {name: np.array(c, dtype=np.float64)
             for name, c in zip(metric.columns, columns, strict=True)}  # fmt: skip
