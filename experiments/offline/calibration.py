@@ -17,6 +17,7 @@ from experiments.statistics.inputs import level
 from experiments.statistics.response_rate import wilson
 
 AT_ONCE = 2_000_000  # values in memory, a few arrays of them
+MOST_UNITS = 2_000_000  # of both arms in one run
 MOST_VALUES = 4_000_000_000  # of a whole simulation
 
 
@@ -38,13 +39,19 @@ class Plan:
     def __post_init__(self) -> None:
         level(self.alpha)
         level(self.treatment_share, "treatment_share")
-        for name, most in (("looks", 10_000), ("sims", 1_000_000), ("units", 10_000_000)):
+        for name, most in (("looks", 10_000), ("sims", 1_000_000), ("units", MOST_UNITS)):
             number = getattr(self, name)
             if not 1 <= number <= most:
                 raise ExperimentError(f"{name} is {number}: give 1 to {most}")
         if self.units < self.looks:
             raise ExperimentError(f"units is {self.units}: give at least one a look, {self.looks}")
-        if self.sims * self.looks * sum(self.blocks) > MOST_VALUES:
+        both = self.looks * sum(self.blocks)
+        if both > MOST_UNITS:
+            raise ExperimentError(
+                f"units are {both} in both arms: give fewer, or a treatment_share nearer to a "
+                f"half, at most {MOST_UNITS}"
+            )
+        if self.sims * both > MOST_VALUES:
             raise ExperimentError(
                 f"sims x units are more than {MOST_VALUES:.0e} values: give fewer of either"
             )

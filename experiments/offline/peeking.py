@@ -138,17 +138,21 @@ def rate_e_process(streams: Streams) -> Verdicts:
 
 
 def quantile_sequence(streams: Streams) -> Verdicts:
-    """The exact test of two arms' quantiles, at the looks that a cheap bound does not rule out.
+    """The exact test of two arms' quantiles, at the looks that cheap bounds do not rule out.
 
-    The evidence is the least over all candidates, so that no more than over some of them: only
-    where that is enough the shipped test is asked, up to the first look at which it rejects.
+    The evidence is the least over all candidates, so no more than at the pooled quantile, and no
+    more than over a grid: only where both are enough the shipped test is asked, up to the first
+    look at which it rejects.
     """
     sequence = QuantileSequence(streams.metric.level or 0.5, streams.alpha)
     enough = -math.log(streams.alpha)
+    n, c = streams.treatment.count, streams.control.count
     one, two = _below(streams)
-    told = sequence.log_e(one, streams.treatment.count[:, None])
-    told += sequence.log_e(two, streams.control.count[:, None])
-    possible = told.min(2) >= enough
+    ours, theirs = _at_pooled(streams, one, two)
+    possible = sequence.log_e(ours, n) + sequence.log_e(theirs, c) >= enough
+    at = np.nonzero(possible)
+    told = sequence.log_e(one[at], n[at[1], None]) + sequence.log_e(two[at], c[at[1], None])
+    possible[at] = told.min(1) >= enough
     rejected = np.zeros_like(possible)
     for path in np.flatnonzero(possible.any(1)):
         for look in np.flatnonzero(possible[path]):
@@ -169,10 +173,8 @@ def naive_z(streams: Streams) -> Verdicts:
 
 def naive_quantile(streams: Streams) -> Verdicts:
     """The same for quantiles: the shares above the pooled quantile compared by a z-test."""
-    one, two = _below(streams)
     n, c = streams.treatment.count, streams.control.count
-    pooled = np.abs(one + two - (streams.metric.level or 0.5) * (n + c)[:, None]).argmin(2)
-    ours, theirs = (np.take_along_axis(each, pooled[..., None], 2)[..., 0] for each in (one, two))
+    ours, theirs = _at_pooled(streams, *_below(streams))
     share = (ours + theirs) / (n + c)
     error = np.sqrt(share * (1.0 - share) * (1.0 / n + 1.0 / c))
     return _naive(ours / n - theirs / c, error, streams)
@@ -268,6 +270,16 @@ def _below(streams: Streams) -> tuple[Values, Values]:
     reach = 0.6 * min(p, 1.0 - p)
     candidates = np.unique(np.quantile(some, np.linspace(p - reach, p + reach, CANDIDATES)))
     return _ranks(arms[0], candidates), _ranks(arms[1], candidates)
+
+
+def _at_pooled(streams: Streams, one: Values, two: Values) -> tuple[Values, Values]:
+    """Of both arms how many lie at or below the candidate nearest to the pooled quantile, [paths,
+    looks].
+    """
+    due = (streams.metric.level or 0.5) * (streams.treatment.count + streams.control.count)
+    place = np.abs(one + two - due[:, None]).argmin(2)[..., None]
+    ours, theirs = (np.take_along_axis(each, place, 2)[..., 0] for each in (one, two))
+    return ours, theirs
 
 
 def _ranks(values: Values, candidates: Values) -> Values:

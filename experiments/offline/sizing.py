@@ -78,6 +78,8 @@ def learned(
     if having < LEAST_UNITS:
         return CannotSay(f"{LEAST_UNITS} units with {metric.slug} are needed, there are {having}")
     span = max(float(at_s.max() - at_s.min()) / DAY_S, 1.0)
+    if float(np.ptp(found.values)) == 0.0 and metric.kind is not Kind.RATIO:
+        return CannotSay(f"{metric.slug} is {found.values[0]:g} in every row: nothing to size by")
     if metric.level is not None:
         known = _of_quantile(found.values, metric.level)
         return Learned(known, len(units) / span, len(found.rows) / len(units), having, span)
@@ -85,6 +87,8 @@ def learned(
     if float(sums.denominator.sum()) <= 0.0:
         return CannotSay(f"{metric.slug} divides by nothing: no row has a denominator")
     moments = sums.linearised()
+    if moments.variance <= 0.0:
+        return CannotSay(f"{metric.slug} is {moments.mean:g} of every unit: nothing to size by")
     known = Known(moments.mean, math.sqrt(moments.variance))
     return Learned(known, everyone / span, having / everyone, having, span)
 
@@ -196,4 +200,4 @@ def _of_quantile(values: Values, level: float) -> Known:
     reach = min(level, 1.0 - level) * min(0.5, len(x) ** -0.2)
     low, high = np.quantile(x, [level - reach, level + reach])
     slope = float(high - low) / (2.0 * reach)
-    return Known(float(np.quantile(x, level)), math.sqrt(level * (1.0 - level)) * slope or None)
+    return Known(float(np.quantile(x, level)), math.sqrt(level * (1.0 - level)) * slope)

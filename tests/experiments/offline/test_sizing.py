@@ -121,9 +121,17 @@ def test_thin_history_cannot_say() -> None:
     made, units, at_s = frame(25)
     told = learned(MEAN, made, units, at_s)
     assert isinstance(told, CannotSay) and "30 units with latency_mean" in str(told)
+    for slug, alike in (("latency_mean", 2.0), ("latency_p95", 2.0)):
+        told = learned(
+            METRICS[slug], {"latency_s": np.full(90, alike)}, np.arange(90), np.arange(90.0)
+        )
+        assert isinstance(told, CannotSay) and "is 2 in every row" in str(told)
     failed = {"cost_micro_usd": np.ones(90), "status": np.full(90, 503.0)}
     told = learned(METRICS["cost_per_success"], failed, np.arange(90), np.arange(90.0))
     assert isinstance(told, CannotSay) and "divides by nothing" in str(told)
+    even = {"cost_micro_usd": np.full(90, 5.0), "status": np.full(90, 200.0)}
+    told = learned(METRICS["cost_per_request"], even, np.arange(90), np.arange(90.0))
+    assert isinstance(told, CannotSay) and "is 5 of every unit" in str(told)
 
 
 @pytest.mark.parametrize(
