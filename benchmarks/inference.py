@@ -4,7 +4,7 @@
 
 False positives of every test of two arms on every kind of value (at most 5 % over 100 looks, where
 the naive test must fail), power at the planned size, coverage on logs that a policy collected,
-guardrails, sample ratios and propensities. A quarter of an hour on one core with 2,000 runs.
+guardrails, sample ratios and propensities. About five minutes of CPU with 2,000 runs.
 """
 
 from __future__ import annotations
