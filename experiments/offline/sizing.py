@@ -12,6 +12,7 @@ from scipy import stats
 
 from experiments.errors import CannotSay, ExperimentError
 from experiments.metrics import Frame, Kind, Metric, Values
+from experiments.offline.distributions import BOUNDED
 from experiments.statistics.fixed_horizon import Sums
 from experiments.statistics.inputs import positive
 from experiments.statistics.power import (
@@ -27,6 +28,7 @@ from experiments.statistics.quantiles import QuantileSequence
 
 LEAST_UNITS = 30  # of a history, before its deviation is believed
 WEEKS = (1, 2, 4)
+HEAVY = 1.0  # deviation of the logarithm, from where on a mean under looking is to be capped
 DAY_S = 86_400.0
 
 
@@ -54,7 +56,8 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Learned:
     """The same from history, and the traffic: units a day, of which ``measured`` have the metric;
-    ``units`` that had it, over ``span_days``.
+    ``units`` that had it, over ``span_days``. ``heavy``: the deviation of the logarithm of what a
+    unit brings, where that passes ``HEAVY`` and the metric is a mean or a ratio without bounds.
     """
 
     known: Known
@@ -62,6 +65,17 @@ class Learned:
     measured: float
     units: int
     span_days: float
+    heavy: float | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to heed in the design."""
+        if self.heavy is None:
+            return ()
+        return (
+            f"heavy tails: the logarithm of what a unit brings deviates by {self.heavy:.2f}, above "
+            f"{HEAVY:g}; declare a cap before the start, such as the 99th percentile",
+        )
 
 
 def learned(
@@ -90,7 +104,8 @@ def learned(
     if moments.variance <= 0.0:
         return CannotSay(f"{metric.slug} is {moments.mean:g} of every unit: nothing to size by")
     known = Known(moments.mean, math.sqrt(moments.variance))
-    return Learned(known, everyone / span, having / everyone, having, span)
+    heavy = None if metric.unit in BOUNDED else _heavy(sums.numerator)
+    return Learned(known, everyone / span, having / everyone, having, span, heavy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +205,12 @@ def _scale(metric: Metric, known: Known) -> float:
             f"baseline is {known.baseline!r}: a relative effect needs a finite one, not 0"
         )
     return abs(known.baseline)
+
+
+def _heavy(values: Values) -> float | None:
+    above = values[values > 0.0]
+    spread = float(np.log(above).std()) if len(above) else 0.0
+    return spread if spread > HEAVY else None
 
 
 def _of_quantile(values: Values, level: float) -> Known:

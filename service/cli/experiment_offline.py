@@ -106,9 +106,9 @@ def plan(
     try:
         measured = row(metric)
         asked = Asked(effect, alpha, power, treatment_share)
-        known, a_day, rated = _known(measured, state, (baseline, sd, traffic, rated_share))
+        known, a_day, rated, notes = _known(measured, state, (baseline, sd, traffic, rated_share))
         comes = None if a_day is None else Traffic(a_day, share_exposed, rated)
-        found = _plan(measured, known, asked, comes)
+        found = _plan(measured, known, asked, comes) | {"notes": list(notes)}
     except ExperimentError as error:
         fail(str(error), 2)
     give(found, as_json, _show_plan)
@@ -148,9 +148,9 @@ def _known(
     measured: Metric,
     state: str | None,
     told: tuple[float | None, float | None, float | None, float | None],
-) -> tuple[Known, float | None, float]:
+) -> tuple[Known, float | None, float, tuple[str, ...]]:
     """What is known, units a day, and the part of them that has the metric: as told, or else as
-    the history has it.
+    the history has it; and what the history warns of.
     """
     from experiments.errors import CannotSay
     from experiments.offline.sizing import Known, learned
@@ -159,7 +159,7 @@ def _known(
     if state is None:
         if baseline is None:
             fail("--baseline: give the metric's value now, or --state for its history", 2)
-        return Known(baseline, sd), traffic, 1.0 if rated is None else rated
+        return Known(baseline, sd), traffic, 1.0 if rated is None else rated, ()
     frame, units, at_s = _history(state, measured)
     found = learned(measured, frame, units, at_s)
     if isinstance(found, CannotSay):
@@ -171,6 +171,7 @@ def _known(
         known,
         found.units_a_day if traffic is None else traffic,
         found.measured if rated is None else rated,
+        found.notes,
     )
 
 
@@ -263,6 +264,8 @@ def _show_plan(found: dict[str, Any]) -> None:
     )  # fmt: skip
     if found["days_unknown_because"]:
         out.print(f"no days: {found['days_unknown_because']}", markup=False, highlight=False)
+    for note in found["notes"]:
+        out.print(f"note: {note}", markup=False, highlight=False)
     if found["detectable"]:
         shown = [
             (each["weeks"], each["fixed_horizon"], each["sequential"])

@@ -117,6 +117,18 @@ def test_the_deviation_of_a_quantile_is_the_densitys() -> None:
     assert found.known.sd == pytest.approx(TAIL_SD, rel=0.1)
 
 
+@pytest.mark.parametrize(("sigma", "heavy"), [(0.8, False), (1.6, True)])
+def test_heavy_tails_are_noted_where_an_experiment_is_planned(sigma: float, heavy: bool) -> None:
+    made = {"latency_s": np.random.default_rng(3).lognormal(0.0, sigma, 5_000)}
+    place = np.arange(5_000)
+    found = learned(MEAN, made, place, place.astype(np.float64))
+    assert not isinstance(found, CannotSay)
+    assert (found.heavy is not None and found.heavy > 1.5) == heavy
+    assert any("declare a cap" in note for note in found.notes) == heavy
+    tail = learned(TAIL, made, place, place.astype(np.float64))
+    assert not isinstance(tail, CannotSay) and tail.notes == (), "a quantile does not mind"
+
+
 def test_thin_history_cannot_say() -> None:
     made, units, at_s = frame(25)
     told = learned(MEAN, made, units, at_s)

@@ -99,6 +99,11 @@ def test_a_plan_by_history(state: str) -> None:
     assert 0.6 < found["baseline"] < 1.0 and found["sd"] > 0.1
     assert 5.0 < found["useful_units_a_day"] < 40.0
     assert found["sequential"]["days"] > found["fixed_horizon"]["days"] > 1.0
+    assert found["notes"] == [], "a rating has no tail"
+    asked = ("--metric", "cost_per_request", "--effect", "0.2", "--state", state)
+    notes = content(plan(*asked, "--json"))["notes"]
+    assert len(notes) == 1 and "heavy tails" in notes[0]
+    assert "note: heavy tails" in plan(*asked)[1]
     told = content(plan("--metric", "quality", "--effect", "0.1", "--state", state, "--baseline",
                         "0.5", "--sd", "0.4", "--traffic", "1000", "--rated-share", "1",
                         "--json"))  # fmt: skip
