@@ -170,6 +170,7 @@ MIRRORED: dict[str, str] = {
     "service/plan/": "service/test_config.py",
     "service/runtime.py": "service/test_restart.py",
     "service/client.py": "service/cli/test_commands.py",
+    "service/cli/experiment.py": "service/cli/test_experiment_offline.py",
     "service/cli/main.py": "service/cli/test_commands.py",
     "service/cli/output.py": "service/cli/test_commands.py",
     "service/cli/override.py": "service/cli/test_commands.py",
