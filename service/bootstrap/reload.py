@@ -131,6 +131,8 @@ class Reloader:
             await self._learn_on(wanted, live)
         runtime.learner.judge_by(credit_rules(plan))
         self._swap(plan, way, live)
+        if not stays:
+            await runtime.experiments.promotions.end_watches("the plan changed the version")
         runtime.plan_standing = PlanStanding(
             digest, now_us, runtime.plan_standing.reloads + 1, None
         )

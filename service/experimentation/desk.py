@@ -197,6 +197,24 @@ class ExperimentDesk:
             count += sum(s.step == Step.ROLL_BACK and s.author == HEADGATE for s in each.steps)
         return count
 
+    def acted_us(self, experiment: str, metric: str) -> int | None:
+        """When the service last rolled back by itself for that metric: an experiment of that name,
+        or for a watch any promotion.
+        """
+        mine = self.find(experiment)
+        alike = [
+            each for each in self.store.known.values()
+            if (each.design.reverse and mine.design.reverse)
+            or each.record.slug == mine.record.slug
+        ]  # fmt: skip
+        steps = (step for each in alike for step in each.steps)
+        times = [
+            step.at_us for step in steps
+            if step.step == Step.ROLL_BACK and step.author == HEADGATE
+            and json.loads(step.cause).get("metric") == metric
+        ]  # fmt: skip
+        return max(times, default=None)
+
     # in force ---------------------------------------------------------------------------------
 
     def refresh(self) -> None:

@@ -39,13 +39,18 @@ from service.storage.frames import evidence_query
 log = logging.getLogger("headgate.experiments")
 
 LOOK_EVERY_S = 5.0
+ANALYSE_EVERY_S = 60.0
+IDLE = 20.0  # so many times as long as a look took nothing is looked at
 LARGEST = 1e300  # of a number in JSON
-AT_MOST_EVERY_S = 900.0  # an action of its own per experiment and metric
+AT_MOST_EVERY_US = 900_000_000  # an action of its own per experiment and metric
 _FAILED: dict[str, Callable[[Outcome], bool]] = {
     "error_rate": lambda outcome: outcome.status >= 500,
     "success_rate": lambda outcome: outcome.status != 200,
     "fallback_rate": lambda outcome: outcome.mode == "fallback",
 }
+
+
+_Looked = tuple[Report | None, tuple[Verdict, ...], list[int | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,9 @@ class Harm:
     treatment: str
     log_e: float
     threshold: float
-    units: tuple[int, ...]
+    counted: str  # what ``n`` counts
+    n: tuple[int, int]  # of control and treatment
+    failed: tuple[int, int] | None  # units that failed, where failures alone tell
     onset_us: int | None
     words: str
 
@@ -83,9 +90,12 @@ class _Watched:
     conducted: Conducted
     watches: dict[tuple[str, str], RateWatch]
     seen: dict[str, set[str]] = field(default_factory=dict)
+    requests: dict[str, int] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
     most: int = 0
-    ratio_told: bool = False
+    invalid: bool = False
+    look_at_s: float = 0.0
+    analyse_at_s: float = 0.0
 
 
 class Guard:
@@ -96,7 +106,6 @@ class Guard:
     def __init__(self, parts: GuardParts) -> None:
         self._parts = parts
         self._watched: dict[str, _Watched] = {}
-        self._acted_s: dict[tuple[str, str], float] = {}
         self._acting: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._told: set[tuple[str, str, str]] = set()
@@ -112,6 +121,7 @@ class Guard:
                 self._weigh(watched, assigned, outcome)
 
     def _weigh(self, watched: _Watched, assigned: Assigned, outcome: Outcome) -> None:
+        watched.requests[assigned.variant] = watched.requests.get(assigned.variant, 0) + 1
         seen = watched.seen.setdefault(assigned.variant, set())
         if len(seen) < watched.most:
             seen.add(assigned.unit)
@@ -136,9 +146,11 @@ class Guard:
             f"{metric} of {treatment}: {failed[1]} units failed against {failed[0]} of the "
             f"control, an e-value of {min(watch.evidence.e_value, LARGEST):.4g}"
         )
+        control = watched.conducted.design.control.name
+        n = watched.requests.get(control, 0), watched.requests.get(treatment, 0)
         harm = Harm(
-            watched.conducted.id, metric, treatment, watch.peak, 1.0 / watch.alpha, failed,
-            watch.onset_us, words,
+            watched.conducted.id, metric, treatment, watch.peak, 1.0 / watch.alpha, "requests", n,
+            failed, watch.onset_us, words,
         )  # fmt: skip
         self._answer(guardrail, harm)
 
@@ -155,34 +167,38 @@ class Guard:
         await self._parts.promotions.end_overdue(self._parts.clock.wall_us())
 
     async def _look_at(self, watched: _Watched) -> None:
-        mine = watched.conducted
-        if mine.started_us is None:
+        mine, began_s = watched.conducted, self._parts.clock.monotonic_s()
+        if mine.started_us is None or began_s < watched.look_at_s:
             return
-        report, verdicts, onsets = await asyncio.to_thread(self._read, mine)
+        whole = began_s >= watched.analyse_at_s
+        report, verdicts, onsets = await asyncio.to_thread(self._read, mine, whole)
+        took_s = self._parts.clock.monotonic_s() - began_s
+        watched.look_at_s = began_s + took_s * IDLE  # a long history is looked at less often
+        if report is not None:
+            watched.analyse_at_s = began_s + ANALYSE_EVERY_S
+            self._ratio(watched, report)
         watched.verdicts = verdicts
-        self._ratio(watched, report)
         for verdict, began in zip(verdicts, onsets, strict=True):
             if not verdict.breached or verdict.log_e is None:
                 continue
             guardrail = next(g for g in mine.design.guardrails if g.metric == verdict.metric)
             harm = Harm(
                 mine.id, verdict.metric, verdict.treatment, verdict.log_e, verdict.threshold,
-                verdict.units, began, verdict.words,
+                "units", verdict.units, None, began, verdict.words,
             )  # fmt: skip
             self._answer(guardrail, harm)
 
-    def _read(self, mine: Conducted) -> tuple[Report, tuple[Verdict, ...], list[int | None]]:
+    def _read(self, mine: Conducted, whole: bool) -> _Looked:
         assert mine.started_us is not None
         frame = self._parts.frame(mine.id, mine.started_us)
         verdicts = tuple(judge(mine.design, frame))
-        return analyse(mine.design, frame), verdicts, [
-            onset(mine.design, frame, each) for each in verdicts
-        ]  # fmt: skip
+        report = analyse(mine.design, frame) if whole else None
+        return report, verdicts, [onset(mine.design, frame, each) for each in verdicts]
 
     def _ratio(self, watched: _Watched, report: Report) -> None:
-        if report.valid or watched.ratio_told:
+        if report.valid or watched.invalid:
             return
-        watched.ratio_told = True
+        watched.invalid = True
         mine, why = watched.conducted, report.invalid[0]
         self._parts.desk.holds[mine.id] = f"its data are not what was drawn: {why}"
         self.warnings_[mine.id] = f"{mine.id} is invalid: {why}"
@@ -238,12 +254,10 @@ class Guard:
         self._roll_back(guardrail, harm)
 
     def _roll_back(self, guardrail: Guardrail, harm: Harm) -> None:
-        slug = harm.experiment.split("@")[0]
-        now_s = self._parts.clock.monotonic_s()
-        last_s = self._acted_s.get((slug, harm.metric))
         if harm.experiment in self._acting:
             return
-        if last_s is not None and now_s - last_s < AT_MOST_EVERY_S:
+        last_us = self._parts.desk.acted_us(harm.experiment, harm.metric)
+        if last_us is not None and self._parts.clock.wall_us() - last_us < AT_MOST_EVERY_US:
             key = harm.experiment, harm.metric, "cools down"
             if key not in self._told:
                 self._told.add(key)
@@ -254,7 +268,6 @@ class Guard:
                           self._cause(harm, guardrail))  # fmt: skip
             return
         self._acting.add(harm.experiment)
-        self._acted_s[slug, harm.metric] = now_s
         task = asyncio.get_running_loop().create_task(self._rolled_back(guardrail, harm))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -282,7 +295,9 @@ class Guard:
             "e_value": min(Evidence(harm.log_e).e_value, LARGEST),
             "log_e": min(harm.log_e, LARGEST),
             "threshold": harm.threshold,
-            "n": list(harm.units),
+            "n": list(harm.n),
+            "n_of": harm.counted,
+            "failed_units": harm.failed and list(harm.failed),
             "tolerance": guardrail.tolerance,
             "kind": METRICS[harm.metric].kind.value,
             "onset_us": harm.onset_us,

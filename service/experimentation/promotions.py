@@ -12,7 +12,7 @@ from experiments.design import Action, Experiment, Guardrail, Unit, Variant
 from experiments.states import State, Step
 from service.domain.errors import Conflict, HeadgateError
 from service.domain.experiments import How, Promotion
-from service.experimentation.desk import HEADGATE, QUARANTINE, Asked, ExperimentDesk
+from service.experimentation.desk import HEADGATE, QUARANTINE, Asked, ExperimentDesk, versions_in
 from service.experimentation.followers import Followers
 from service.experimentation.placing import WATCH_LAYER
 from service.feedback.promoting import Signature, VersionDesk
@@ -61,7 +61,13 @@ class Promotions:
                 "make a new version of what it was to do",
                 code="version_quarantined",
             )
-        await self._end_watches("another version is promoted")
+        if asked := [each.id for each in self._desk.running()
+                     if versions_in(each.design) and not each.design.reverse]:  # fmt: skip
+            raise Conflict(
+                f"{', '.join(asked)} compares versions with the live one; end it first, or ship it",
+                code="experiments_conflict",
+            )
+        await self.end_watches("another version is promoted")
         made = await asyncio.wrap_future(self.versions.promote(version.id, how, by))
         if self.watch_s > 0.0 and made.from_version_id is not None:
             try:
@@ -85,7 +91,7 @@ class Promotions:
         """Return to the version before; a rollback of a rollback returns to what that left."""
         back = back or Back()
         to = self.versions.find(back.to).id if back.to else None
-        await self._end_watches("it is rolled back", roll_back=True)
+        await self.end_watches("it is rolled back", roll_back=True)
         made = await asyncio.wrap_future(
             self.versions.roll_back(by, to, back.checkpoint, back.before_us)
         )
@@ -147,7 +153,8 @@ class Promotions:
         drawn = await self._desk.create(design, WATCH_LAYER, 1.0, by)
         await self._desk.take(drawn.id, Asked(Step.START, by, percent=100))
 
-    async def _end_watches(self, why: str, roll_back: bool = False) -> None:
+    async def end_watches(self, why: str, roll_back: bool = False) -> None:
+        """End what watches a promotion: what it watched is live no more, or nobody's concern."""
         for each in self.watches():
             await self._end(each, why, roll_back)
 

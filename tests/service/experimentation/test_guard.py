@@ -111,7 +111,8 @@ def test_harm_is_rolled_back_and_what_it_rests_on_is_recorded(tmp_path: Path) ->
             "headgate", "error_rate", "treated",
         )  # fmt: skip
         assert cause["e_value"] >= cause["threshold"] == 20.0
-        assert cause["n"][0] == 0 and 5 <= cause["n"][1] <= 7
+        assert cause["failed_units"][0] == 0 and 5 <= cause["failed_units"][1] <= 7
+        assert cause["n_of"] == "requests" and min(cause["n"]) >= 5
         assert cause["live_version"] == here.runtime.learner.version.id
         here.runtime.kept.log.flush().result(10)
         await asyncio.to_thread(here.runtime.publish)
@@ -284,7 +285,9 @@ def test_what_is_slow_is_seen_in_the_log(tmp_path: Path) -> None:
         await here.experiments.guard.settle()
         assert here.state(mine.id) is State.ROLLED_BACK
         cause = json.loads(here.experiments.desk.find(mine.id).steps[-1].cause)
-        assert (cause["metric"], cause["n"]) == ("latency_mean", [300, 300])
+        assert (cause["metric"], cause["n"], cause["n_of"]) == (
+            "latency_mean", [300, 300], "units",
+        )  # fmt: skip
 
     told(story, tmp_path)
 
