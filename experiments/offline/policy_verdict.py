@@ -25,7 +25,6 @@ from experiments.statistics.moments import Interval
 from experiments.statistics.off_policy import LIMITS, Estimator, Limits, PolicyValue
 
 REWARD, SUCCESS, COST, QUALITY = "reward", "success_rate", "cost_per_request", "quality"
-JUDGED = (REWARD, SUCCESS)  # by these a policy passes or does not
 REPORTED = (REWARD, SUCCESS, COST, QUALITY)
 NOT_RATED = "not rated"
 SURE = 1e-3  # no answer is expected to come, or to fail, more surely than this allows
@@ -61,7 +60,7 @@ def judge(replayed: Replayed, question: Question) -> Verdict:
     """
     whole = footing(replayed.drawn, replayed.propensities, replayed.target)
     report: dict[str, Any] = {"footing": _footing(whole, replayed.names), "metrics": {}}
-    found: dict[str, Comparison] = {}
+    found: dict[str, _Standing] = {}
     for slug in REPORTED:
         if slug == COST and question.cost_cap_usd <= 0.0:
             report["metrics"][slug] = {"refused": "no deployment has a price"}
@@ -72,11 +71,15 @@ def judge(replayed: Replayed, question: Question) -> Verdict:
             report["metrics"][slug] = {"rows": 0, "refused": "no row has a value"}
             continue
         log, target, clipped = measured
-        found[slug] = compare(log, target, question.limits)
-        report["metrics"][slug] = _figures(found[slug], unit) | {
+        base = footing(log.drawn, log.propensities, target)
+        found[slug] = _Standing(base, compare(log, target, question.limits))
+        report["metrics"][slug] = {
+            **_footing(base, replayed.names),
             "left_out": _lacking(slug, len(replayed), len(log)),
             "clipped_rows": clipped,
             "better": metric(slug).direction,
+            "logged_mean": float(log.rewards.mean()) * unit,
+            **_figures(found[slug].said, unit),
         }
     passed, reason, decided = _decided(whole, found, replayed, question)
     return Verdict(passed, reason, decided, report)
@@ -85,31 +88,39 @@ def judge(replayed: Replayed, question: Question) -> Verdict:
 # the decision ----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A metric: what it rests on, and what is said of it."""
+
+    footing: Footing
+    said: Comparison | CannotSay
+
+
+NO_ROWS = _Standing(Footing(0, 0.0, 0.0, 0, {}), CannotSay("there are no rows"))
+
+
 def _decided(
-    whole: Footing, found: Mapping[str, Comparison], replayed: Replayed, question: Question
+    whole: Footing, found: Mapping[str, _Standing], replayed: Replayed, question: Question
 ) -> tuple[bool, str, str]:
     if not whole.rows:
         told = ", ".join(f"{count} {why}" for why, count in replayed.left_out.items())
         return False, f"no decision can be used ({told or 'none was logged'})", ""
     if whole.unsupported_rows:
         return False, _unsupported(whole, replayed.names), ""
-    if SUCCESS not in found or not found[SUCCESS].footing.sound(question.limits):
-        standing = found[SUCCESS].footing if SUCCESS in found else whole
-        return False, missing(standing, question, "decisions"), ""
-    rated = found.get(REWARD)
-    sound = rated is not None and rated.footing.sound(question.limits)
-    decided = REWARD if sound else SUCCESS
-    note = ""
-    if not sound:
-        standing = rated.footing if rated is not None else Footing(0, 0.0, 0.0, 0, {})
-        note = f"; reward is not judged: {missing(standing, question, 'rated answers')}"
-    asked = JUDGED if sound else (SUCCESS,)
-    for slug in asked:
-        difference = found[slug].difference_at_any_look
+    success, rated = found.get(SUCCESS, NO_ROWS), found.get(REWARD, NO_ROWS)
+    if isinstance(success.said, CannotSay):
+        return False, missing(success.footing, question, "decisions"), ""
+    judged, note = {SUCCESS: success.said}, ""
+    if isinstance(rated.said, CannotSay):
+        note = f"; reward is not judged: {missing(rated.footing, question, 'rated answers')}"
+    else:
+        judged = {REWARD: rated.said} | judged
+    for slug, said in judged.items():
+        difference = said.difference_at_any_look
         if isinstance(difference, Interval) and difference.high < 0.0:
             return False, f"it is shown to be worse: {_signed(slug, difference)}{note}", slug
-    told = ", ".join(_signed(slug, found[slug].difference_at_any_look) for slug in asked)
-    return True, f"it is not shown to be worse: {told}{note}", decided
+    told = ", ".join(_signed(slug, said.difference_at_any_look) for slug, said in judged.items())
+    return True, f"it is not shown to be worse: {told}{note}", next(iter(judged))
 
 
 def missing(found: Footing, question: Question, rows: str) -> str:
@@ -228,13 +239,10 @@ def _footing(found: Footing, names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _figures(found: Comparison, unit: float) -> dict[str, Any]:
-    base = found.footing
+def _figures(found: Comparison | CannotSay, unit: float) -> dict[str, Any]:
+    if isinstance(found, CannotSay):
+        return {"refused": str(found)}
     return {
-        "rows": base.rows,
-        "ess": base.ess,
-        "ess_share": base.ess_share,
-        "greatest_weight": base.greatest_weight,
         "logged": _said(found.logged, unit),
         "estimates": {each.value: _value(found.values[each], unit) for each in Estimator},
         "at_any_look": _said(found.at_any_look, unit),

@@ -18,7 +18,7 @@ from experiments.statistics.adaptive import (
     variance_terms,
 )
 from experiments.statistics.bounded_means import WeightedSequence
-from experiments.statistics.inputs import Floats, finite, within
+from experiments.statistics.inputs import Floats, Ints, finite, within
 from experiments.statistics.mean_sequences import AsymptoticSequence
 from experiments.statistics.moments import Interval, Moments
 from experiments.statistics.off_policy import (
@@ -36,8 +36,11 @@ SEQUENCE = AsymptoticSequence(ALPHA / 2.0)
 
 @dataclass(frozen=True, slots=True)
 class Footing:
-    """What an estimate rests on. ``unsupported``: rows by arm that the target asks for though it
-    had no chance; ``unsupported_rows``: rows with any.
+    """What an estimate rests on. ``ess``: the effective sample, of the weights that were drawn or
+    as the propensities promise it, whichever is less: arms that are seldom drawn and weigh much
+    are missed by the first for long, and rows that are not there yet look like rows that agree.
+    ``unsupported``: rows by arm that the target asks for though it had no chance;
+    ``unsupported_rows``: rows with any.
     """
 
     rows: int
@@ -51,14 +54,24 @@ class Footing:
         """The effective sample a row; 1 where the policies are alike."""
         return self.ess / self.rows if self.rows else 0.0
 
-    def sound(self, limits: Limits) -> bool:
-        """Whether estimates may be said at all."""
-        return (
-            self.rows >= 2
-            and not self.unsupported_rows
-            and self.ess >= max(limits.least_ess, limits.least_ess_share * self.rows)
-            and self.greatest_weight <= limits.greatest_weight
-        )
+    def refusal(self, limits: Limits = LIMITS) -> CannotSay | None:
+        """Why nothing can be said on it, None where something can."""
+        needed = max(limits.least_ess, limits.least_ess_share * self.rows)
+        if self.rows < 2:
+            return CannotSay(f"two rows are needed, there are {self.rows}")
+        if self.unsupported_rows:
+            return CannotSay(
+                f"in {self.unsupported_rows} of {self.rows} rows an arm is asked for that had no "
+                "chance"
+            )
+        if self.ess < needed:
+            return CannotSay(f"an effective sample of {needed:.0f} is needed, it is {self.ess:.1f}")
+        if self.greatest_weight > limits.greatest_weight:
+            return CannotSay(
+                f"a row weighs {self.greatest_weight:.4g}, at most {limits.greatest_weight:g} is "
+                "allowed"
+            )
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +83,24 @@ class Comparison:
     look and ``difference_at_any_look``: target less logged, of paired doubly robust terms.
     """
 
-    footing: Footing
-    logged: Interval | CannotSay
+    logged: Interval
     values: Mapping[Estimator, PolicyValue | CannotSay]
     at_any_look: Interval | CannotSay
     certified: Interval | CannotSay
-    difference: Interval | CannotSay
+    difference: Interval
     difference_at_any_look: Interval | CannotSay
 
 
-def footing(drawn: Sequence[int] | np.ndarray, propensities: Floats, target: Floats) -> Footing:
+def footing(drawn: Ints, propensities: Floats, target: Floats) -> Footing:
     """From the arms drawn [n], the logged propensities and the target's probabilities [n, K]."""
     rows = np.arange(len(target))
     weights = target[rows, drawn] / propensities[rows, drawn]
     void = (target > 0.0) & (propensities <= 0.0)
+    squares = np.where(void, 0.0, target**2) / np.where(propensities > 0.0, propensities, 1.0)
+    promised = len(target) ** 2 / max(float(squares.sum()), float(len(target)), 1.0)
     return Footing(
         rows=len(target),
-        ess=effective_size(weights),
+        ess=min(effective_size(weights), promised),
         greatest_weight=float(weights.max(initial=0.0)),
         unsupported_rows=int(void.any(1).sum()),
         unsupported={int(arm): int(void[:, arm].sum()) for arm in np.flatnonzero(void.any(0))},
@@ -98,22 +112,20 @@ def compare(
     target: Floats,
     limits: Limits = LIMITS,
     sequence: AsymptoticSequence = SEQUENCE,
-) -> Comparison:
-    """All estimates of ``target`` [n, K] beside the logged policy; rewards lie in [0, 1]."""
+) -> Comparison | CannotSay:
+    """All estimates of ``target`` [n, K] beside the logged policy; rewards lie in [0, 1].
+
+    Refused as ``Footing.refusal`` says.
+    """
     within(log.rewards, "rewards", 0.0, 1.0)
-    found = footing(log.drawn, log.propensities, target)
-    values = {each: off_policy_value(log, target, each, ALPHA, limits) for each in Estimator}
-    refused = next((v for v in values.values() if isinstance(v, CannotSay)), None)
-    if not found.sound(limits):
-        said = refused or CannotSay("the rows do not carry an estimate")
-        logged = Moments.of(log.rewards).interval() if len(log) > 1 else said
-        return Comparison(found, logged, values, said, said, said, said)
+    refused = footing(log.drawn, log.propensities, target).refusal(limits)
+    if refused is not None:
+        return refused
     weights = log.at_drawn(target) / log.at_drawn(log.propensities)
     once, always = _difference(log, target, sequence)
     return Comparison(
-        footing=found,
-        logged=Moments.of(log.rewards).interval(),
-        values=values,
+        logged=Moments.of(log.rewards).interval(1.0 - ALPHA),
+        values={each: off_policy_value(log, target, each, ALPHA, limits) for each in Estimator},
         at_any_look=policy_value(log, target, sequence),
         certified=WeightedSequence().add(weights, log.rewards).interval(ALPHA),
         difference=once,
@@ -134,7 +146,7 @@ def _difference(
     terms = doubly_robust_terms(log, change)
     held = float(variance_terms(log, change).mean())
     count, mean = len(terms), float(terms.mean())
-    error = math.sqrt(float(terms.var(ddof=1)) / count)
+    error = math.sqrt(max(float(terms.var(ddof=1)), held) / count)
     reach = float(stats.t.ppf(1.0 - ALPHA / 2.0, count - 1)) * error
     return Interval(mean, mean - reach, mean + reach), sequence.of_terms(terms, held)
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from service.cli import benchmark, deployment, history, override, queue, reload, review, serve, show
+from service.cli import (
+    benchmark,
+    deployment,
+    evaluate,
+    history,
+    override,
+    queue,
+    reload,
+    review,
+    serve,
+    show,
+)
 
 app = typer.Typer(
     help="Headgate: one OpenAI-compatible address in front of many models.",
@@ -12,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, show, history, reload):
+for group in (serve, show, history, evaluate, reload):
     group.register(app)
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(override.app, name="override")
