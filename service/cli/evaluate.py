@@ -157,9 +157,12 @@ def _show(report: dict[str, Any]) -> None:
     out.print(used + (f"; left out: {left}" if left else ""), highlight=False)
     metrics = report.get("metrics", {})
     if metrics:
-        columns = ("metric", "rows", "effective", "logged", "dr", "ips", "snips", "switch",
-                   "at any look", "certified", "difference at any look")  # fmt: skip
+        columns = ("metric", "rows", "effective", "logged", "estimate", "difference at any look")
         table(columns, [_row(slug, each) for slug, each in metrics.items()])
+    said = {slug: each for slug, each in metrics.items() if "estimates" in each}
+    if said:
+        columns = ("metric", "ips", "snips", "switch", "at any look", "certified")
+        table(columns, [_others(slug, each) for slug, each in said.items()])
     for slug, each in metrics.items():
         told = [("", each)] + [(f" by {n}", e) for n, e in each.get("estimates", {}).items()]
         refused = {e["refused"]: slug + name for name, e in told if "refused" in e}
@@ -170,13 +173,19 @@ def _show(report: dict[str, Any]) -> None:
 
 
 def _row(slug: str, each: Mapping[str, Any]) -> tuple[Any, ...]:
-    if "estimates" not in each:
-        ess = f"{each['ess']:.0f}" if "ess" in each else "-"
-        return (slug, each.get("rows", 0), ess, *("-" * 8))
-    values = [each["estimates"][name] for name in ("dr", "ips", "snips", "switch")]
-    told = (each["logged"], *values, each["at_any_look"], each["certified"],
-            each["difference_at_any_look"])  # fmt: skip
-    return (slug, each["rows"], f"{each['ess']:.0f}", *(_interval(one) for one in told))
+    ess = f"{each['ess']:.0f}" if "ess" in each else None
+    told: tuple[str | None, ...] = (None, None, None)
+    if "estimates" in each:
+        said = (each["logged"], each["estimates"]["dr"], each["difference_at_any_look"])
+        told = tuple(_interval(one) for one in said)
+    elif "logged_mean" in each:
+        told = (f"{each['logged_mean']:.4g}", None, None)
+    return (slug, each.get("rows", 0), ess, *told)
+
+
+def _others(slug: str, each: Mapping[str, Any]) -> tuple[str, ...]:
+    values = [each["estimates"][name] for name in ("ips", "snips", "switch")]
+    return (slug, *(_interval(one) for one in (*values, each["at_any_look"], each["certified"])))
 
 
 def _interval(said: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ STEP_US = 250_000
 COST_USD = (0.0002, 0.0004, 0.0008)
 LATENCY_S = 0.6
 SUCCEEDS = (0.97, 0.94, 0.9)
-QUALITY = ((0.6, 0.25), (0.65, -0.1), (0.75, 0.0))  # level and slope
+QUALITY = ((0.6, 0.25), (0.4, -0.1), (0.75, 0.0))  # level and slope
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,151 @@
+"""Evaluations of the published history: exact where the version served, and honest about rows."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from learning.errors import UnknownParameter
+from learning.reward import RewardScale
+from service.domain.experiments import Assigned
+from service.domain.records import Candidates, Decision, Mode, Version
+from service.feedback.evaluating import (
+    BY_EXPERIMENT,
+    NO_DRAW,
+    NO_OUTCOME,
+    Job,
+    drawn_of,
+    evaluate,
+    main,
+)
+from service.storage.errors import StorageError
+from service.storage.history import Publisher
+from service.storage.logged import Ended, LoggedHistory
+from tests.service.feedback.test_learner import Home, run
+from tests.service.storage.test_tables import decision
+
+SCALE = RewardScale(0.1, 60.0)
+HOUR_US = 3_600_000_000
+
+
+def now_us() -> int:
+    return int(time.time() * 1e6)
+
+
+def published(tmp_path: Path, rounds: int) -> tuple[Version, list[Decision]]:
+    """A learner's life, published: its version, and the decisions as they were made."""
+    home = Home(tmp_path)
+    made = run(home, rounds)
+    home.learner._save()
+    made += [home.round(0.9).decision for _ in range(20)]
+    home.settle()
+    made.append(home.round(0.5).decision)
+    home.settle()
+    home.log.flush().result(5)
+    Publisher(home.database, tmp_path).publish(home.log.last_seq)
+    version = home.resumed.version
+    home.leave()
+    return version, made
+
+
+def test_the_version_that_served_is_replayed_bit_for_bit_from_the_published_history(
+    tmp_path: Path,
+) -> None:
+    version, made = published(tmp_path, 120)
+    report = evaluate(LoggedHistory(tmp_path), Job(version, now_us() - HOUR_US, now_us()))
+    assert report["used"] == report["decisions"] == len(made) and report["left_out"] == {}
+    assert report["passed"] and report["updates"] >= len(made) and report["views"] >= 4
+    success = report["metrics"]["success_rate"]
+    assert success["ess"] == len(made)
+    assert success["difference"] == {"estimate": 0.0, "low": 0.0, "high": 0.0}
+    # and from the checkpoint nearest before the last decisions
+    since_us = made[-1].at_us
+    late = evaluate(LoggedHistory(tmp_path), Job(version, since_us, now_us()))
+    first = evaluate(LoggedHistory(tmp_path), Job(version, made[0].at_us, now_us()))
+    assert late["used"] == 1 and not late["passed"]
+    assert late["begun_with"]["update_seq"] > first["begun_with"]["update_seq"] == 0
+    assert late["footing"]["ess"] == 1.0 and late["updates"] < first["updates"]
+    newest = evaluate(LoggedHistory(tmp_path), Job(version, 0, now_us(), most=30))
+    assert newest["used"] == 30 and newest["newest_only"]
+    assert newest["since"] >= first["since"]
+
+
+def test_a_lost_checkpoint_means_an_earlier_one(tmp_path: Path) -> None:
+    version, made = published(tmp_path, 40)
+    history = LoggedHistory(tmp_path)
+    for checkpoint in history.checkpoints(version.id)[1:]:
+        (tmp_path / "checkpoints" / f"{checkpoint.id}.hgsn").write_bytes(b"damaged")
+    report = evaluate(history, Job(version, made[-1].at_us, now_us()))
+    assert report["begun_with"]["update_seq"] == 0 and report["footing"]["ess"] == 1.0
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.unlink()
+    report = evaluate(history, Job(version, made[-1].at_us, now_us()))
+    assert report["begun_with"]["checkpoint_id"] is None
+    assert report["footing"]["ess"] == 1.0  # untaught, and told every update since the start
+
+
+def test_a_version_that_never_served_and_spans_without_decisions(tmp_path: Path) -> None:
+    version, made = published(tmp_path, 60)
+    described = json.loads(version.parameters)
+    other = replace(
+        version, id="new", kind="fixed",
+        parameters=json.dumps(described | {"parameters": {"arm": "x", "floor": 0.2}}),
+    )  # fmt: skip
+    said: list[tuple[int, int]] = []
+    history = LoggedHistory(tmp_path)
+    report = evaluate(history, Job(other, 0, now_us()), lambda *done: said.append(done))
+    assert said[0] == (0, len(made)) and said[-1] == (len(made), len(made))
+    assert report["used"] == len(made) and report["begun_with"]["checkpoint_id"] is None
+    nothing = evaluate(history, Job(version, 0, 1_000_000))
+    assert not nothing["passed"] and "no decision was logged" in nothing["reason"]
+    bad = replace(other, parameters=json.dumps(described | {"parameters": {"arms": "x"}}))
+    with pytest.raises(UnknownParameter):
+        evaluate(history, Job(bad, 0, now_us()))
+    with pytest.raises(StorageError, match="no published history"):
+        LoggedHistory(tmp_path / "elsewhere")
+
+
+def test_the_child_writes_its_report_or_why_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, _ = published(tmp_path, 20)
+    monkeypatch.setattr("service.feedback.evaluating.os.nice", lambda by: 0)
+    monkeypatch.setattr("service.feedback.evaluating.signal.alarm", lambda seconds: 0)
+    job, out = tmp_path / "job", tmp_path / "out"
+    for state, told in ((tmp_path, "reason"), (tmp_path / "none", "failed")):
+        text = Job(version, 0, now_us()).text()
+        job.write_text(json.dumps({"state_dir": str(state), "job": text}), "utf-8")
+        main(str(job), str(out), "60")
+        assert told in json.loads(out.read_text("utf-8"))
+
+
+def left_out(made: Decision, status: int | None = 200) -> str:
+    return drawn_of(Ended(made, status, None, None, 10), SCALE).left_out
+
+
+def test_only_what_was_drawn_is_used() -> None:
+    assert left_out(decision()) == ""
+    assert left_out(decision(), None) == NO_OUTCOME
+    assert left_out(decision(mode=Mode.STICKY)) == "held by a session"
+    assert left_out(decision(mode=Mode.PINNED)) == "named by the caller"
+    assert left_out(decision(mode=Mode.OVERRIDE)) == "forced by an operator"
+    sure = Candidates(("x", "y"), (0.0, 1.0))
+    assert left_out(decision(candidates=sure)) == ""  # a policy's own certainty stays
+    pinned = (Assigned("slug@1", "treatment", 0.5, "u"),)
+    assert left_out(decision(candidates=sure, assigned=pinned)) == BY_EXPERIMENT
+    assert left_out(decision(assigned=pinned)) == ""
+    alone = Candidates(("y",), (1.0,))
+    assert left_out(decision(candidates=alone, assigned=pinned)) == ""
+    assert left_out(decision(candidates=Candidates(("x", "y"), (1.0, 0.0)))) == NO_DRAW
+    assert left_out(decision(candidates=Candidates(("x", "y"), (0.5, 0.6)))) == NO_DRAW
+
+
+def test_what_is_not_known_is_no_number() -> None:
+    shown = drawn_of(Ended(decision(), 200, None, None, 10), SCALE).shown
+    assert (shown.status, shown.cost_micro_usd) == (200.0, 10.0)
+    assert np.isnan(shown.quality) and np.isnan(shown.reward)
