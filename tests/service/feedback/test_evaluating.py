@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -37,10 +38,15 @@ def now_us() -> int:
     return int(time.time() * 1e6)
 
 
-def published(tmp_path: Path, rounds: int) -> tuple[Version, list[Decision]]:
-    """A learner's life, published: its version, and the decisions as they were made."""
+Life = tuple[Path, Version, list[Decision]]
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
+    """A learner's life, published: where, its version, and the decisions as they were made."""
+    tmp_path = tmp_path_factory.mktemp("life")
     home = Home(tmp_path)
-    made = run(home, rounds)
+    made = run(home, 110)
     home.learner._save()
     made += [home.round(0.9).decision for _ in range(20)]
     home.settle()
@@ -50,13 +56,13 @@ def published(tmp_path: Path, rounds: int) -> tuple[Version, list[Decision]]:
     Publisher(home.database, tmp_path).publish(home.log.last_seq)
     version = home.resumed.version
     home.leave()
-    return version, made
+    return tmp_path, version, made
 
 
 def test_the_version_that_served_is_replayed_bit_for_bit_from_the_published_history(
-    tmp_path: Path,
+    life: Life,
 ) -> None:
-    version, made = published(tmp_path, 120)
+    tmp_path, version, made = life
     report = evaluate(LoggedHistory(tmp_path), Job(version, now_us() - HOUR_US, now_us()))
     assert report["used"] == report["decisions"] == len(made) and report["left_out"] == {}
     assert report["passed"] and report["updates"] >= len(made) and report["views"] >= 4
@@ -75,8 +81,9 @@ def test_the_version_that_served_is_replayed_bit_for_bit_from_the_published_hist
     assert newest["since"] >= first["since"]
 
 
-def test_a_lost_checkpoint_means_an_earlier_one(tmp_path: Path) -> None:
-    version, made = published(tmp_path, 40)
+def test_a_lost_checkpoint_means_an_earlier_one(life: Life, tmp_path: Path) -> None:
+    original, version, made = life
+    shutil.copytree(original, tmp_path, dirs_exist_ok=True)
     history = LoggedHistory(tmp_path)
     for checkpoint in history.checkpoints(version.id)[1:]:
         (tmp_path / "checkpoints" / f"{checkpoint.id}.hgsn").write_bytes(b"damaged")
@@ -89,15 +96,15 @@ def test_a_lost_checkpoint_means_an_earlier_one(tmp_path: Path) -> None:
     assert report["footing"]["ess"] == 1.0  # untaught, and told every update since the start
 
 
-def test_a_version_that_never_served_and_spans_without_decisions(tmp_path: Path) -> None:
-    version, made = published(tmp_path, 60)
+def test_a_version_that_never_served_and_spans_without_decisions(life: Life) -> None:
+    state, version, made = life
     described = json.loads(version.parameters)
     other = replace(
         version, id="new", kind="fixed",
         parameters=json.dumps(described | {"parameters": {"arm": "x", "floor": 0.2}}),
     )  # fmt: skip
     said: list[tuple[int, int]] = []
-    history = LoggedHistory(tmp_path)
+    history = LoggedHistory(state)
     report = evaluate(history, Job(other, 0, now_us()), lambda *done: said.append(done))
     assert said[0] == (0, len(made)) and said[-1] == (len(made), len(made))
     assert report["used"] == len(made) and report["begun_with"]["checkpoint_id"] is None
@@ -107,19 +114,19 @@ def test_a_version_that_never_served_and_spans_without_decisions(tmp_path: Path)
     with pytest.raises(UnknownParameter):
         evaluate(history, Job(bad, 0, now_us()))
     with pytest.raises(StorageError, match="no published history"):
-        LoggedHistory(tmp_path / "elsewhere")
+        LoggedHistory(state / "elsewhere")
 
 
 def test_the_child_writes_its_report_or_why_there_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    version, _ = published(tmp_path, 20)
+    state, version, _ = life
     monkeypatch.setattr("service.feedback.evaluating.os.nice", lambda by: 0)
     monkeypatch.setattr("service.feedback.evaluating.signal.alarm", lambda seconds: 0)
     job, out = tmp_path / "job", tmp_path / "out"
-    for state, told in ((tmp_path, "reason"), (tmp_path / "none", "failed")):
+    for folder, told in ((state, "reason"), (tmp_path / "none", "failed")):
         text = Job(version, 0, now_us()).text()
-        job.write_text(json.dumps({"state_dir": str(state), "job": text}), "utf-8")
+        job.write_text(json.dumps({"state_dir": str(folder), "job": text}), "utf-8")
         main(str(job), str(out), "60")
         assert told in json.loads(out.read_text("utf-8"))
 
