@@ -14,6 +14,7 @@ from service.domain.errors import StorageUnavailable
 from service.domain.live import LivePolicy
 from service.domain.plan_standing import PlanStanding, Reload
 from service.domain.records import Attempt, Decision, Outcome
+from service.experimentation.whole import Experimentation
 from service.feedback.intake import Intake
 from service.feedback.learner import Learner
 from service.feedback.refit import Refitter
@@ -89,6 +90,7 @@ class Ledger:
         self._telemetry = telemetry
         self._provider_of = providers
         self._clock = clock
+        self.guarded: Callable[[Decision, Outcome], None] = lambda decision, outcome: None
         self._shed: set[str] = set()  # decisions under way that the log had no room for
 
     def renew(
@@ -151,6 +153,8 @@ class Ledger:
         case = self._cases.recent(outcome.decision_id)
         if case is not None:
             case.outcome = outcome
+            if case.decision.assigned:
+                self.guarded(case.decision, outcome)
             self._learner.ended(case)
 
 
@@ -183,6 +187,7 @@ class Runtime:
     plan_standing: PlanStanding
     notifier: Notifier | None = None
     queue: Queue | None = None
+    experiments: Experimentation = field(init=False)
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
     reload: Reload | None = None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from learning.errors import LearningError
 from learning.features import Featurizer
+from service.bootstrap.experiments import take_plan
 from service.bootstrap.jobs import refit_job
 from service.bootstrap.learning import (
     credit_rules,
@@ -27,7 +28,7 @@ from service.domain.errors import HeadgateError, PlanInvalid, PlanRefused, Stora
 from service.domain.live import LivePolicy
 from service.domain.plan_standing import PlanRefusal, PlanStanding
 from service.domain.records import Act
-from service.feedback.versions import Wanted, is_of
+from service.feedback.versions import Wanted, is_of, wanted_now
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
 from service.runtime import Runtime
@@ -111,9 +112,11 @@ class Reloader:
         catalog = plan.catalog(process_environment())
         now_us = runtime.clock.wall_us()
         wanted = policy_wanted(plan, catalog, Featurizer(plan.task_names), now_us)
+        wanted = wanted_now(wanted, runtime.learner.parts.versions)
         stays = is_of(runtime.learner.version, wanted)
         # The old way out keeps the old holder, whose arms are in the order of its catalogue.
         live = runtime.live if stays else LivePolicy(runtime.live.current)
+        live.others = runtime.live.others
         way = way_out(plan, catalog, live, self._ground, self._way)
         detail = json.dumps(
             {
@@ -166,3 +169,4 @@ class Reloader:
         self._ground.sessions.idle_s = plan.sessions.idle_s
         runtime.telemetry.forget_arms()
         runtime.scheduler.put(refit_job(runtime))
+        take_plan(runtime)

@@ -10,6 +10,7 @@ from service.cli import (
     evaluate,
     history,
     override,
+    policy,
     queue,
     reload,
     review,
@@ -27,6 +28,7 @@ for group in (serve, show, history, evaluate, reload):
     group.register(app)
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(override.app, name="override")
+app.add_typer(policy.app, name="policy")
 app.add_typer(review.app, name="review")
 app.add_typer(queue.app, name="queue")
 app.add_typer(benchmark.app, name="benchmark")
