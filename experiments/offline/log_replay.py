@@ -26,12 +26,17 @@ OTHER_FEATURES = "decided with other features"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A logged update, in its place ``seq``; a tick has neither an interaction nor a prior."""
+    """A logged update, in its place ``seq``; a tick has neither an interaction nor a prior.
+
+    ``policy``: not an update, but what the version was found to be after it: a checkpoint of its
+    own, from which the replay goes on (after a rollback a version is not what it was).
+    """
 
     seq: int
     at_us: int
     interaction: Interaction | None = None
     prior: Prior | None = None
+    policy: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +131,11 @@ class _Walk:
             self._next = next(self._updates, None)
 
     def _take(self, told: Told) -> None:
-        self._at_us = told.at_us
         self._behind += 1
+        if told.policy is not None:
+            self.policy = told.policy
+            return
+        self._at_us = told.at_us
         self.taken += 1
         try:
             if told.prior is not None:

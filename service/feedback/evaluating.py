@@ -7,6 +7,7 @@ JOB and OUT are files of JSON. It ends itself after SECONDS, also when nobody is
 
 from __future__ import annotations
 
+import heapq
 import json
 import math
 import os
@@ -23,8 +24,8 @@ from experiments.offline.policy_verdict import Question, judge
 from learning.errors import LearningError, SnapshotError
 from learning.interaction import Arm
 from learning.policies.base import Policy, Prior
-from learning.reward import RewardScale
-from service.domain.records import Decision, Mode, Update, Version
+from learning.reward import Reward, RewardScale, value
+from service.domain.records import Checkpoint, Decision, Mode, Update, Version
 from service.feedback.apply import PRIOR, TICK, context_of, interaction_of
 from service.feedback.versions import policy_of
 from service.storage.errors import StorageError
@@ -99,7 +100,8 @@ def evaluate(
             "reason": "no decision was logged and published in that time",
             "metric": "",
         }
-    replayed = _replayed(history, target, span, job.version, progress)
+    told = _told(history, target, job.version, begun["checkpoint_id"])
+    replayed = _replayed(history, (target, told), span, job.version, progress)
     cap = _greatest_usd(job.version) if job.cost_cap_usd is None else job.cost_cap_usd
     ended_us = max(span.since_us, min(job.until_us, history.published_us))
     verdict = judge(replayed, Question((ended_us - span.since_us) / DAY_US, cap))
@@ -118,13 +120,14 @@ def evaluate(
 
 
 def _replayed(
-    history: LoggedHistory, target: Target, span: Span, version: Version, progress: Progress
-) -> Replayed:
+    history: LoggedHistory, asked: tuple[Target, Iterator[Told]], span: Span, version: Version,
+    progress: Progress,
+) -> Replayed:  # fmt: skip
     scales = {each.id: scale_of(each) for each in history.versions()}
     usual = scale_of(version)
     rows = (drawn_of(each, scales.get(each.decision.policy.version_id, usual))
             for each in history.decisions(span))  # fmt: skip
-    told = _told(history, target.update_seq)
+    target, told = asked
     progress(0, span.decisions)
     done = replay(target, rows, told, lambda count: progress(count, span.decisions))
     progress(span.decisions, span.decisions)
@@ -139,10 +142,10 @@ def _target(
     """
     known = span.update_seq if span else 0
     for checkpoint in reversed(history.checkpoints(version.id)):
-        if checkpoint.update_seq > known:
+        if checkpoint.update_seq > known or (span and checkpoint.at_us > span.since_us):
             continue
-        data, policy = history.checkpoint_bytes(checkpoint), policy_of(version)
-        if data is None or not _thawed(policy, data):
+        policy = _kept(history, checkpoint, version)
+        if policy is None:
             continue
         seq = checkpoint.update_seq
         at_us = history.update_us(seq)
@@ -158,18 +161,35 @@ def _target(
     }
 
 
-def _thawed(policy: Policy, data: bytes) -> bool:
+def _kept(history: LoggedHistory, checkpoint: Checkpoint, version: Version) -> Policy | None:
+    """A checkpoint's policy, None where its file is gone or damaged."""
+    data, policy = history.checkpoint_bytes(checkpoint), policy_of(version)
     try:
-        policy.thaw(data)
+        if data is not None:
+            policy.thaw(data)
     except SnapshotError:
-        return False
-    return True
+        return None
+    return policy if data is not None else None
 
 
-def _told(history: LoggedHistory, after_seq: int) -> Iterator[Told]:
+def _told(
+    history: LoggedHistory, target: Target, version: Version, begun: str | None
+) -> Iterator[Told]:
+    """The updates after the target's state, and the version's later checkpoints in their places:
+    what it really was, after a rollback too.
+    """
     models = QualityModels(history.state_dir)
-    for update, decision in history.updates(after_seq):
-        yield _as_told(update, decision, models)
+    updates = (_as_told(*each, models) for each in history.updates(target.update_seq))
+    own = history.checkpoints(version.id)
+    ids = [each.id for each in own]
+    later = own[ids.index(begun) + 1 :] if begun in ids else own
+    kept = (
+        Told(each.update_seq, each.at_us, policy=policy)
+        for each in later
+        if each.update_seq >= target.update_seq
+        and (policy := _kept(history, each, version)) is not None
+    )
+    return heapq.merge(updates, kept, key=lambda told: (told.seq, told.policy is not None))
 
 
 def _as_told(update: Update, decision: Decision | None, models: QualityModels) -> Told:
@@ -206,11 +226,23 @@ def drawn_of(ended: Ended, scale: RewardScale) -> Drawn:
         arm=decision.deployment,
         scale=scale,
         shown=Shown(
-            _number(ended.status), _number(ended.quality), _number(ended.reward),
+            _number(ended.status), _number(ended.quality), _reward(ended, scale),
             _number(ended.cost_micro_usd),
         ),
         left_out=_left_out(ended),
     )  # fmt: skip
+
+
+def _reward(ended: Ended, scale: RewardScale) -> float:
+    if ended.status is None or ended.cost_micro_usd is None:
+        return math.nan
+    shown = Reward(
+        quality=ended.quality,
+        cost_usd=ended.cost_micro_usd / 1e6,
+        latency_s=ended.latency_s,
+        failed=ended.status >= 500,
+    )
+    return _number(value(shown, scale))
 
 
 def _left_out(ended: Ended) -> str:
@@ -238,8 +270,8 @@ def _greatest_usd(version: Version) -> float:
     )
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+def _number(known: float | None) -> float:
+    return math.nan if known is None else float(known)
 
 
 def _iso(at_us: int) -> str:

@@ -23,12 +23,14 @@ CHUNK = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A decision and what the view ``rounds`` says came of it; None where it is not known."""
+    """A decision and what came of its request; None where it is not known. ``quality``: the last
+    that the policy was told, so by the metric that the plan says is quality.
+    """
 
     decision: Decision
     status: int | None
     quality: float | None
-    reward: float | None
+    latency_s: float | None
     cost_micro_usd: int | None
 
 
@@ -110,14 +112,16 @@ class LoggedHistory:
     def decisions(self, span: Span) -> Iterator[Ended]:
         """Its decisions in the order of the log."""
         rows = self._rows(
-            "SELECT d, r.status, r.quality, r.reward, r.cost_micro_usd FROM decisions d "
-            "LEFT JOIN rounds r ON r.id = d.id "
+            "SELECT d, o.status, o.latency_s, o.cost_micro_usd, r.quality FROM decisions d "
+            "LEFT JOIN outcomes o ON o.decision_id = d.id LEFT JOIN (SELECT decision_id, "
+            "arg_max(quality, seq) AS quality FROM updates WHERE kind IN ('rating', 'revision') "
+            "GROUP BY decision_id) r ON r.decision_id = d.id "
             "WHERE d.log_seq >= ? AND d.ts >= ? AND d.ts < ? ORDER BY d.log_seq",
             span.first_seq, at_time(span.since_us), at_time(span.until_us),
         )  # fmt: skip
         for row in rows:
             yield Ended(
-                decision_from(row["d"]), row["status"], row["quality"], row["reward"],
+                decision_from(row["d"]), row["status"], row["quality"], row["latency_s"],
                 row["cost_micro_usd"],
             )  # fmt: skip
 

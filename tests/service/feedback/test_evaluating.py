@@ -132,7 +132,7 @@ def test_the_child_writes_its_report_or_why_there_is_none(
 
 
 def left_out(made: Decision, status: int | None = 200) -> str:
-    return drawn_of(Ended(made, status, None, None, 10), SCALE).left_out
+    return drawn_of(Ended(made, status, None, 1.0, 10), SCALE).left_out
 
 
 def test_only_what_was_drawn_is_used() -> None:
@@ -153,6 +153,10 @@ def test_only_what_was_drawn_is_used() -> None:
 
 
 def test_what_is_not_known_is_no_number() -> None:
-    shown = drawn_of(Ended(decision(), 200, None, None, 10), SCALE).shown
-    assert (shown.status, shown.cost_micro_usd) == (200.0, 10.0)
+    shown = drawn_of(Ended(decision(), 200, None, 3.0, 10_000), SCALE).shown
+    assert (shown.status, shown.cost_micro_usd) == (200.0, 10_000.0)
     assert np.isnan(shown.quality) and np.isnan(shown.reward)
+    rated = drawn_of(Ended(decision(), 200, 0.8, 3.0, 10_000), SCALE).shown
+    assert rated.reward == pytest.approx(0.8 - 0.01 / 0.1 - 3.0 / 60.0)
+    under_way = drawn_of(Ended(decision(), None, 0.8, None, None), SCALE).shown
+    assert np.isnan(under_way.status) and np.isnan(under_way.reward)
