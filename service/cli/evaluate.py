@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.output import JsonFlag, StateOption, duration_s, err, fail, give, out, table
+from service.cli.output import (
+    JsonFlag,
+    StateOption,
+    duration_s,
+    err,
+    fail,
+    give,
+    out,
+    settings,
+    table,
+)
 
 if TYPE_CHECKING:
     from service.domain.records import Version
@@ -36,8 +46,8 @@ def evaluate(
     ],
     since: Since = "7d",
     until: Until = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE, a parameter of the kind.")
+    parameters: Annotated[
+        list[str] | None, typer.Option("--set", help="name=value, a parameter of the kind.")
     ] = None,
     cost_cap: Annotated[
         float | None,
@@ -66,7 +76,7 @@ def evaluate(
         fail("--since must be before --until", 2)
     try:
         history = LoggedHistory(Path(state))
-        version = _version(history, policy, settings or [])
+        version = _version(history, policy, parameters or [])
     except StorageError as error:
         fail(str(error))
     try:
@@ -91,7 +101,7 @@ def _time_us(option: str, text: str, now_us: int) -> int:
     return int(zoned.timestamp() * 1e6)
 
 
-def _version(history: LoggedHistory, policy: str, settings: list[str]) -> Version:
+def _version(history: LoggedHistory, policy: str, parameters: list[str]) -> Version:
     """The version meant: one that is logged, or one made of a kind on what the live one knows."""
     from dataclasses import replace
 
@@ -103,13 +113,13 @@ def _version(history: LoggedHistory, policy: str, settings: list[str]) -> Versio
         fail("no version of a policy is in the published history yet")
     if policy in POLICIES:
         described = json.loads(live.parameters)
-        given = _settings(settings)
+        given = settings(parameters)
         budget_usd = described["parameters"].get("budget_usd")
         if budget_usd is not None and POLICIES[policy].takes_budget:
             given.setdefault("budget_usd", budget_usd)
         text = json.dumps(described | {"parameters": given}, sort_keys=True)
         return replace(live, id="", policy=policy, kind=policy, parameters=text, parent=None)
-    if settings:
+    if parameters:
         fail("--set goes with a kind of policy; a version has its parameters", 2)
     found = [each for each in versions if each.id.startswith(policy.lower())]
     if len(found) > 1:
@@ -118,19 +128,6 @@ def _version(history: LoggedHistory, policy: str, settings: list[str]) -> Versio
         fail(f"no version begins with {policy!r}, and no kind is called so; the kinds are "
              f"{', '.join(POLICIES)}", 2)  # fmt: skip
     return found[0]
-
-
-def _settings(settings: list[str]) -> dict[str, Any]:
-    given = {}
-    for each in settings:
-        name, found, value = each.partition("=")
-        if not found or not name:
-            fail(f"--set takes NAME=VALUE, not {each!r}", 2)
-        try:
-            given[name] = json.loads(value)
-        except json.JSONDecodeError:
-            given[name] = value
-    return given
 
 
 def _report(history: LoggedHistory, job: Job) -> dict[str, Any]:

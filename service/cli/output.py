@@ -73,6 +73,20 @@ def duration_s(option: str, text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Parameters given as NAME=VALUE; a value that is no JSON is a text."""
+    found: dict[str, Any] = {}
+    for each in texts:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            fail(f"--set takes name=value, not {each!r}", 2)
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
 def client(url: str) -> Any:
     """A client to the service at ``url`` with the key from the environment."""
     from service.client import Client

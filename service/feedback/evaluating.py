@@ -81,8 +81,8 @@ def evaluate(
     """The report, with ``passed`` and ``reason``; raises LearningError or ValueError where the
     version's policy cannot be made.
     """
+    policy_of(job.version)  # or it is not worth reading anything
     span = history.span(job.since_us, job.until_us, job.most)
-    target, begun = _target(history, job.version, span)
     report: dict[str, Any] = {
         "version_id": job.version.id,
         "policy": job.version.policy,
@@ -92,7 +92,6 @@ def evaluate(
         "published_at": _iso(history.published_us),
         "decisions": span.decisions if span else 0,
         "newest_only": bool(span and span.decisions >= job.most),
-        "begun_with": begun,
     }
     if span is None:
         return report | {
@@ -100,49 +99,49 @@ def evaluate(
             "reason": "no decision was logged and published in that time",
             "metric": "",
         }
-    told = _told(history, target, job.version, begun["checkpoint_id"])
-    replayed = _replayed(history, (target, told), span, job.version, progress)
+    found, begun = replayed(history, job.version, span, progress)
     cap = _greatest_usd(job.version) if job.cost_cap_usd is None else job.cost_cap_usd
     ended_us = max(span.since_us, min(job.until_us, history.published_us))
-    verdict = judge(replayed, Question((ended_us - span.since_us) / DAY_US, cap))
+    verdict = judge(found, Question((ended_us - span.since_us) / DAY_US, cap))
     return report | {
         "passed": verdict.passed,
         "reason": verdict.reason,
         "metric": verdict.metric,
-        "used": len(replayed),
-        "left_out": dict(replayed.left_out),
-        "updates": replayed.updates,
-        "updates_passed_over": replayed.passed_over,
-        "views": replayed.views,
+        "begun_with": begun,
+        "used": len(found),
+        "left_out": dict(found.left_out),
+        "updates": found.updates,
+        "updates_passed_over": found.passed_over,
+        "views": found.views,
         "cost_cap_usd": cap,
         **verdict.report,
     }
 
 
-def _replayed(
-    history: LoggedHistory, asked: tuple[Target, Iterator[Told]], span: Span, version: Version,
-    progress: Progress,
-) -> Replayed:  # fmt: skip
+def replayed(
+    history: LoggedHistory, version: Version, span: Span,
+    progress: Progress = lambda done, total: None,
+) -> tuple[Replayed, dict[str, Any]]:  # fmt: skip
+    """The replay of a version on a span, and what it began with."""
+    target, begun = _target(history, version, span)
+    told = _told(history, target, version, begun["checkpoint_id"])
     scales = {each.id: scale_of(each) for each in history.versions()}
     usual = scale_of(version)
     rows = (drawn_of(each, scales.get(each.decision.policy.version_id, usual))
             for each in history.decisions(span))  # fmt: skip
-    target, told = asked
     progress(0, span.decisions)
-    done = replay(target, rows, told, lambda count: progress(count, span.decisions))
+    found = replay(target, rows, told, lambda count: progress(count, span.decisions))
     progress(span.decisions, span.decisions)
-    return done
+    return found, begun
 
 
-def _target(
-    history: LoggedHistory, version: Version, span: Span | None
-) -> tuple[Target, dict[str, Any]]:
+def _target(history: LoggedHistory, version: Version, span: Span) -> tuple[Target, dict[str, Any]]:
     """The policy as it stood before the first decision: from its nearest checkpoint, else
     untaught; the updates up to there it is told on the way.
     """
-    known = span.update_seq if span else 0
+    known = span.update_seq
     for checkpoint in reversed(history.checkpoints(version.id)):
-        if checkpoint.update_seq > known or (span and checkpoint.at_us > span.since_us):
+        if checkpoint.update_seq > known or checkpoint.at_us > span.since_us:
             continue
         policy = _kept(history, checkpoint, version)
         if policy is None:
@@ -152,13 +151,9 @@ def _target(
         begun = {"checkpoint_id": checkpoint.id, "update_seq": seq}
         return Target(policy, version.id, seq, at_us or version.at_us), begun
     seq = max(0, known - WARM_UP)
-    at_us = (history.update_us(seq) if seq else None) or min(
-        version.at_us, span.since_us if span else version.at_us
-    )
-    return Target(policy_of(version), version.id, seq, at_us), {
-        "checkpoint_id": None,
-        "update_seq": seq,
-    }
+    at_us = history.update_us(seq) if seq else min(version.at_us, span.since_us)
+    begun = {"checkpoint_id": None, "update_seq": seq}
+    return Target(policy_of(version), version.id, seq, at_us or span.since_us), begun
 
 
 def _kept(history: LoggedHistory, checkpoint: Checkpoint, version: Version) -> Policy | None:

@@ -125,6 +125,19 @@ def test_ticks_priors_and_what_cannot_be_learned() -> None:
         policy("linear").index("p")
 
 
+def test_a_checkpoint_of_its_own_on_the_way_is_where_it_goes_on(log: Log) -> None:
+    live = policy("linear", floor=0.05)
+    live.thaw(log.checkpoint)
+    seq = log.checkpoint_seq
+    told = [*log.updates[:seq], Told(seq, log.updates[seq - 1].at_us, policy=live)]
+    other = replay(target("linear", "v", floor=0.2), log.decisions, told + log.updates[seq:])
+    same = [a.tobytes() == b.tobytes()
+            for a, b in zip(other.target, other.propensities, strict=True)]  # fmt: skip
+    later = [row.update_seq >= seq for row in log.decisions]
+    assert same == later and 100 < sum(later) < 300
+    assert other.updates == len([u for u in log.updates if u.seq <= log.decisions[-1].update_seq])
+
+
 def test_a_negligible_share_of_an_arm_without_a_chance_goes_to_the_others() -> None:
     rows = [row(eligible=("x", "y"), propensities=(1.0, 0.0), arm="x")]
     tiny = replay(target("fixed", arm="x", floor=1e-8), rows, [])

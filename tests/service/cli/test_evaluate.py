@@ -64,7 +64,7 @@ def test_a_kind_with_its_parameters(state: Path) -> None:
     ("arguments", "code", "told"),
     [
         (("nothing",), 2, "no version begins with 'nothing', and no kind is called so"),
-        (("fixed", "--set", "arm"), 2, "--set takes NAME=VALUE"),
+        (("fixed", "--set", "arm"), 2, "--set takes name=value"),
         (("fixed", "--set", "arm=nobody"), 2, "unknown arm 'nobody'"),
         (("fixed", "--set", "wings=2"), 2, "unknown parameter 'wings'"),
         (("0", "--set", "floor=0.1"), 2, "--set goes with a kind"),

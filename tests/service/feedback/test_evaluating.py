@@ -13,7 +13,8 @@ import pytest
 
 from learning.errors import UnknownParameter
 from learning.reward import RewardScale
-from service.domain.experiments import Assigned
+from service.domain.clock import SystemClock
+from service.domain.experiments import Assigned, How
 from service.domain.records import Candidates, Decision, Mode, Version
 from service.feedback.evaluating import (
     BY_EXPERIMENT,
@@ -23,7 +24,9 @@ from service.feedback.evaluating import (
     drawn_of,
     evaluate,
     main,
+    replayed,
 )
+from service.feedback.promoting import Drafted, Signature, VersionDesk
 from service.storage.errors import StorageError
 from service.storage.history import Publisher
 from service.storage.logged import Ended, LoggedHistory
@@ -79,6 +82,37 @@ def test_the_version_that_served_is_replayed_bit_for_bit_from_the_published_hist
     newest = evaluate(LoggedHistory(tmp_path), Job(version, 0, now_us(), most=30))
     assert newest["used"] == 30 and newest["newest_only"]
     assert newest["since"] >= first["since"]
+
+
+def test_a_version_that_was_promoted_and_rolled_back_is_what_it_was(tmp_path: Path) -> None:
+    """After a rollback a version stands at the same update twice, in two states."""
+    home = Home(tmp_path)
+    made = run(home, 40)
+    desk, by = VersionDesk(home.learner, home.database.cursor, SystemClock()), Signature("me", "it")
+    other = desk.create(Drafted(None, {"floor": 0.2}), by).result(10)
+    for step in (
+        lambda: desk.promote(other.id, How.PROMOTED, by), lambda: desk.roll_back(by),
+        lambda: desk.promote(other.id, How.PROMOTED, by),
+    ):  # fmt: skip
+        step().result(10)
+        for number in range(25):
+            made.append(home.round((number % 5) / 4).decision)
+            time.sleep(0.01)
+        home.settle()
+    home.log.flush().result(5)
+    Publisher(home.database, tmp_path).publish(home.log.last_seq)
+    history = LoggedHistory(tmp_path)
+    live = history.live()
+    assert live is not None and live.id == other.id
+    for version in (home.resumed.version, other):
+        own = np.array([each.policy.version_id == version.id for each in made])
+        span = history.span(0, now_us(), 1_000)
+        assert span is not None
+        found, _ = replayed(history, version, span)
+        same = [found.target[at].tobytes() == found.propensities[at].tobytes() for at in found.row]
+        assert len(found) == len(made) and 45 < own.sum() < 70
+        assert np.array(same)[own].all() and not np.array(same)[~own].all()
+    home.leave()
 
 
 def test_a_lost_checkpoint_means_an_earlier_one(life: Life, tmp_path: Path) -> None:
