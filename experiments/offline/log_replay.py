@@ -16,7 +16,6 @@ from learning.interaction import Context, Interaction
 from learning.policies.base import Chooser, Policy, Prior, Scores
 from learning.reward import RewardScale
 
-REFRESH_EVERY = 8  # updates, between two views of a policy that did not serve the decision
 TOLD_EVERY = 500  # steps, between two words of the progress
 NEGLIGIBLE = 1e-6  # a share so small, of an arm without a chance, is given to the others
 
@@ -51,12 +50,11 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A logged decision. ``update_seq``: the last update that its view knew; ``version_id``: whose
-    view it was. ``left_out`` says why the row is not used, empty where it is.
+    """A logged decision. ``update_seq``: the last update that the view knew which made it.
+    ``left_out`` says why the row is not used, empty where it is.
     """
 
     at_us: int
-    version_id: str
     update_seq: int
     context: Context
     eligible: tuple[str, ...]
@@ -69,11 +67,9 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The policy in question as it stood after ``update_seq``, which was at ``at_us``."""
+    """The policy in question as it stood after an update, which was at ``at_us``."""
 
     policy: Policy
-    version_id: str
-    update_seq: int
     at_us: int
 
 
@@ -118,7 +114,7 @@ class _Walk:
         self._updates: Iterator[Told] = iter(updates)
         self._next = next(self._updates, None)
         self._at_us = target.at_us
-        self._behind = 0
+        self._stale = False
         self._view: Chooser | None = None
 
     def through(self, seq: int, at_us: int) -> None:
@@ -131,7 +127,7 @@ class _Walk:
             self._next = next(self._updates, None)
 
     def _take(self, told: Told) -> None:
-        self._behind += 1
+        self._stale = True
         if told.policy is not None:
             self.policy = told.policy
             return
@@ -153,12 +149,11 @@ class _Walk:
         known = self.policy.knows(interaction.choice.arm)
         return known and dimension == len(self.policy.setup.features)
 
-    def view(self, exact: bool) -> Chooser:
-        """The newest view; unless ``exact``, one that lacks a few updates is as good."""
-        stale = self._behind and (exact or self._behind >= REFRESH_EVERY)
-        if self._view is None or stale:
+    def view(self) -> Chooser:
+        """What the policy would have published last."""
+        if self._view is None or self._stale:
             self._view = self.policy.chooser(self._at_us / 1e6)
-            self._behind = 0
+            self._stale = False
             self.views += 1
         return self._view
 
@@ -197,8 +192,9 @@ def replay(
 
     At each decision the policy knows what the view that made it knew, so its probabilities and
     its expectations depend on the past alone: what rests on them stays valid though the logged
-    policy learned. Where the policy itself had made the decision they are the logged ones, bit
-    for bit; elsewhere its view may lack the last ``REFRESH_EVERY - 1`` updates.
+    policy learned. It is published as often as the one that decided (a view that lacks a few
+    updates more would weigh like another policy), so where it had decided itself they are the
+    logged ones, bit for bit.
     """
     walk, rows = _Walk(target, updates), _Rows()
     dimension = len(target.policy.setup.features)
@@ -214,7 +210,7 @@ def replay(
             rows.left_out[why] += 1
             continue
         walk.through(row.update_seq, row.at_us)
-        view = walk.view(exact=row.version_id == target.version_id)
+        view = walk.view()
         known = tuple(name for name in row.eligible if target.policy.knows(name))
         scores = view.scores(row.context, [target.policy.index(name) for name in known])
         for name in row.eligible:

@@ -124,7 +124,7 @@ def replayed(
 ) -> tuple[Replayed, dict[str, Any]]:  # fmt: skip
     """The replay of a version on a span, and what it began with."""
     target, begun = _target(history, version, span)
-    told = _told(history, target, version, begun["checkpoint_id"])
+    told = _told(history, version, begun)
     scales = {each.id: scale_of(each) for each in history.versions()}
     usual = scale_of(version)
     rows = (drawn_of(each, scales.get(each.decision.policy.version_id, usual))
@@ -149,11 +149,11 @@ def _target(history: LoggedHistory, version: Version, span: Span) -> tuple[Targe
         seq = checkpoint.update_seq
         at_us = history.update_us(seq)
         begun = {"checkpoint_id": checkpoint.id, "update_seq": seq}
-        return Target(policy, version.id, seq, at_us or version.at_us), begun
+        return Target(policy, at_us or version.at_us), begun
     seq = max(0, known - WARM_UP)
     at_us = history.update_us(seq) if seq else min(version.at_us, span.since_us)
     begun = {"checkpoint_id": None, "update_seq": seq}
-    return Target(policy_of(version), version.id, seq, at_us or span.since_us), begun
+    return Target(policy_of(version), at_us or span.since_us), begun
 
 
 def _kept(history: LoggedHistory, checkpoint: Checkpoint, version: Version) -> Policy | None:
@@ -167,21 +167,20 @@ def _kept(history: LoggedHistory, checkpoint: Checkpoint, version: Version) -> P
     return policy if data is not None else None
 
 
-def _told(
-    history: LoggedHistory, target: Target, version: Version, begun: str | None
-) -> Iterator[Told]:
+def _told(history: LoggedHistory, version: Version, begun: Mapping[str, Any]) -> Iterator[Told]:
     """The updates after the target's state, and the version's later checkpoints in their places:
     what it really was, after a rollback too.
     """
     models = QualityModels(history.state_dir)
-    updates = (_as_told(*each, models) for each in history.updates(target.update_seq))
+    updates = (_as_told(*each, models) for each in history.updates(begun["update_seq"]))
     own = history.checkpoints(version.id)
     ids = [each.id for each in own]
-    later = own[ids.index(begun) + 1 :] if begun in ids else own
+    first = begun["checkpoint_id"]
+    later = own[ids.index(first) + 1 :] if first in ids else own
     kept = (
         Told(each.update_seq, each.at_us, policy=policy)
         for each in later
-        if each.update_seq >= target.update_seq
+        if each.update_seq >= begun["update_seq"]
         and (policy := _kept(history, each, version)) is not None
     )
     return heapq.merge(updates, kept, key=lambda told: (told.seq, told.policy is not None))
@@ -213,7 +212,6 @@ def drawn_of(ended: Ended, scale: RewardScale) -> Drawn:
     candidates = decision.candidates
     return Drawn(
         at_us=decision.at_us,
-        version_id=decision.policy.version_id,
         update_seq=decision.policy.update_seq,
         context=context_of(decision),
         eligible=candidates.names,

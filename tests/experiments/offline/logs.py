@@ -42,8 +42,8 @@ def policy(kind: str, **parameters: Any) -> Policy:
     return registry.build(kind, SETUP, parameters)
 
 
-def target(kind: str, version_id: str = "", **parameters: Any) -> Target:
-    return Target(policy(kind, **parameters), version_id, 0, START_US)
+def target(kind: str, **parameters: Any) -> Target:
+    return Target(policy(kind, **parameters), START_US)
 
 
 def mean_quality(slope: float) -> NDArray[np.float64]:
@@ -92,7 +92,7 @@ def simulate(
         reward = max(0.0, quality - lost) if is_rated else np.nan
         shown = Shown(503.0 if failed else 200.0, quality if is_rated else np.nan,
                       0.0 if failed else reward, 1e6 * COST_USD[arm])  # fmt: skip
-        decisions.append(Drawn(at_us, "v", published[1], context,
+        decisions.append(Drawn(at_us, published[1], context,
                                tuple(SETUP.names[i] for i in eligible), tuple(shares.tolist()),
                                choice.arm, SCALE, shown))  # fmt: skip
         slopes.append(slope)
