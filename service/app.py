@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.api import (
+    audits,
     caller,
     experiments,
     health,
@@ -54,7 +55,9 @@ SMALL_BODY = 1_000_000
 SMALL_VALUES = 2_000  # each unknown field costs an error of its own
 ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
-PARTS = (health, caller, operations, plan, reviews, tickets, queue, experiments, policies)
+PARTS = (
+    health, caller, operations, audits, plan, reviews, tickets, queue, experiments, policies,
+)  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 
 

@@ -56,6 +56,9 @@ GAUGES = {
     "retries_spent": "Extra calls since the start",
     "retries_refused": "Extra calls that the retry budget did not allow",
     "hedges": "Hedges since the start",
+    "propensity_decisions": "Decisions whose propensities the audit has held against the draws",
+    "propensity_log_evidence": "Logarithm of the evidence that they do not match; alarm at 6.9",
+    "propensity_alarm": "1 while an alarm of the propensities is not acknowledged",
 }
 
 

@@ -8,6 +8,7 @@ from service.cli import (
     benchmark,
     deployment,
     evaluate,
+    experiment,
     history,
     override,
     policy,
@@ -27,6 +28,7 @@ app = typer.Typer(
 for group in (serve, show, history, evaluate, reload):
     group.register(app)
 app.add_typer(deployment.app, name="deployment")
+app.add_typer(experiment.app, name="experiment")
 app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
 app.add_typer(review.app, name="review")
