@@ -16,6 +16,7 @@ from experiments.statistics.adaptive import (
     doubly_robust_terms,
     effective_size,
     no_support,
+    variance_terms,
 )
 from experiments.statistics.inputs import Floats, distributions, level, positive
 from experiments.statistics.moments import Interval
@@ -75,7 +76,8 @@ def off_policy_value(
     """The mean reward of ``target`` [n, K] with an interval for one look at a fixed time.
 
     Refused where the target asks for an arm that had no chance, where the effective sample is
-    below the limits, and where a weight is above them (not for SWITCH, which leaves it out).
+    below the limits, and where a weight is above them (not for SWITCH, which leaves it out). The
+    variance of doubly robust terms is held above the mean of ``variance_terms``.
     """
     level(alpha)
     wanted = distributions(target, "target")
@@ -85,12 +87,15 @@ def off_policy_value(
     refused = _refused(log, wanted, weights, estimator, limits)
     if refused is not None:
         return refused
-    threshold = None
+    threshold, held = None, 0.0
     if estimator is Estimator.SWITCH:
         threshold = switch_threshold(log, wanted)
         terms = _switch_terms(log, wanted, weights, threshold)
+        kept = np.where(_ratios(log, wanted) <= threshold, wanted, 0.0)
+        held = float(variance_terms(log, kept).mean())
     elif estimator is Estimator.DR:
         terms = doubly_robust_terms(log, wanted)
+        held = float(variance_terms(log, wanted).mean())
     elif estimator is Estimator.IPS:
         terms = weights * log.rewards
     else:
@@ -98,7 +103,7 @@ def off_policy_value(
         # the ratio's influence (delta method), around the ratio
         terms = mean + weights * (log.rewards - mean) / float(weights.mean())
     mean, count = float(terms.mean()), len(terms)
-    error = math.sqrt(float(terms.var(ddof=1)) / count)
+    error = math.sqrt(max(float(terms.var(ddof=1)), held) / count)
     reach = float(stats.t.ppf(1.0 - alpha / 2.0, count - 1)) * error
     return PolicyValue(
         Interval(mean, mean - reach, mean + reach),

@@ -7,6 +7,7 @@ import typer
 from service.cli import (
     benchmark,
     deployment,
+    evaluate,
     experiment,
     history,
     override,
@@ -24,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, show, history, reload):
+for group in (serve, show, history, evaluate, reload):
     group.register(app)
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ UrlOption = Annotated[
 StateOption = Annotated[
     str, typer.Option("--state", envvar="HEADGATE_STATE", help="The state directory.")
 ]
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 out = Console()
@@ -61,6 +63,28 @@ def text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)
+
+
+def duration_s(option: str, text: str) -> float:
+    """Seconds of a time such as 90s, 30m, 4h or 2d."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
+    if match is None:
+        fail(f"{option} takes a time such as 90s, 30m, 4h or 2d", 2)
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Parameters given as NAME=VALUE; a value that is no JSON is a text."""
+    found: dict[str, Any] = {}
+    for each in texts:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            fail(f"--set takes name=value, not {each!r}", 2)
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def client(url: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import re
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from service.cli.output import (
     JsonFlag,
     UrlOption,
     client,
-    fail,
+    duration_s,
     give,
     out,
     service_errors,
@@ -21,17 +20,9 @@ from service.cli.output import (
 from service.cli.show import show_overrides
 
 app = typer.Typer(help="Force or exclude a deployment by hand; it ends by itself.")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 Author = Annotated[str | None, typer.Option(help="Who wants it; your login by default.")]
 Reason = Annotated[str, typer.Option(help="Why, in at least ten characters.")]
-
-
-def _duration(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
-    if match is None:
-        fail("--for takes a time such as 90s, 30m, 4h or 2d", 2)
-    return float(match[1]) * _UNITS[match[2]]
 
 
 @app.command(
@@ -55,7 +46,7 @@ def set_override(
         "task": task,
         "reason": reason,
         "author": author or getpass.getuser(),
-        "expires_in_s": _duration(lasts),
+        "expires_in_s": duration_s("--for", lasts),
     }
     with service_errors():
         give(client(url).post("/admin/overrides", body), as_json, _show_set)

@@ -12,10 +12,10 @@ from service.cli.output import (
     JsonFlag,
     UrlOption,
     client,
-    fail,
     give,
     out,
     service_errors,
+    settings,
     table,
 )
 
@@ -69,26 +69,11 @@ def create(
 ) -> None:
     """Make a version that an experiment, a shadow or a promotion may name."""
     body = {
-        "kind": kind, "parameters": _parameters(parameters or []), "reason": reason,
+        "kind": kind, "parameters": settings(parameters or []), "reason": reason,
         "author": author or getpass.getuser(),
     }  # fmt: skip
     with service_errors():
         give(client(url).post("/admin/policies", body), as_json, _show)
-
-
-def _parameters(texts: list[str]) -> dict[str, Any]:
-    import json
-
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            fail(f"--set takes name=value, not {text!r}", 2)
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
 
 
 @app.command(

@@ -45,23 +45,26 @@ def apply(policy: Policy, update: Update, decision: Decision | None, models: Mod
         policy.take_prior(models(update.model_id or "").prior())
         return
     assert decision is not None
+    policy.learn(interaction_of(update, decision))
+
+
+def interaction_of(update: Update, decision: Decision) -> Interaction:
+    """An update of an outcome or a rating, as the policy is told it."""
     revises = None
     if update.revises_quality is not None:
         revises = Reward(quality=update.revises_quality)
-    policy.learn(
-        Interaction(
-            context=context_of(decision),
-            choice=Choice(update.arm, _propensity(decision, update.arm)),
-            reward=Reward(
-                quality=update.quality,
-                cost_usd=update.cost_usd,
-                latency_s=update.latency_s,
-                tokens_out=update.tokens_out,
-                failed=update.failed,
-            ),
-            at_s=update.decided_us / 1e6,
-            revises=revises,
-        )
+    return Interaction(
+        context=context_of(decision),
+        choice=Choice(update.arm, _propensity(decision, update.arm)),
+        reward=Reward(
+            quality=update.quality,
+            cost_usd=update.cost_usd,
+            latency_s=update.latency_s,
+            tokens_out=update.tokens_out,
+            failed=update.failed,
+        ),
+        at_s=update.decided_us / 1e6,
+        revises=revises,
     )
 
 

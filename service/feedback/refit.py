@@ -20,6 +20,7 @@ from learning.snapshot import Frozen, freeze, thaw
 from service.domain.clock import Clock, id_time_us, new_id
 from service.domain.errors import StorageUnavailable
 from service.domain.records import Act
+from service.feedback.child import run_child
 from service.feedback.learner import Learner, Prediction
 from service.storage.cases import us
 from service.storage.database import Cursor
@@ -36,7 +37,6 @@ from service.storage.versions import VersionStore
 log = logging.getLogger("headgate.learning")
 
 CHILD = (sys.executable, "-m", "service.feedback.fitting")
-ROOT = str(Path(__file__).resolve().parents[2])
 ACCEPTED, REFUSED_ACT, FAILED = "quality.accepted", "quality.refused", "quality.failed"
 WORK = "fitting-"
 
@@ -184,29 +184,10 @@ class Refitter:
             shutil.rmtree(folder, ignore_errors=True)
 
     async def _child(self, folder: Path, current: str) -> str:
-        """Run the child to its end, or to its limit; why it failed, empty when it did not."""
+        """Run the child; why it failed, empty when it did not."""
         limit_s = self.rules.limit_s
-        path = self._parts.environment.get("PYTHONPATH")
-        environment = dict(self._parts.environment)
-        environment["PYTHONPATH"] = f"{ROOT}:{path}" if path else ROOT
-        with (folder / "said").open("wb") as said:
-            child = await asyncio.create_subprocess_exec(
-                *self.rules.child, "rows", current, "out", str(limit_s), cwd=folder,
-                env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=said, stderr=said,
-            )  # fmt: skip
-        try:
-            code = await asyncio.wait_for(child.wait(), limit_s)
-        except TimeoutError:
-            return f"the child was not done after {limit_s} seconds and was ended"
-        finally:
-            if child.returncode is None:
-                child.kill()
-                await child.wait()
-        if code:
-            tail = (folder / "said").read_text("utf-8", "replace")[-2_000:]
-            log.warning("the refit ended with code %s: %s", code, tail)
-            return f"the child ended with code {code}"
-        return ""
+        command = (*self.rules.child, "rows", current, "out", str(limit_s))
+        return await run_child(command, folder, limit_s, self._parts.environment)
 
     async def _accept(self, model: QualityModel) -> None:
         """The file first, then the act, then the update: a kill between them loses nothing."""
