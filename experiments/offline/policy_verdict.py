@@ -56,7 +56,7 @@ def judge(replayed: Replayed, question: Question) -> Verdict:
     """Every metric's figures, and whether the policy may be tried.
 
     It may where its reward can be said and is not shown to be worse than the logged policy's, nor
-    its success rate; where too few answers were rated the success rate alone decides.
+    its success rate; only where nobody rates at all does the success rate decide alone.
     """
     whole = footing(replayed.drawn, replayed.propensities, replayed.target)
     report: dict[str, Any] = {"footing": _footing(whole, replayed.names), "metrics": {}}
@@ -112,7 +112,10 @@ def _decided(
         return False, missing(success.footing, question, "decisions"), ""
     judged, note = {SUCCESS: success.said}, ""
     if isinstance(rated.said, CannotSay):
-        note = f"; reward is not judged: {missing(rated.footing, question, 'rated answers')}"
+        lacking = missing(rated.footing, question, "rated answers")
+        if rated.footing.rows:
+            return False, lacking, ""
+        note = f"; reward is not judged: {lacking}"
     else:
         judged = {REWARD: rated.said} | judged
     for slug, said in judged.items():
