@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service.api import caller, health, operations, plan, queue, reviews, tickets
+from service.api import caller, health, operations, plan, queue, reviews, shadows, tickets
 from service.api.asgi import (
     ClientGone,
     Message,
@@ -141,7 +141,7 @@ def create_app(runtime: Runtime) -> Headgate:
     app = Headgate(title="Headgate", version="1", lifespan=life, docs_url=None, redoc_url=None)
     app.runtime, app.chat = runtime, ChatEndpoint(runtime)
     app.state.runtime = runtime
-    for part in (health, caller, operations, plan, reviews, tickets, queue):
+    for part in (health, caller, operations, plan, reviews, shadows, tickets, queue):
         app.include_router(part.router)
     app.add_exception_handler(HeadgateError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)

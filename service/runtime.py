@@ -14,6 +14,7 @@ from service.domain.errors import StorageUnavailable
 from service.domain.live import LivePolicy
 from service.domain.plan_standing import PlanStanding, Reload
 from service.domain.records import Attempt, Decision, Outcome
+from service.experimentation.shadow import Shadows
 from service.feedback.intake import Intake
 from service.feedback.learner import Learner
 from service.feedback.refit import Refitter
@@ -23,6 +24,7 @@ from service.monitoring.notify import Notifier
 from service.monitoring.outage import OutageWatch
 from service.monitoring.responses import ResponseBoard
 from service.monitoring.weights import WeightBoard
+from service.orchestration.mirror import Mirror
 from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.queueing.whole import Queue
@@ -90,6 +92,7 @@ class Ledger:
         self._provider_of = providers
         self._clock = clock
         self._shed: set[str] = set()  # decisions under way that the log had no room for
+        self.offer: Callable[[Decision], None] = lambda _: None  # to the shadows
 
     def renew(
         self, boards: tuple[LiveBoard, WeightBoard, OutageWatch], providers: dict[str, str]
@@ -106,6 +109,7 @@ class Ledger:
         if self._log.append(decision):
             self._tally.decision()
             self._cases.add(case)
+            self.offer(decision)
         else:
             self._shed.add(decision.id)
         self._weights.saw(decision)
@@ -122,6 +126,8 @@ class Ledger:
             case = self._cases.recent(attempt.decision_id)
             if case is not None:
                 case.attempts.append(attempt)
+                if attempt.role.beside and case.outcome is not None:
+                    self._learner.ended(Case(case.decision, [attempt], case.outcome))
         self._live.attempt(attempt)
         self._telemetry.attempt(
             attempt.deployment,
@@ -181,6 +187,8 @@ class Runtime:
     key_limits: KeyLimits
     outage: OutageWatch
     plan_standing: PlanStanding
+    mirror: Mirror = field(init=False)
+    shadows: Shadows = field(init=False)
     notifier: Notifier | None = None
     queue: Queue | None = None
     notices: list[str] = field(default_factory=list)
@@ -246,6 +254,7 @@ class Runtime:
         if self.queue is not None:
             await self.queue.workers.stop()
         await self.scheduler.stop()
+        await self.mirror.stop()
         if self.queue is not None:
             await self.queue.stop()
         if self.notifier is not None:

@@ -56,6 +56,9 @@ GAUGES = {
     "retries_spent": "Extra calls since the start",
     "retries_refused": "Extra calls that the retry budget did not allow",
     "hedges": "Hedges since the start",
+    "shadow_waiting": "Decisions that the shadows have still to decide beside",
+    "shadow_dropped": "Decisions that no shadow had room for, since the start",
+    "mirrors_under_way": "Requests whose calls are being mirrored or judged",
 }
 
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from service.cli import benchmark, deployment, history, override, queue, reload, review, serve, show
+from service.cli import (
+    benchmark,
+    deployment,
+    history,
+    override,
+    queue,
+    reload,
+    review,
+    serve,
+    shadow,
+    show,
+)
 
 app = typer.Typer(
     help="Headgate: one OpenAI-compatible address in front of many models.",
@@ -18,6 +29,7 @@ app.add_typer(deployment.app, name="deployment")
 app.add_typer(override.app, name="override")
 app.add_typer(review.app, name="review")
 app.add_typer(queue.app, name="queue")
+app.add_typer(shadow.app, name="shadow")
 app.add_typer(benchmark.app, name="benchmark")
 
 
