@@ -27,7 +27,7 @@ from service.domain.errors import HeadgateError, PlanInvalid, PlanRefused, Stora
 from service.domain.live import LivePolicy
 from service.domain.plan_standing import PlanRefusal, PlanStanding
 from service.domain.records import Act
-from service.feedback.versions import Wanted, is_of
+from service.feedback.versions import Wanted, is_of, wanted_now
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
 from service.runtime import Runtime
@@ -111,6 +111,7 @@ class Reloader:
         catalog = plan.catalog(process_environment())
         now_us = runtime.clock.wall_us()
         wanted = policy_wanted(plan, catalog, Featurizer(plan.task_names), now_us)
+        wanted = wanted_now(wanted, runtime.learner.parts.versions)
         stays = is_of(runtime.learner.version, wanted)
         # The old way out keeps the old holder, whose arms are in the order of its catalogue.
         live = runtime.live if stays else LivePolicy(runtime.live.current)

@@ -11,10 +11,11 @@ from service.domain.records import PolicyMark
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A chooser and what it has learned so far."""
+    """A chooser and what it has learned so far; ``width``: of the features that it reads."""
 
     chooser: Chooser
     mark: PolicyMark
+    width: int = 0
 
     def states(self) -> dict[str, str]:
         """What a person is shown of each deployment; empty where the policy tells nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from learning.interaction import Choice, Context, Interaction
 from learning.policies.base import Policy
@@ -70,3 +71,15 @@ def _propensity(decision: Decision, arm: str) -> float:
     """
     names = decision.candidates.names
     return decision.candidates.propensities[names.index(arm)] if arm in names else 0.0
+
+
+def tick(now_us: int, version_id: str) -> Update:
+    """Time has passed."""
+    return Update(
+        0, now_us, "", now_us, "", TICK, None, None, None, None, None, None, None, version_id
+    )
+
+
+def prior(now_us: int, model_id: str, version_id: str) -> Update:
+    """A quality model is to be believed."""
+    return replace(tick(now_us, version_id), kind=PRIOR, model_id=model_id)

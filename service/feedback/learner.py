@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from learning.errors import LearningError
 from learning.online import OnlineCorrection
 from learning.policies.base import Policy
-from service.domain.clock import Clock, new_id
+from service.domain.clock import Clock
 from service.domain.errors import StorageUnavailable
-from service.domain.live import LivePolicy, Published
-from service.domain.records import Checkpoint, Decision, Feedback, PolicyMark, Update
-from service.feedback.apply import PRIOR, TICK, apply, fits
+from service.domain.live import LivePolicy
+from service.domain.records import Decision, Feedback, Update, Version
+from service.feedback.apply import TICK, apply, fits, prior, tick
 from service.feedback.credit import CreditRules, from_feedback, from_outcome, rated_quality
+from service.feedback.fold import Fold
 from service.feedback.versions import Resumed, Wanted, changed, promoted
 from service.storage.cases import Case, FeedbackKey
 from service.storage.event_log import EventLog
 from service.storage.versions import VersionStore
 
+T = TypeVar("T")
 log = logging.getLogger("headgate.learning")
 
 PUBLISH_S = 0.1
@@ -60,19 +62,19 @@ class Learner:
     """One thread. The order in which it takes updates is their sequence, and it is logged."""
 
     def __init__(self, resumed: Resumed, parts: LearnerParts) -> None:
-        self.policy: Policy = resumed.policy
-        self.version = resumed.version
+        saved_seq = resumed.update_seq if resumed.checkpoint_id else -1
+        self.fold = Fold(resumed.version, resumed.policy, resumed.checkpoint_id, saved_seq)
+        self.others: dict[str, Fold] = {}  # versions that learn beside the live one, by id
         self.seq = resumed.update_seq
-        self.checkpoint_id = resumed.checkpoint_id
         self._parts = parts
         self._last_at_us = resumed.last_at_us
         self._last_news_us = resumed.last_at_us
         self._at_s = parts.clock.monotonic_s()
         self._published_seq = -1
-        self._saved_seq = resumed.update_seq if resumed.checkpoint_id else -1
         self._saved_s = parts.clock.monotonic_s()
         self._published_s = 0.0
         self._queue: deque[Callable[[], None]] = deque()
+        self._urgent: deque[Callable[[], None]] = deque()
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._run, name="headgate-learner", daemon=True)
         self.passed_over = resumed.passed_over
@@ -111,6 +113,36 @@ class Learner:
         done: Future[None] = Future()
         self._queue.append(lambda: self._change(wanted, live, done))
         return done
+
+    def ask(self, act: Callable[[], T]) -> Future[T]:
+        """Do something in the learner's thread, before anything else that waits."""
+        done: Future[T] = Future()
+
+        def run() -> None:
+            if not done.set_running_or_notify_cancel():
+                return
+            try:
+                done.set_result(act())
+            except Exception as error:
+                done.set_exception(error)
+
+        self._urgent.append(run)
+        return done
+
+    @property
+    def policy(self) -> Policy:
+        """The live version's policy."""
+        return self.fold.policy
+
+    @property
+    def version(self) -> Version:
+        """The live version."""
+        return self.fold.version
+
+    @property
+    def parts(self) -> LearnerParts:
+        """What the learner stands on now."""
+        return self._parts
 
     def learns_from(self, case: Case, feedback: Feedback) -> bool:
         """Whether the rules let the policy learn from a rating of this case."""
@@ -174,6 +206,8 @@ class Learner:
         """
         halting = self._halt.wait(PUBLISH_S)
         for _ in range(MAX_ROUND):
+            while self._urgent:
+                self._urgent.popleft()()
             if not self._queue or self.frozen:
                 break
             try:
@@ -189,7 +223,7 @@ class Learner:
         now_s = self._parts.clock.monotonic_s()
         if now_s - self._published_s >= PUBLISH_S:
             self._publish()
-        behind = self.seq - self._saved_seq
+        behind = self.seq - self.fold.saved_seq
         if behind and (now_s - self._saved_s >= CHECKPOINT_S or behind >= CHECKPOINT_UPDATES):
             self._save()
         return False
@@ -211,7 +245,7 @@ class Learner:
 
     def _adopt(self, model_id: str) -> None:
         now_us = self._parts.clock.wall_us()
-        if self._take(_prior(now_us, model_id, self.version.id), None):
+        if self._take(prior(now_us, model_id, self.version.id), None):
             model = self._parts.versions.models.read(model_id)
             self.prediction = Prediction(model_id, OnlineCorrection(model))
 
@@ -222,9 +256,11 @@ class Learner:
         if not done.set_running_or_notify_cancel():
             return
         was = Resumed(
-            self.policy, self.version, False, self.checkpoint_id, self.seq, self._last_at_us, 0
-        )
+            self.policy, self.version, False, self.fold.checkpoint_id, self.seq,
+            self._last_at_us, 0,
+        )  # fmt: skip
         try:
+            self.save(self.fold)  # a rollback comes back to exactly this
             new = changed(was, wanted, self._parts.clock.wall_us())
             new = promoted(new, self._parts.versions, self._parts.log)
         except Exception as error:
@@ -232,15 +268,54 @@ class Learner:
             done.set_exception(late if isinstance(error, TimeoutError) else error)
             return
         told, self.prediction = self.prediction, None
-        self.policy, self.version, self.checkpoint_id = new.policy, new.version, new.checkpoint_id
+        self.others.pop(self.version.id, None)
+        self.fold = Fold(new.version, new.policy, new.checkpoint_id, self.seq)
         self._parts = replace(self._parts, live=live)
-        self._saved_seq, self._published_seq = self.seq, -1
+        self._published_seq = -1
         try:
             if told is not None:
                 self._adopt(told.model_id)
             self._publish()
         finally:
             done.set_result(None)
+
+    # in the thread, for those who ask ---------------------------------------------------------
+
+    def beside(self, fold: Fold) -> None:
+        """Let a version learn beside the live one, from the next update on, and publish it."""
+        self.others[fold.version.id] = fold
+        self._publish(anew=True)
+
+    def let_go(self, version_id: str) -> None:
+        """Park a version that learned beside, with a last checkpoint."""
+        fold = self.others.get(version_id)
+        if fold is not None:
+            self.save(fold)
+            del self.others[version_id]
+            self._publish(anew=True)
+
+    def go_live(self, fold: Fold) -> None:
+        """Let a version decide for everybody; the one before learns on beside it."""
+        before = self.fold
+        self.others.pop(fold.version.id, None)
+        if before.version.id != fold.version.id:
+            self.others[before.version.id] = before
+        self.fold = fold
+        self._publish(anew=True)
+
+    def save(self, fold: Fold) -> None:
+        """A checkpoint of what a version knows now, if it has none; raises if it is not durable."""
+        if fold.saved_seq == self.seq and fold.checkpoint_id:
+            return
+        checkpoint, data = fold.checkpoint(self.seq, self._parts.clock.wall_us())
+        self._parts.log.append_durable(checkpoint).result(timeout=30)
+        self._parts.versions.write(checkpoint, data)
+        fold.saved(checkpoint)
+
+    @property
+    def last_at_us(self) -> int:
+        """The time of the last update."""
+        return self._last_at_us
 
     def _take(self, update: Update, decision: Decision | None) -> bool:
         """Log an update under the next number and apply it; in this order and no other."""
@@ -256,6 +331,8 @@ class Learner:
             log.warning("an update cannot be learned from: %s", error)
             return False
         self._parts.log.append(numbered)
+        for fold in self.others.values():
+            self._learn_beside(fold, numbered, decision)
         self.seq += 1
         self._last_at_us, self._at_s = at_us, self._parts.clock.monotonic_s()
         if update.kind != TICK:
@@ -264,6 +341,14 @@ class Learner:
             x = decision.features.astype(np.float64)
             self.prediction.online.learn(update.arm, x, update.quality)
         return True
+
+    def _learn_beside(self, fold: Fold, update: Update, decision: Decision | None) -> None:
+        if not fits(fold.policy, update, decision):
+            return
+        try:
+            apply(fold.policy, update, decision, self._parts.versions.models.read)
+        except LearningError as error:  # as a restart will, it passes this one over
+            log.warning("version %s cannot learn from an update: %s", fold.version.id, error)
 
     def _now_us(self) -> int:
         """The learner's time: the wall clock's, and where that was set back the time that has
@@ -280,45 +365,23 @@ class Learner:
         if quiet and fading and self.seq > 0:
             self._take(tick(now_us, self.version.id), None)
 
-    def _publish(self) -> None:
-        if self._published_seq == self.seq:
+    def _publish(self, anew: bool = False) -> None:
+        if self._published_seq == self.seq and not anew:
             return
-        self._parts.live.current = self.published()
+        live, at_s = self._parts.live, self._last_at_us / 1e6
+        live.current = self.fold.published(self.seq, at_s)
+        live.others = {
+            name: fold.published(self.seq, at_s) for name, fold in list(self.others.items())
+        }
         self._published_seq = self.seq
         self._published_s = self._parts.clock.monotonic_s()
 
-    def published(self) -> Published:
-        """The view of the state as it stands."""
-        mark = PolicyMark(self.version.policy, self.version.id, self.checkpoint_id, self.seq)
-        return Published(self.policy.chooser(self._last_at_us / 1e6), mark)
-
     def _save(self) -> None:
-        """A checkpoint: first its row and all updates in it durable, then its file in place."""
-        data = self.policy.freeze()
-        checkpoint = Checkpoint(
-            new_id(),
-            self._parts.clock.wall_us(),
-            self.version.id,
-            self.seq,
-            hashlib.sha256(data).hexdigest(),
-            len(data),
-        )
+        """Checkpoints: first the row and all updates in it durable, then the file in place."""
         self._saved_s = self._parts.clock.monotonic_s()
-        try:
-            self._parts.log.append_durable(checkpoint).result(timeout=30)
-            self._parts.versions.write(checkpoint, data)
-        except Exception as error:  # storage under duress: try again at the next turn
-            log.warning("no checkpoint now: %s", type(error).__name__)
-            return
-        self.checkpoint_id, self._saved_seq = checkpoint.id, checkpoint.update_seq
-
-
-def tick(now_us: int, version_id: str) -> Update:
-    """Time has passed."""
-    return Update(
-        0, now_us, "", now_us, "", TICK, None, None, None, None, None, None, None, version_id
-    )
-
-
-def _prior(now_us: int, model_id: str, version_id: str) -> Update:
-    return replace(tick(now_us, version_id), kind=PRIOR, model_id=model_id)
+        for fold in (self.fold, *self.others.values()):
+            try:
+                self.save(fold)
+            except Exception as error:  # storage under duress: try again at the next turn
+                log.warning("no checkpoint now: %s", type(error).__name__)
+                return

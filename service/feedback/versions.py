@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -16,8 +15,10 @@ from learning.policies.base import Policy, PolicySetup
 from learning.reward import RewardScale
 from service.domain.catalog import Deployment
 from service.domain.clock import new_id
-from service.domain.records import Checkpoint, Version
+from service.domain.experiments import How, Promotion
+from service.domain.records import Version
 from service.feedback.apply import apply, fits
+from service.feedback.fold import checkpoint_of
 from service.storage.database import Cursor
 from service.storage.event_log import EventLog
 from service.storage.updates import last_update_us, logged_updates
@@ -25,15 +26,18 @@ from service.storage.versions import VersionStore
 
 log = logging.getLogger("headgate.learning")
 
+PLAN = "plan"  # the author of versions that the plan file asks for
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The policy that the plan asks for."""
+    """The policy that is asked for: by the plan, or by the person who promoted it."""
 
     name: str
     kind: str
     parameters: dict[str, Any]
     setup: PolicySetup
+    author: str = PLAN
 
     def description(self) -> str:
         """Everything that makes two versions different, as JSON."""
@@ -98,10 +102,30 @@ def resume(
     live = store.live
     if live is None:
         policy = registry.build(wanted.kind, wanted.setup, wanted.parameters)
-        version = _version(wanted, None, "first start", now_us)
+        version = version_of(wanted, None, "first start", now_us)
         return Resumed(policy, version, True, "", 0, now_us, 0)
     was = restored(live, store, cursor)
+    wanted = wanted_now(wanted, store)
     return was if is_of(live, wanted) else changed(was, wanted, now_us)
+
+
+def wanted_now(wanted: Wanted, store: VersionStore) -> Wanted:
+    """What the plan asks for, seen with what people did since: the policy that somebody promoted
+    or rolled back to stays, on today's deployments, until the plan's own policy changes.
+    """
+    live, last = store.live, store.promotions[-1] if store.promotions else None
+    of_plan = next((each for each in reversed(store.versions) if each.author == PLAN), None)
+    if live is None or last is None or of_plan is None:
+        return wanted
+    author = live.author if live.author != PLAN else last.author
+    if last.how == How.PLAN and author == PLAN:
+        return wanted
+    content = json.loads(of_plan.parameters)
+    asked = (of_plan.policy, of_plan.kind, content["parameters"])
+    if (wanted.name, wanted.kind, wanted.parameters) != asked:
+        return wanted
+    parameters = json.loads(live.parameters)["parameters"]
+    return Wanted(live.policy, live.kind, parameters, wanted.setup, author)
 
 
 def is_of(version: Version, wanted: Wanted) -> bool:
@@ -115,14 +139,19 @@ def changed(was: Resumed, wanted: Wanted, now_us: int) -> Resumed:
     policy = registry.build(wanted.kind, wanted.setup, wanted.parameters)
     if was.version.kind == wanted.kind:
         policy.thaw(was.policy.freeze())
-    version = _version(wanted, was.version.id, "the plan changed", now_us)
+    reason = "the plan changed"
+    if wanted.author != PLAN:
+        reason = f"{was.version.id} carried over to today's deployments"
+    version = version_of(wanted, was.version.id, reason, now_us)
     return replace(was, policy=policy, version=version, is_new=True, checkpoint_id="")
 
 
-def _version(wanted: Wanted, parent: str | None, reason: str, now_us: int) -> Version:
+def version_of(wanted: Wanted, parent: str | None, reason: str, now_us: int) -> Version:
+    """A version of what is wanted, not durable yet."""
     return Version(
-        new_id(), now_us, wanted.name, wanted.kind, wanted.description(), parent, "plan", reason
-    )
+        new_id(), now_us, wanted.name, wanted.kind, wanted.description(), parent, wanted.author,
+        reason,
+    )  # fmt: skip
 
 
 def restored(
@@ -130,17 +159,24 @@ def restored(
     store: VersionStore,
     cursor: Callable[[], Cursor],
     through_seq: int | None = None,
+    standing_on: str | None = None,
+    after: int = 0,
 ) -> Resumed:
     """A version's policy from its nearest checkpoint and the logged updates after it, in order.
 
-    ``through_seq`` stops after that update; without it all are taken.
+    ``through_seq`` stops after that update; without it all are taken. ``standing_on``: the
+    checkpoint that a decision was made on; later ones are passed by, for after a rollback a
+    version is at the same update twice, in two states. ``after``: of the updates none before that.
     """
     policy = policy_of(version)
     checkpoint_id, seq, last_at_us = "", 0, version.at_us
     skipped: list[str] = []
-    for checkpoint in reversed(store.checkpoints):
-        beyond = through_seq is not None and checkpoint.update_seq > through_seq
-        if checkpoint.version_id != version.id or beyond:
+    of_version = store.checkpoints_of(version.id)
+    known = [each.id for each in of_version]
+    if standing_on in known:
+        of_version = of_version[: known.index(standing_on) + 1]
+    for checkpoint in reversed(of_version):
+        if through_seq is not None and checkpoint.update_seq > through_seq:
             continue
         data = store.read(checkpoint)
         try:
@@ -156,7 +192,8 @@ def restored(
         checkpoint_id, seq = checkpoint.id, checkpoint.update_seq
         break
     replayed = passed_over = 0
-    for update, decision in logged_updates(cursor(), version.id, seq, through_seq):
+    seq = max(seq, after)
+    for update, decision in logged_updates(cursor(), seq, through_seq):
         seq, last_at_us = update.seq, update.at_us
         if not fits(policy, update, decision):
             passed_over += 1
@@ -181,15 +218,15 @@ def promoted(resumed: Resumed, store: VersionStore, log_: EventLog) -> Resumed:
     it finds what was carried over.
     """
     data = resumed.policy.freeze()
-    first = Checkpoint(
-        new_id(),
-        resumed.version.at_us,
-        resumed.version.id,
-        resumed.update_seq,
-        hashlib.sha256(data).hexdigest(),
-        len(data),
-    )
+    version = resumed.version
+    first, _ = checkpoint_of(version.id, data, resumed.update_seq, version.at_us)
+    before = store.live
+    promotion = Promotion(
+        new_id(), version.at_us, version.id, before.id if before else None, first.id, None, How.PLAN,
+        version.author, version.reason, "{}",
+    )  # fmt: skip
     store.write(first, data)  # the file first: a row without its file would lose the state
-    log_.append_durable(resumed.version, first).result(timeout=30)
-    store.versions.append(resumed.version)
+    log_.append_durable(version, first, promotion).result(timeout=30)
+    store.versions.append(version)
+    store.promotions.append(promotion)
     return replace(resumed, checkpoint_id=first.id)

@@ -19,16 +19,15 @@ def last_update_us(cursor: Cursor, seq: int, default_us: int) -> int:
 
 
 def logged_updates(
-    cursor: Cursor, version_id: str, after: int, through: int | None
+    cursor: Cursor, after: int, through: int | None
 ) -> Iterator[tuple[Update, Decision | None]]:
-    """The updates of a version in order, each with its decision."""
+    """The updates in order, each with its decision: every version that learns takes them all."""
     bound = through if through is not None else 2**62
     while True:
         rows = rows_of(
             cursor,
-            "SELECT * FROM updates WHERE seq > ? AND seq <= ? AND version_id = ? "
-            "ORDER BY seq LIMIT ?",
-            [after, bound, version_id, CHUNK],
+            "SELECT * FROM updates WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+            [after, bound, CHUNK],
         )
         if not rows:
             return

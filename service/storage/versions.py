@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from service.domain.experiments import Promotion
 from service.domain.records import Checkpoint, Version
 from service.storage.cases import rows_of, us
 from service.storage.database import Database
@@ -39,11 +40,29 @@ class VersionStore:
             )
             for row in rows_of(cursor, "SELECT * FROM checkpoints ORDER BY log_seq")
         ]  # fmt: skip
+        self.promotions = [
+            Promotion(
+                row["id"], us(row["ts"]), row["version_id"], row["from_version_id"],
+                row["checkpoint_id"], row["restored_id"], row["how"], row["author"],
+                row["reason"], row["cause"],
+            )
+            for row in rows_of(cursor, "SELECT * FROM promotions ORDER BY log_seq")
+        ]  # fmt: skip
 
     @property
     def live(self) -> Version | None:
-        """The version in force: the last one promoted."""
+        """The version in force: the last one promoted; before promotions were kept, the last."""
+        if self.promotions:
+            return self.find(self.promotions[-1].version_id)
         return self.versions[-1] if self.versions else None
+
+    def find(self, version_id: str) -> Version | None:
+        """A version by its id."""
+        return next((each for each in self.versions if each.id == version_id), None)
+
+    def checkpoints_of(self, version_id: str) -> list[Checkpoint]:
+        """The kept checkpoints of a version, oldest first."""
+        return [each for each in self.checkpoints if each.version_id == version_id]
 
     def newest(self, version_id: str) -> tuple[Checkpoint, bytes] | None:
         """The last checkpoint of a version whose file is whole."""
@@ -75,8 +94,13 @@ class VersionStore:
         self._prune()
 
     def _prune(self) -> None:
-        keep = {each.id for each in self.checkpoints[-KEEP:]}
+        """Of every version the last ones and one an hour, and all that a promotion began with."""
+        by_version: dict[str, list[str]] = {}
+        for checkpoint in self.checkpoints:
+            by_version.setdefault(checkpoint.version_id, []).append(checkpoint.id)
+        keep = {each for ids in by_version.values() for each in ids[-KEEP:]}
         keep |= set(hourly(self.checkpoints))
+        keep |= {each.checkpoint_id for each in self.promotions}
         for checkpoint in self.checkpoints:
             if checkpoint.id not in keep:
                 self._path(checkpoint.id).unlink(missing_ok=True)

@@ -1,0 +1,261 @@
+"""Versions made, promoted and rolled back while the service runs: all in the learner's thread."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from learning.errors import LearningError
+from learning.policies import registry
+from service.domain.clock import Clock, new_id
+from service.domain.errors import Conflict, NotFound, StorageUnavailable
+from service.domain.experiments import How, Promotion
+from service.domain.records import Act, Checkpoint, Version
+from service.feedback.fold import Fold, checkpoint_of
+from service.feedback.learner import Learner
+from service.feedback.versions import Wanted, policy_of, restored, version_of
+from service.storage.database import Cursor
+from service.storage.versions import VersionStore
+
+TAUGHT = 20_000  # logged updates that a new version learns from at its making
+CAUGHT_UP = 50_000  # updates that a parked version catches up with
+MOST = 8  # versions that learn beside the live one: each costs the learner as much as that
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who does it and why; ``cause``: JSON of what the service saw, when it does so itself."""
+
+    author: str
+    reason: str
+    cause: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A version that somebody asks for; without a kind, the live one's."""
+
+    kind: str | None
+    parameters: dict[str, Any]
+    name: str | None = None
+
+
+class VersionDesk:
+    """Every method gives a future; the learner comes to it before the updates that wait."""
+
+    def __init__(self, learner: Learner, cursor: Callable[[], Cursor], clock: Clock) -> None:
+        self._learner, self._cursor, self._clock = learner, cursor, clock
+
+    @property
+    def store(self) -> VersionStore:
+        """The versions, their checkpoints and promotions."""
+        return self._learner.parts.versions
+
+    def find(self, version_id: str) -> Version:
+        """A version by its id or the beginning of it that no other has; raises NotFound."""
+        found = [each for each in self.store.versions if each.id.startswith(version_id)]
+        exact = self.store.find(version_id)
+        if exact is not None or (len(found) == 1 and version_id):
+            return exact or found[0]
+        some = "several versions begin" if found else "no version begins"
+        raise NotFound(
+            f"{some} with {version_id[:40]!r}; see headgate policy list", param="version"
+        )
+
+    def create(self, draft: Drafted, by: Signature) -> Future[Version]:
+        """A new version, taught from what is known: of the live one's kind it takes over all that
+        was learned, of another it learns the log's last updates.
+        """
+        return self._learner.ask(lambda: self._create(draft, by))
+
+    def follow(self, version_id: str) -> Future[None]:
+        """Let a version learn beside the live one, caught up with what it missed."""
+        return self._learner.ask(lambda: self._follow(version_id))
+
+    def leave(self, version_id: str) -> Future[None]:
+        """Park a version that learned beside."""
+        return self._learner.ask(lambda: self._learner.let_go(version_id))
+
+    def promote(self, version_id: str, how: How, by: Signature) -> Future[Promotion]:
+        """Let a version decide for everybody, with what it knows now."""
+        return self._learner.ask(lambda: self._promote(version_id, how, by))
+
+    def roll_back(
+        self, by: Signature, to: str | None = None, checkpoint: str | None = None,
+        before_us: int | None = None,
+    ) -> Future[Promotion]:  # fmt: skip
+        """Return to the version before the live one (or ``to``) with its last good checkpoint:
+        ``checkpoint``, else its last one, else its last ``before_us`` (when the harm began).
+        """
+        return self._learner.ask(lambda: self._roll_back(by, to, checkpoint, before_us))
+
+    # in the learner's thread ------------------------------------------------------------------
+
+    def _create(self, draft: Drafted, by: Signature) -> Version:
+        learner, live = self._learner, self._learner.version
+        kind = draft.kind or live.kind
+        setup = learner.policy.setup
+        wanted = Wanted(draft.name or live.policy, kind, draft.parameters, setup, by.author)
+        policy = registry.build(kind, setup, draft.parameters)
+        version = version_of(wanted, live.id, by.reason, self._clock.wall_us())
+        seq = learner.seq
+        if kind == live.kind:
+            policy.thaw(learner.policy.freeze())
+            fold = Fold(version, policy, "", -1)
+        else:
+            fold = self._taught(version, max(0, seq - TAUGHT))
+        first, data = fold.checkpoint(seq, version.at_us)
+        self.store.write(first, data)
+        self._log(version, first, _act("policy.created", version.id, by, version.at_us))
+        self.store.versions.append(version)
+        return version
+
+    def _taught(self, version: Version, after: int) -> Fold:
+        self._settled()
+        found = restored(version, self.store, self._cursor, self._learner.seq, after=after)
+        return Fold(version, found.policy, found.checkpoint_id, -1)
+
+    def _follow(self, version_id: str) -> None:
+        learner = self._learner
+        if version_id == learner.version.id or version_id in learner.others:
+            return
+        if len(learner.others) >= MOST:
+            raise Conflict(
+                f"{MOST} versions learn beside the live one already; end an experiment or a "
+                "shadow first",
+                code="too_many_versions",
+            )
+        version = self.store.find(version_id)
+        if version is None:
+            raise NotFound("no version of that id", param="version")
+        fold = self._taught(version, max(0, learner.seq - CAUGHT_UP))
+        learner.save(fold)
+        learner.beside(fold)
+
+    def _promote(self, version_id: str, how: How, by: Signature) -> Promotion:
+        learner = self._learner
+        if version_id == learner.version.id:
+            raise Conflict("this version is live already", code="already_live")
+        version = self.find(version_id)
+        fold = learner.others.get(version.id)
+        if fold is None:
+            fold = self._taught(version, max(0, learner.seq - CAUGHT_UP))
+        now_us = self._clock.wall_us()
+        if fold.policy.setup != learner.policy.setup:
+            fold = self._carried(version, fold.policy.freeze(), by)
+        first, data = fold.checkpoint(learner.seq, now_us)
+        return self._go_live(fold, (first, data), None, how, by)
+
+    def _roll_back(
+        self, by: Signature, to: str | None, checkpoint: str | None, before_us: int | None
+    ) -> Promotion:
+        learner, store = self._learner, self.store
+        target = store.find(to) if to else self.before_live()
+        if target is None:
+            raise Conflict(
+                "there is no version before the live one to return to", code="nothing_before"
+            )
+        good, data = self._good(target, checkpoint, before_us)
+        now_us = self._clock.wall_us()
+        policy = policy_of(target)
+        policy.thaw(data)
+        if policy.setup == learner.policy.setup:
+            if hashlib.sha256(policy.freeze()).hexdigest() != good.sha256:
+                raise StorageUnavailable(f"checkpoint {good.id} does not come back as it was")
+            fold = Fold(target, policy, "", -1)
+        else:
+            fold = self._carried(target, data, by)
+            data = fold.policy.freeze()
+        first, data = checkpoint_of(fold.version.id, data, learner.seq, now_us)
+        return self._go_live(fold, (first, data), good.id, How.ROLLED_BACK, by)
+
+    def before_live(self) -> Version | None:
+        """The version that a rollback returns to."""
+        last = self.store.promotions[-1] if self.store.promotions else None
+        if last is None or last.from_version_id is None:
+            return None
+        return self.store.find(last.from_version_id)
+
+    def _good(
+        self, version: Version, checkpoint_id: str | None, before_us: int | None
+    ) -> tuple[Checkpoint, bytes]:
+        known = self.store.checkpoints_of(version.id)
+        if version.id == self._learner.version.id and checkpoint_id is None and before_us is None:
+            raise Conflict(
+                "this version is live: say to which of its checkpoints", code="already_live"
+            )
+        if checkpoint_id is not None:
+            known = [each for each in known if each.id == checkpoint_id]
+        if before_us is not None:
+            known = [each for each in known if each.at_us < before_us] or known[:1]
+        for each in reversed(known):
+            data = self.store.read(each)
+            if data is not None:
+                return each, data
+        raise NotFound(
+            f"no checkpoint of {version.id} is kept that would do; see headgate policy show",
+            param="checkpoint",
+        )
+
+    def _carried(self, version: Version, data: bytes, by: Signature) -> Fold:
+        """On today's deployments: a version of its own, that knows what both know."""
+        learner = self._learner
+        old = policy_of(version)
+        parameters = parameters_of(version)
+        wanted = Wanted(version.policy, version.kind, parameters, learner.policy.setup, by.author)
+        reason = f"{version.id} carried over to today's deployments"
+        new = version_of(wanted, version.id, reason, self._clock.wall_us())
+        policy = policy_of(new)
+        try:
+            old.thaw(data)
+            policy.thaw(data)
+        except LearningError as error:
+            raise StorageUnavailable(f"what {version.id} knew cannot be read: {error}") from error
+        return Fold(new, policy, "", -1)
+
+    def _go_live(
+        self, fold: Fold, first: tuple[Checkpoint, bytes], restored_id: str | None, how: How,
+        by: Signature,
+    ) -> Promotion:  # fmt: skip
+        learner, store, version = self._learner, self.store, fold.version
+        learner.save(learner.fold)  # a rollback of this comes back to exactly that
+        checkpoint, data = first
+        promotion = Promotion(
+            new_id(), checkpoint.at_us, version.id, learner.version.id, checkpoint.id,
+            restored_id, how, by.author, by.reason, by.cause,
+        )  # fmt: skip
+        store.write(checkpoint, data)  # the file first: a row without it would lose the state
+        act = _act(f"policy.{how.value.replace(' ', '_')}", version.id, by, checkpoint.at_us)
+        new = () if store.find(version.id) else (version,)
+        self._log(*new, checkpoint, promotion, act)
+        store.versions.extend(new)
+        store.promotions.append(promotion)
+        fold.saved(checkpoint)
+        learner.go_live(fold)
+        return promotion
+
+    def _settled(self) -> None:
+        """Everything that was learned so far is readable in the log."""
+        self._learner.parts.log.flush().result(timeout=30)
+
+    def _log(self, *records: object) -> None:
+        try:
+            self._learner.parts.log.append_durable(*records).result(timeout=30)
+        except TimeoutError:
+            raise StorageUnavailable(
+                "this is not durable yet; try again", retry_after_s=5.0
+            ) from None
+
+
+def parameters_of(version: Version) -> dict[str, Any]:
+    """The parameters that a version was made with."""
+    parameters: dict[str, Any] = json.loads(version.parameters)["parameters"]
+    return parameters
+
+
+def _act(act: str, subject: str, by: Signature, at_us: int) -> Act:
+    return Act(new_id(), at_us, by.author, act, subject, by.reason, by.cause)
