@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar, TypeVarTuple
 
 from fastapi import APIRouter, Request
 
 from service.api import shown
 from service.api.access import allowed
 from service.api.schemas import ErrorAnswer, LiftBody, ShadowBody
-from service.domain.errors import NotFound
+from service.domain.errors import NotFound, StorageUnavailable
 from service.experimentation.shadow import Asked
 from service.experimentation.shadow_report import report
 from service.runtime import Runtime
+from service.storage.errors import StorageError
 from service.storage.shadows import Shadowed
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+log = logging.getLogger("headgate.api")
 
 router = APIRouter(prefix="/admin/shadows")
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -27,7 +34,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 async def shadows(request: Request) -> dict[str, Any]:
     """Those that run, those that were stopped, and how much is waiting."""
     runtime, _ = allowed(request, "analyst")
-    ended = await asyncio.to_thread(runtime.shadows.store.ended)
+    ended = await _read(runtime.shadows.store.ended)
     running = [Shadowed(each, None) for each in runtime.shadows.active.values()]
     return {
         "waiting": runtime.shadows.waiting,
@@ -53,10 +60,10 @@ async def start(request: Request, body: ShadowBody) -> dict[str, Any]:
 async def show(request: Request, version: str) -> dict[str, Any]:
     """One, with its report: agreement, shares by task, predictions, judgements, spend."""
     runtime, _ = allowed(request, "analyst")
-    found = await asyncio.to_thread(runtime.shadows.store.find, version)
+    found = await _read(runtime.shadows.store.find, version)
     if found is None:
         raise NotFound("no shadow of that version has run; see GET /admin/shadows")
-    told = await asyncio.to_thread(report, runtime.shadows.store, found.shadow)
+    told = await _read(report, runtime.shadows.store, found.shadow)
     return _shown(runtime, found) | {"report": told}
 
 
@@ -66,6 +73,17 @@ async def stop(request: Request, version: str, body: LiftBody) -> dict[str, Any]
     runtime, key = allowed(request, "operator")
     end = await runtime.shadows.stop(version, body.author, body.reason, key.id)
     return {"id": end.shadow_id, "version_id": version, "state": "stopped"}
+
+
+async def _read(of: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    """From the log, off the loop."""
+    try:
+        return await asyncio.to_thread(of, *arguments)
+    except StorageError as error:
+        log.error("the shadows cannot be read: %s", error)
+        raise StorageUnavailable(
+            "this cannot be read from the log now; try again", retry_after_s=5.0
+        ) from None
 
 
 def _shown(runtime: Runtime, found: Shadowed) -> dict[str, Any]:

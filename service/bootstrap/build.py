@@ -14,6 +14,7 @@ from service.bootstrap.queue import attach
 from service.bootstrap.refusals import refusals
 from service.bootstrap.reload import PlanSource, Reloader
 from service.bootstrap.routing import sessions
+from service.bootstrap.shadow import attach_shadows
 from service.bootstrap.way_out import Ground, WayOut, way_out
 from service.config import Settings, plan_digest, process_environment
 from service.domain.clock import Clock, SystemClock
@@ -120,5 +121,6 @@ def _joined(
         plan_standing=PlanStanding("", 0),
     )
     attach(runtime, hash_key(settings), process_environment())
+    attach_shadows(runtime)
     runtime.scheduler = Scheduler(jobs(runtime))
     return runtime, ground, way

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from service.experimentation.shadow import Follow, ShadowParts, Shadows
+import asyncio
+
+from service.experimentation.shadow import ShadowParts, Shadows
+from service.feedback.promoting import VersionDesk
 from service.orchestration.mirror import Mirror, MirrorParts
 from service.runtime import Runtime
 from service.scheduler import Job
@@ -12,9 +15,16 @@ TURN_S = 0.5
 CALM = 0.5  # of the bounds beyond which load is shed: above, nothing is mirrored
 
 
-def attach_shadows(runtime: Runtime, want: Follow, release: Follow) -> None:
+def attach_shadows(runtime: Runtime) -> None:
     """Give a runtime its mirror and its shadows; those that ran go on."""
     kept, clock, load = runtime.kept, runtime.clock, runtime.load
+    desk = VersionDesk(runtime.learner, kept.database.cursor, clock)
+
+    async def want(version_id: str, _: str) -> None:
+        await asyncio.wrap_future(desk.follow(version_id))
+
+    async def release(version_id: str, _: str) -> None:
+        await asyncio.wrap_future(desk.leave(version_id))
 
     def strained() -> bool:
         bounds = load.bounds
@@ -22,9 +32,7 @@ def attach_shadows(runtime: Runtime, want: Follow, release: Follow) -> None:
         return load.stopping or late or load.under_way > CALM * bounds.most_under_way
 
     runtime.mirror = Mirror(
-        MirrorParts(
-            lambda: runtime.dispatcher, kept.overrides.holding, strained, kept.log, clock
-        )
+        MirrorParts(lambda: runtime.dispatcher, kept.overrides.holding, strained, kept.log, clock)
     )
     runtime.shadows = Shadows(
         ShadowParts(

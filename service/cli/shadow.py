@@ -27,7 +27,7 @@ Reason = Annotated[str, typer.Option(help="Why, in at least ten characters.")]
 
 @app.command(
     "start",
-    epilog='Example: headgate shadow start 0193f2aa-... --share 0.5 --reason "before the promotion"',
+    epilog='Example: headgate shadow start 0193f2aa-... --share 0.5 --reason "before promoting it"',
 )
 def start_shadow(
     version: Version,

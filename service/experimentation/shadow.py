@@ -26,6 +26,7 @@ log = logging.getLogger("headgate.shadow")
 MOST_SHADOWS = 8
 MOST_WAITING = 5_000
 MOST_A_TURN = 500
+TRY_AGAIN_S = 10.0
 MOST_QUEUED = 20_000  # records that wait for the log: beyond, what is served comes first
 
 Follow = Callable[[str, str], Awaitable[None]]
@@ -70,6 +71,7 @@ class Shadows:
         self._changing = asyncio.Lock()
         self.dropped = 0
         self._counts: dict[str, Counter[str]] = {}
+        self._tried_s: dict[str, float] = {}
         self.troubles: dict[str, str] = {}  # by version: what kept it from being followed
 
     @property
@@ -94,18 +96,19 @@ class Shadows:
             self._begin(shadow, self._spent(shadow))
 
     async def follow(self) -> None:
-        """Have the versions of those that ran followed again; tried anew at each turn until done.
-
-        Nothing is decided for one that is not published yet.
+        """Have every version that is not published followed: after a restart, and whatever else has
+        come between. Nothing is decided for it until it is.
         """
+        live, now_s = self._parts.live(), self._parts.clock.monotonic_s()
         for version_id, shadow in list(self.active.items()):
-            if self.troubles.get(version_id, "not yet"):
+            if live.of(version_id) is not None:
+                self.troubles.pop(version_id, None)
+            elif now_s - self._tried_s.get(version_id, -TRY_AGAIN_S) >= TRY_AGAIN_S:
+                self._tried_s[version_id] = now_s
                 try:
                     await self._parts.want(version_id, _who(shadow))
-                    self.troubles[version_id] = ""
                 except Exception as error:
-                    if self.troubles.get(version_id) != str(error):
-                        log.warning("version %s cannot be followed: %s", version_id, error)
+                    log.warning("version %s cannot be followed now: %s", version_id, error)
                     self.troubles[version_id] = str(error) or type(error).__name__
 
     async def start(self, asked: Asked) -> Shadow:
@@ -131,7 +134,6 @@ class Shadows:
                 await self._parts.release(shadow.version_id, _who(shadow))
                 raise
             self._parts.store.put(shadow)
-            self.troubles[shadow.version_id] = ""
             self._begin(shadow, spent)
             return shadow
 
@@ -198,7 +200,7 @@ class Shadows:
         self._parts.mirror.pick = self.mirrored_by if mirrors else None
 
     def _act(
-        self, act: str, shadow: Shadow, told: tuple[str, str], detail: dict[str, object]
+        self, act: str, shadow: Shadow, told: tuple[str, str], detail: Mapping[str, object]
     ) -> Act:
         now_us = self._parts.clock.wall_us()
         return Act(new_id(), now_us, told[0], act, shadow.version_id, told[1], json.dumps(detail))
@@ -258,12 +260,15 @@ class Shadows:
             counts["no room in the log"] += 1
             return None
         at_us = self._parts.clock.wall_us()
+        if published.width not in (0, len(decision.features)):
+            counts["reads other features"] += 1
+            return None
         try:
             made = decided(decision, published, at_us, picked is shadow)
-        except Exception as error:  # a version of other features: nothing of the request's
+        except Exception:
+            if not counts["stumbled"]:
+                log.exception("version %s stumbled", shadow.version_id)
             counts["stumbled"] += 1
-            if counts["stumbled"] == 1:
-                log.warning("version %s stumbled: %s", shadow.version_id, error)
             return None
         if made is None:
             counts["knows none of them"] += 1

@@ -62,7 +62,7 @@ def judged(found: Sequence[tuple[float | None, bool]]) -> dict[str, Any]:
     """
     preferences = [each for each, _ in found if each is not None]
     told = betting_interval(preferences, ALPHA)
-    said = not isinstance(told, CannotSay)
+    said = None if isinstance(told, CannotSay) else told
     return {
         "compared": len(preferences),
         "better": preferences.count(1.0),
@@ -72,8 +72,8 @@ def judged(found: Sequence[tuple[float | None, bool]]) -> dict[str, Any]:
             not consistent for preference, consistent in found if preference is not None
         ),
         "unreadable": len(found) - len(preferences),
-        "preference": told.estimate if said else None,
-        "low": told.low if said else None,
-        "high": told.high if said else None,
+        "preference": said.estimate if said else None,
+        "low": said.low if said else None,
+        "high": said.high if said else None,
         "cannot_say": None if said else str(told),
     }

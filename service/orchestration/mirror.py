@@ -172,6 +172,7 @@ class Mirror:
     def _ended(self, watched: _Watched, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         watched.working = False
+        self.turn(())
 
     async def stop(self) -> None:
         """Cancel what is under way, each call recorded, and let go of every prompt."""

@@ -46,9 +46,7 @@ class ShadowStore:
 
     def __init__(self, database: Database) -> None:
         self._cursor = database.cursor
-        rows = rows_of(
-            database.cursor(), _JOINED + "WHERE e.ts IS NULL ORDER BY s.log_seq"
-        )
+        rows = rows_of(database.cursor(), _JOINED + "WHERE e.ts IS NULL ORDER BY s.log_seq")
         self.active: Mapping[str, Shadow] = {row["version_id"]: _shadow(row) for row in rows}
 
     def put(self, shadow: Shadow) -> None:
@@ -126,7 +124,8 @@ class ShadowStore:
             SELECT l.task, l.name AS deployment, c.n AS decisions, sum(l.p) / c.n AS live,
                    coalesce(sum(s.p), 0) / c.n AS shadow
             FROM live l LEFT JOIN beside s ON s.decision_id = l.id AND s.name = l.name
-            JOIN counted c USING (task) GROUP BY ALL ORDER BY l.task, l.name"""
+            JOIN counted c USING (task) GROUP BY l.task, l.name, c.n
+            ORDER BY l.task, l.name"""
         )
         return self._paired(sql, version_id, since_us)
 
