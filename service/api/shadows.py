@@ -56,23 +56,23 @@ async def start(request: Request, body: ShadowBody) -> dict[str, Any]:
     return _shown(runtime, Shadowed(await runtime.shadows.start(asked), None))
 
 
-@router.get("/{version}", responses=_ERRORS)
-async def show(request: Request, version: str) -> dict[str, Any]:
+@router.get("/{version_id}", responses=_ERRORS)
+async def show(request: Request, version_id: str) -> dict[str, Any]:
     """One, with its report: agreement, shares by task, predictions, judgements, spend."""
     runtime, _ = allowed(request, "analyst")
-    found = await _read(runtime.shadows.store.find, version)
+    found = await _read(runtime.shadows.store.find, version_id)
     if found is None:
         raise NotFound("no shadow of that version has run; see GET /admin/shadows")
     told = await _read(report, runtime.shadows.store, found.shadow)
     return _shown(runtime, found) | {"report": told}
 
 
-@router.post("/{version}/stop", responses=_ERRORS)
-async def stop(request: Request, version: str, body: LiftBody) -> dict[str, Any]:
+@router.post("/{version_id}/stop", responses=_ERRORS)
+async def stop(request: Request, version_id: str, body: LiftBody) -> dict[str, Any]:
     """Stop one; no further call is made for it."""
     runtime, key = allowed(request, "operator")
-    end = await runtime.shadows.stop(version, body.author, body.reason, key.id)
-    return {"id": end.shadow_id, "version_id": version, "state": "stopped"}
+    end = await runtime.shadows.stop(version_id, body.author, body.reason, key.id)
+    return {"id": end.shadow_id, "version_id": version_id, "state": "stopped"}
 
 
 async def _read(of: Callable[[*Ts], T], *arguments: *Ts) -> T:

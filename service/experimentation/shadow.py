@@ -239,7 +239,7 @@ class Shadows:
         chosen = []
         live = self._parts.live()
         for _ in range(min(len(self._waiting), MOST_A_TURN)):
-            decision = self._waiting.popleft()
+            decision = self._waiting[0]
             picked = self.mirrored_by(decision)
             for version_id, shadow in self.active.items():
                 if not _sampled(decision, shadow):
@@ -247,6 +247,7 @@ class Shadows:
                 made = self._beside(decision, shadow, live.others.get(version_id), picked)
                 if made is not None and made.mirrored:
                     chosen.append(made)
+            self._waiting.popleft()  # only now: what is under way still waits
         return chosen
 
     def _beside(

@@ -31,7 +31,7 @@ MOST_CHOSEN = 2_000
 LATE_S = 60.0
 DEADLINE_S = 60.0  # of one call
 LEAST_LEFT = 0.5  # of what a key may be sent a minute: the rest is for live calls alone
-NOT_ITS_PROMPT = frozenset({"caller", "rule", "override"})  # who left so, gets no prompt to judge
+MAY_READ = frozenset({"later_tier", "in_no_tier", "bounds", "task"})  # who left so, may judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +121,18 @@ class Mirror:
 
     def saw(self, decision: Decision, request: ChatRequest, answer: Answer, served: Served) -> None:
         """A caller has been answered, whole."""
-        if self.pick is None or (shadow := self.pick(decision)) is None:
+        if self.pick is None:
             return
-        watched = self._watched.get(shadow.version_id)
+        try:
+            self._hold(decision, request, answer, served)
+        except Exception:  # the answer is out: nothing may come after it
+            log.exception("a request could not be held for its mirror")
+
+    def _hold(
+        self, decision: Decision, request: ChatRequest, answer: Answer, served: Served
+    ) -> None:
+        shadow = self.pick(decision) if self.pick is not None else None
+        watched = self._watched.get(shadow.version_id) if shadow is not None else None
         if watched is None:
             return
         watched.counts["sampled"] += 1
@@ -227,7 +236,7 @@ class Mirror:
             cost = sum(each.cost_micro_usd for each in run.cost)
             work.cost_micro_usd += cost
             spend.settle(cost)
-        await asyncio.wrap_future(self._parts.log.flush())
+        await asyncio.wrap_future(self._parts.log.flush(soon=False))
         return result if isinstance(result, Answer) else None
 
     def _may_call(self, work: _Work, target: Deployment, tokens: int) -> None:
@@ -250,7 +259,8 @@ class Mirror:
     async def _judge(self, work: _Work, mirrored: str, answer: Answer) -> None:
         held, shadow = work.held, work.watched.shadow
         target = self._target(shadow.judge)
-        self._may_judge(held, target, mirrored)
+        if why := unfit(held, target.name, mirrored):
+            raise _Skipped(f"not judged: {why}")
         served, other = judge.said_by(held.answer), judge.said_by(answer.body)
         if served is None or other is None:
             raise _Skipped("not judged: an answer without words")
@@ -264,20 +274,21 @@ class Mirror:
             raise _Skipped("not judged: too long for the judge")
         if not work.watched.spend.affords(both):
             raise _Skipped("not judged: the day's cap")
-        before, letters, skipped = work.cost_micro_usd, [], None
+        before, letters, skipped = work.cost_micro_usd, list[str | None](), ""
         for question in questions:
             try:
                 said = await self._call(work, target, question, Role.JUDGE)
-            except _Skipped as why:
-                skipped = why
+            except _Skipped as stop:
+                skipped = str(stop)
                 break
             letters.append(judge.letter(said.body) if said is not None else None)
             if letters[-1] is None:
+                work.watched.counts["judge failed" if said is None else "judge unreadable"] += 1
                 break
-        if not letters and skipped is not None:
+        if not letters and skipped:
             raise _Skipped(f"not judged: {skipped}")
         preference, consistent = judge.verdict(letters)
-        work.watched.counts["judged" if preference is not None else "judge unreadable"] += 1
+        work.watched.counts["judged"] += preference is not None
         self._parts.log.append(
             Judgement(
                 new_id(), held.decision.id, self._parts.clock.wall_us(), shadow.version_id,
@@ -286,15 +297,22 @@ class Mirror:
             )
         )  # fmt: skip
 
-    def _may_judge(self, held: Held, target: Deployment, mirrored: str) -> None:
-        """Nobody judges himself, and nobody reads a prompt that was not to be sent to him."""
-        if target.name in (held.served, mirrored):
-            raise _Skipped("not judged: the judge is one of the two")
-        out = {each.deployment: each.reason for each in held.decision.disqualified}
-        if out.get(target.name) in NOT_ITS_PROMPT:
-            raise _Skipped("not judged: the judge may not see this prompt")
-        if not judge.judgeable(held.request):
-            raise _Skipped("not judged: more than words")
+
+def unfit(held: Held, name: str, mirrored: str) -> str:
+    """Why a deployment may not compare the two answers; empty where it may.
+
+    Nobody judges himself, and nobody reads a prompt that was not to be sent to him: he must have
+    been eligible, or have left for nothing but the tiers, the caller's bounds or his own tasks.
+    """
+    if name in (held.served, mirrored):
+        return "the judge is one of the two"
+    out = {each.deployment: each.reason for each in held.decision.disqualified}
+    options = held.request.options
+    named = not options.deployments or name in options.deployments
+    known = name in held.decision.candidates.names or out.get(name) in MAY_READ
+    if not known or not named or name in options.exclude:
+        return "the judge may not see this prompt"
+    return "" if judge.judgeable(held.request) else "more than words"
 
 
 def _sized(decision: Decision, request: ChatRequest) -> Decision:
