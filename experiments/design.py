@@ -16,6 +16,7 @@ from experiments.switchback import Blocks
 
 BUCKETS = 10_000  # of a layer
 SHARES_ERROR = 1e-9
+COVARIATES = ("tokens_in", "predicted_quality")  # known before a variant is, so never its doing
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -32,8 +33,17 @@ class Unit(StrEnum):
 
     SESSION = "session"
     USER = "user"
+    TENANT = "tenant"
     REQUEST = "request"
     BLOCK = "block"  # of time, for treatments that share capacity
+
+
+class Action(StrEnum):
+    """What a guardrail asks for once it is breached."""
+
+    HOLD = "hold"  # expose nobody more; people decide
+    ROLL_BACK = "roll back"
+    WARN = "warn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,7 @@ class Variant:
     """One side of an experiment.
 
     ``share``: its part of the units in the experiment, in (0, 1). ``settings``: what it changes,
-    in pairs of name and value; the control changes nothing.
+    in pairs of name and value; the control changes nothing, but in a reverse experiment.
     """
 
     name: str
@@ -68,11 +78,16 @@ class Guardrail:
     """A metric that must not get worse by more than ``tolerance`` (a share of the control's value).
 
     ``direction`` is the way that is better; it may be left out where the metric has one.
+    ``least``: units of each arm (where failures alone are counted: of the treatment) below which
+    nothing is said. ``dry_run``: it says what it would do, and nothing is done.
     """
 
     metric: str
     direction: Direction | None = None
     tolerance: float = 0.0
+    action: Action = Action.ROLL_BACK
+    least: int = 30
+    dry_run: bool = False
 
     def __post_init__(self) -> None:
         field, row = f"guardrails.{self.metric}", METRICS[_check_metric("guardrails", self.metric)]
@@ -92,6 +107,14 @@ class Guardrail:
             raise DesignError(
                 f"{field}.tolerance", f"{self.tolerance!r} is none", "give 0 or more, such as 0.02"
             )
+        if self.better is Direction.UP and self.tolerance >= 1.0:
+            raise DesignError(
+                f"{field}.tolerance",
+                f"{self.metric} cannot fall by more than all of it",
+                "give less than 1, such as 0.02",
+            )
+        if self.least < 1:
+            raise DesignError(f"{field}.least", f"{self.least!r} is none", "give 1 or more units")
 
     @property
     def better(self) -> Direction:
@@ -108,7 +131,10 @@ class Experiment:
     ``goals``: metrics that decide, the first before all; ``alpha``: the level over all goals;
     ``smallest_effect``: the relative difference in the first goal that would matter, for which
     the length is computed; ``winsorise``: the percentile, declared beforehand, at which sums of
-    a ratio's units are cut. A changed experiment is a new ``version``, drawn afresh.
+    a ratio's units are cut. ``reverse``: a watch over a promotion, where everybody has the new
+    state already and the control alone keeps what was before, by its settings. ``covariate``: a
+    column known before the assignment, by which outcomes are adjusted (CUPED). A changed
+    experiment is a new ``version``, drawn afresh.
     """
 
     slug: str
@@ -122,6 +148,8 @@ class Experiment:
     winsorise: float | None = None
     blocks: Blocks | None = None
     version: int = 1
+    reverse: bool = False
+    covariate: str | None = None
 
     def __post_init__(self) -> None:
         _check_name("slug", self.slug)
@@ -129,11 +157,12 @@ class Experiment:
             raise DesignError("hypothesis", "is empty", "say what should happen, and why")
         if self.version < 1:
             raise DesignError("version", f"{self.version} is none", "count from 1")
-        _check_variants(self.variants)
+        _check_variants(self.variants, self.reverse)
         _check_goals(self.goals)
         _check_guardrails(self.guardrails, self.goals)
         self._check_numbers()
         self._check_blocks()
+        self._check_covariate()
 
     @property
     def control(self) -> Variant:
@@ -160,6 +189,18 @@ class Experiment:
             raise DesignError(
                 "winsorise", f"{self.winsorise!r} is no percentile", "give a share such as 0.999"
             )
+
+    def _check_covariate(self) -> None:
+        if self.covariate is None:
+            return
+        if self.covariate not in COVARIATES:
+            raise DesignError(
+                "covariate",
+                f"{self.covariate!r} is not known before the assignment",
+                f"use one of {', '.join(COVARIATES)}",
+            )
+        if self.blocks is not None:
+            raise DesignError("covariate", "blocks are compared as a whole", "leave it out")
 
     def _check_blocks(self) -> None:
         if (self.unit is Unit.BLOCK) != (self.blocks is not None):
@@ -243,7 +284,7 @@ def _check_name(field: str, name: str) -> None:
         )
 
 
-def _check_variants(variants: tuple[Variant, ...]) -> None:
+def _check_variants(variants: tuple[Variant, ...], reverse: bool) -> None:
     if len(variants) < 2:
         raise DesignError(
             "variants", "there is nothing to compare", "give a control and at least one other"
@@ -257,12 +298,31 @@ def _check_variants(variants: tuple[Variant, ...]) -> None:
             f"the shares sum to {total:.10g}",
             f"change them by {1.0 - total:+.10g} in all, so that they sum to 1",
         )
-    if variants[0].settings:
+    control, treatments = variants[0], variants[1:]
+    if reverse:
+        _check_reverse(control, treatments)
+    elif control.settings:
         raise DesignError(
-            f"variants.{variants[0].name}.settings",
+            f"variants.{control.name}.settings",
             "the first variant is the control, which changes nothing",
             "put the control first, or drop its settings",
         )
+
+
+def _check_reverse(control: Variant, treatments: tuple[Variant, ...]) -> None:
+    if not control.settings:
+        raise DesignError(
+            f"variants.{control.name}.settings",
+            "the control of a reverse experiment keeps what was before, and there is nothing",
+            "give it the settings of before, or leave reverse out",
+        )
+    for each in treatments:
+        if each.settings:
+            raise DesignError(
+                f"variants.{each.name}.settings",
+                "in a reverse experiment the treatment is what everybody has already",
+                "drop its settings, or leave reverse out",
+            )
 
 
 def _check_goals(goals: tuple[str, ...]) -> None:

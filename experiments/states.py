@@ -28,7 +28,7 @@ class State(StrEnum):
     @property
     def final(self) -> bool:
         """Whether nothing can follow."""
-        return self in (State.SHIPPED, State.ROLLED_BACK)
+        return self is State.ROLLED_BACK
 
 
 class Step(StrEnum):
@@ -44,6 +44,7 @@ class Step(StrEnum):
 
 
 # A guardrail must not wait for a stop: rolling back is allowed from wherever units were exposed.
+# What was shipped is still watched for a while: harm that shows only then is rolled back as well.
 LEGAL: Mapping[tuple[State, Step], State] = {
     (State.DRAFT, Step.START): State.RUNNING,
     (State.RUNNING, Step.RAMP): State.RUNNING,
@@ -55,6 +56,7 @@ LEGAL: Mapping[tuple[State, Step], State] = {
     (State.PAUSED, Step.ROLL_BACK): State.ROLLED_BACK,
     (State.STOPPED, Step.SHIP): State.SHIPPED,
     (State.STOPPED, Step.ROLL_BACK): State.ROLLED_BACK,
+    (State.SHIPPED, Step.ROLL_BACK): State.ROLLED_BACK,
 }
 
 
@@ -113,11 +115,14 @@ class Standing:
             found.remove(Step.RAMP)
         return tuple(found)
 
-    def take(self, step: Step, signed: Signed, variant: str | None = None) -> Standing:
+    def take(
+        self, step: Step, signed: Signed, variant: str | None = None, percent: int | None = None
+    ) -> Standing:
         """The standing after a step; a new one, this one stays as it is.
 
-        Start exposes the first step of RAMP; ramp goes up one step, never down, so that nobody
-        is moved out: who wants fewer pauses or rolls back. Ship names the variant.
+        Start exposes the first step of RAMP, or the ``percent`` of RAMP that is named, for a watch
+        over what everybody has already; ramp goes up one step, never down, so that nobody is
+        moved out: who wants fewer pauses or rolls back. Ship names the variant.
         """
         if step not in self.legal():
             allowed = ", ".join(self.legal()) or "nothing: start a new version"
@@ -135,14 +140,19 @@ class Standing:
                 f"variant is {variant!r} on {step}: "
                 f"ship one of {', '.join(self.variants)}, and name none otherwise"
             )
-        percent = self._percent_after(step)
+        if percent is not None and (step is not Step.START or percent not in RAMP):
+            raise TransitionError(
+                f"percent is {percent!r} on {step}: name one on start alone, of "
+                f"{', '.join(map(str, RAMP))}"
+            )
+        exposed = self._percent_after(step, percent)
         after = LEGAL[self.state, step]
-        taken = Transition(step, self.state, after, percent, signed, variant)
-        return replace(self, state=after, percent=percent, history=(*self.history, taken))
+        taken = Transition(step, self.state, after, exposed, signed, variant)
+        return replace(self, state=after, percent=exposed, history=(*self.history, taken))
 
-    def _percent_after(self, step: Step) -> int:
+    def _percent_after(self, step: Step, named: int | None) -> int:
         if step is Step.START:
-            return RAMP[0]
+            return RAMP[0] if named is None else named
         if step is Step.RAMP:
             return RAMP[RAMP.index(self.percent) + 1]
         return self.percent
@@ -152,7 +162,8 @@ def replay(variants: tuple[str, ...], transitions: Iterable[Transition]) -> Stan
     """The standing that logged transitions lead to; each is checked against the rules again."""
     standing = Standing(variants)
     for number, logged in enumerate(transitions, start=1):
-        standing = standing.take(logged.step, logged.signed, logged.variant)
+        named = logged.percent if logged.step is Step.START else None
+        standing = standing.take(logged.step, logged.signed, logged.variant, named)
         if standing.history[-1] != logged:
             raise TransitionError(
                 f"transition {number} was logged as {logged.before} to {logged.after} at "

@@ -68,8 +68,9 @@ class Blocks:
 class Pairs:
     """What the blocks showed: treatment less control of every pair, shape [pairs].
 
-    ``dropped``: pairs of which a block had nothing to measure, or was still running.
-    ``burnt``: rows that fell into a burn-in or before the start.
+    ``controls`` and ``numbers`` [pairs]: the control's mean of each, and which it is.
+    ``dropped``: pairs of which a block had nothing to measure, or was still running. ``burnt``:
+    rows that fell into a burn-in or before the start.
     """
 
     differences: Values
@@ -77,6 +78,8 @@ class Pairs:
     treatment: float
     dropped: int
     burnt: int
+    controls: Values
+    numbers: Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +119,13 @@ def pair_up(blocks: Blocks, at_us: Times, values: Values, per: Values, until_us:
     below = np.bincount(number, weights=per[kept], minlength=2 * pairs).reshape(pairs, 2)
     whole = (below > 0).all(axis=1)
     means = above[whole] / below[whole]
-    kept_pairs = np.flatnonzero(whole).tolist()
-    second = np.array([blocks.treated(2 * pair + 1) for pair in kept_pairs], dtype=np.bool_)
+    numbers = np.flatnonzero(whole).astype(np.int64)
+    second = np.array([blocks.treated(2 * at + 1) for at in numbers.tolist()], dtype=np.bool_)
     treated = np.where(second, means[:, 1], means[:, 0])
     control = np.where(second, means[:, 0], means[:, 1])
     both = (float(control.mean()), float(treated.mean())) if len(means) else (math.nan, math.nan)
-    return Pairs(treated - control, *both, int(pairs - whole.sum()), int((~settled).sum()))
+    dropped, burnt = int(pairs - whole.sum()), int((~settled).sum())
+    return Pairs(treated - control, *both, dropped, burnt, control, numbers)
 
 
 def least_pairs(alpha: float) -> int:

@@ -12,7 +12,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service.api import caller, health, operations, plan, queue, reviews, shadows, tickets
+from service.api import (
+    caller,
+    experiments,
+    health,
+    operations,
+    plan,
+    policies,
+    queue,
+    reviews,
+    shadows,
+    tickets,
+)
 from service.api.asgi import (
     ClientGone,
     Message,
@@ -44,6 +55,9 @@ SMALL_BODY = 1_000_000
 SMALL_VALUES = 2_000  # each unknown field costs an error of its own
 ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
+PARTS = (
+    health, caller, operations, plan, reviews, tickets, queue, experiments, policies, shadows,
+)  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -141,7 +155,7 @@ def create_app(runtime: Runtime) -> Headgate:
     app = Headgate(title="Headgate", version="1", lifespan=life, docs_url=None, redoc_url=None)
     app.runtime, app.chat = runtime, ChatEndpoint(runtime)
     app.state.runtime = runtime
-    for part in (health, caller, operations, plan, reviews, shadows, tickets, queue):
+    for part in PARTS:
         app.include_router(part.router)
     app.add_exception_handler(HeadgateError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -117,6 +117,9 @@ def _references(plan: Plan, found: _Findings) -> None:
         _known(found, (*at, "use"), rule.use, deployments, "deployment")
         _known(found, (*at, "exclude"), rule.exclude, deployments, "deployment")
     _fallbacks(plan, found)
+    if plan.experiments.holdout_on:
+        named = [plan.experiments.holdout_on]
+        _known(found, ("experiments", "holdout_on"), named, deployments, "deployment")
     for task in tasks:
         if not any(not each.tasks or task in each.tasks for each in plan.deployments):
             place = next((i for i, t in enumerate(plan.tasks) if t.name == task), None)

@@ -15,6 +15,7 @@ from service.domain.live import LivePolicy
 from service.domain.plan_standing import PlanStanding, Reload
 from service.domain.records import Attempt, Decision, Outcome
 from service.experimentation.shadow import Shadows
+from service.experimentation.whole import Experimentation
 from service.feedback.intake import Intake
 from service.feedback.learner import Learner
 from service.feedback.refit import Refitter
@@ -91,6 +92,7 @@ class Ledger:
         self._telemetry = telemetry
         self._provider_of = providers
         self._clock = clock
+        self.guarded: Callable[[Decision, Outcome], None] = lambda decision, outcome: None
         self._shed: set[str] = set()  # decisions under way that the log had no room for
         self.offer: Callable[[Decision], None] = lambda _: None  # to the shadows
 
@@ -157,6 +159,8 @@ class Ledger:
         case = self._cases.recent(outcome.decision_id)
         if case is not None:
             case.outcome = outcome
+            if case.decision.assigned:
+                self.guarded(case.decision, outcome)
             self._learner.ended(case)
 
 
@@ -191,6 +195,7 @@ class Runtime:
     shadows: Shadows = field(init=False)
     notifier: Notifier | None = None
     queue: Queue | None = None
+    experiments: Experimentation = field(init=False)
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
     reload: Reload | None = None

@@ -14,6 +14,7 @@ from experiments.errors import CannotSay
 from experiments.statistics.evidence import Evidence
 from experiments.statistics.inputs import Floats, finite, level, positive
 from experiments.statistics.moments import Interval
+from experiments.statistics.rates import log_beta_tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,37 @@ class QuantileSequence:
             return Evidence(0.0)
         told = self._least_log_e(one, candidates) + self._least_log_e(two, candidates)
         return Evidence(float(told.min()))
+
+    def evidence_of_excess(self, treatment: ArrayLike, control: ArrayLike) -> Evidence:
+        """Evidence that treatment's quantile is the greater one: the least that any value leaves
+        which would divide them the other way round.
+
+        The one-sided form of the test for two arms. If treatment's quantile is at most x, and
+        control's at least x, then of treatment's values too few are at most x, and of control's
+        too many lie below it, only by chance: each mixture, its prior cut to the chances on that
+        side of the probability, is a supermartingale, and so is their product.
+        """
+        one, two = (np.sort(finite(v, n)) for v, n in
+                    ((treatment, "treatment"), (control, "control")))  # fmt: skip
+        candidates = np.unique(np.concatenate([one, two]))
+        if not len(candidates):
+            return Evidence(0.0)
+        few = self._log_e_one_sided(np.searchsorted(one, candidates, "right"), len(one), few=True)
+        many = self._log_e_one_sided(np.searchsorted(two, candidates, "left"), len(two), few=False)
+        return Evidence(float((few + many).min()))
+
+    def _log_e_one_sided(self, below: ArrayLike, count: int, few: bool) -> Floats:
+        """Evidence that so many of ``count`` below a candidate are too few, or else too many."""
+        k, p, c = np.asarray(below, dtype=np.float64), self.probability, self.concentration
+        yes, no = (c * p + k, c * (1.0 - p) + count - k)
+        if few:
+            prior = special.betainc(c * p, c * (1.0 - p), p)
+            tail = log_beta_tail(no, yes, 1.0 - p)
+        else:
+            prior = special.betaincc(c * p, c * (1.0 - p), p)
+            tail = log_beta_tail(yes, no, p)
+        cut: Floats = self.log_e(k, count) + tail - math.log(prior)
+        return cut
 
     def difference(self, treatment: ArrayLike, control: ArrayLike) -> Interval | CannotSay:
         """Treatment's quantile less control's: each arm's band at half of alpha, subtracted."""

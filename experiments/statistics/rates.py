@@ -42,7 +42,7 @@ def log_evidence(
     ours = counts(canary, "canary").astype(np.float64)
     theirs = counts(control, "control").astype(np.float64)
     w = tolerated(share, tolerance)
-    above = _log_beta_tail(ours + 1.0, theirs + 1.0, w)
+    above = log_beta_tail(ours + 1.0, theirs + 1.0, w)
     told: Floats = (
         special.betaln(ours + 1.0, theirs + 1.0)
         + above
@@ -86,12 +86,12 @@ def varying_guardrail(shares: ArrayLike, in_canary: ArrayLike, tolerance: float 
     return Evidence(float(special.logsumexp(told) - math.log(len(MULTIPLES))))
 
 
-def _log_beta_tail(yes: Floats, no: Floats, above: float) -> Floats:
+def log_beta_tail(yes: Floats, no: Floats, above: float) -> Floats:
     """log P(Beta(yes, no) > above); a lower bound of it, so valid, where that underflows."""
     tail = special.betaincc(yes, no, above)
-    # the integral of x^(yes-1) (1-x)^(no-1) from the edge on, with the first factor at the edge
+    # the integral of x^(yes-1) (1-x)^(no-1) from the edge on, with the first factor at its least
     edge = (
-        (yes - 1.0) * math.log(above)
+        np.maximum(yes - 1.0, 0.0) * math.log(above)
         + no * math.log1p(-above)
         - np.log(no)
         - special.betaln(yes, no)

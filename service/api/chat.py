@@ -215,6 +215,10 @@ def _headers(
     ]
     if with_cost:
         headers.append((b"x-headgate-cost", _dollars(served.usage)))
+    if decision.assigned:
+        first = decision.assigned[0]
+        headers.append((b"x-headgate-experiment", first.experiment.encode()))
+        headers.append((b"x-headgate-variant", first.variant.encode()))
     if served.fallback_from:
         headers.append((b"x-headgate-fallback-from", served.fallback_from.encode()))
     return headers

@@ -31,6 +31,7 @@ async def status(request: Request) -> dict[str, Any]:
     board, mark = runtime.board, runtime.live.current.mark
     p50, p95 = board.latency()
     states = runtime.live.current.states()
+    held = runtime.experiments.desk.holds
     now_us, now_s = runtime.clock.wall_us(), runtime.clock.monotonic_s()
     return {
         "ready": not runtime.ready(),
@@ -40,6 +41,7 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.outage.warnings(),
             *runtime.responses.warnings(),
             *runtime.refusals.warnings(),
+            *runtime.experiments.guard.warnings(),
             *shown.troubles(runtime),
         ],
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,
@@ -56,6 +58,10 @@ async def status(request: Request) -> dict[str, Any]:
             "checkpoint": mark.checkpoint_id,
             "update_seq": mark.update_seq,
         },
+        "experiments": [
+            {"id": each.id, "percent": each.standing.exposed, "held": held.get(each.id)}
+            for each in runtime.experiments.desk.running()
+        ],
         "learner": _learner(runtime),
         "log": _log(runtime),
         "plan": shown.plan(runtime.plan_standing),

@@ -7,6 +7,7 @@ import random
 import secrets
 
 from learning.features import Featurizer
+from service.bootstrap import experiments
 from service.bootstrap.jobs import jobs
 from service.bootstrap.learning import intake, learning, responses
 from service.bootstrap.opening import hash_key, open_kept
@@ -24,6 +25,7 @@ from service.monitoring.load import Load
 from service.monitoring.outage import OutageWatch
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
+from service.routing.assignments import AssignmentHolder
 from service.routing.key_limits import KeyLimits
 from service.runtime import Kept, Ledger, Runtime
 from service.scheduler import Scheduler
@@ -77,6 +79,7 @@ def build(
         runtime.reload, runtime.ask_reload = reloader, reloader.ask
         runtime.scheduler.put(reloader.job())
     runtime.learner.start()
+    experiments.resume(runtime)
     return runtime
 
 
@@ -92,8 +95,9 @@ def _joined(
     outage = OutageWatch(clock)
     ledger = Ledger(kept, learner, (board, weights, outage), telemetry, provider_names, clock)
     ground = Ground(
-        kept, clock, chance, hash_key(settings), sessions(plan, kept, clock), ledger, telemetry
-    )
+        kept, clock, chance, hash_key(settings), sessions(plan, kept, clock), ledger, telemetry,
+        AssignmentHolder(),
+    )  # fmt: skip
     way = way_out(plan, catalog, live, ground)
     runtime = Runtime(
         plan=plan,
@@ -121,6 +125,7 @@ def _joined(
         plan_standing=PlanStanding("", 0),
     )
     attach(runtime, hash_key(settings), process_environment())
-    attach_shadows(runtime)
     runtime.scheduler = Scheduler(jobs(runtime))
+    experiments.attach(runtime, ground.assignments)
+    attach_shadows(runtime)
     return runtime, ground, way

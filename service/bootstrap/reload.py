@@ -11,6 +11,7 @@ from pathlib import Path
 
 from learning.errors import LearningError
 from learning.features import Featurizer
+from service.bootstrap.experiments import take_plan
 from service.bootstrap.jobs import refit_job
 from service.bootstrap.learning import (
     credit_rules,
@@ -115,6 +116,7 @@ class Reloader:
         stays = is_of(runtime.learner.version, wanted)
         # The old way out keeps the old holder, whose arms are in the order of its catalogue.
         live = runtime.live if stays else LivePolicy(runtime.live.current)
+        live.others = runtime.live.others
         way = way_out(plan, catalog, live, self._ground, self._way)
         detail = json.dumps(
             {
@@ -167,3 +169,4 @@ class Reloader:
         self._ground.sessions.idle_s = plan.sessions.idle_s
         runtime.telemetry.forget_arms()
         runtime.scheduler.put(refit_job(runtime))
+        take_plan(runtime)

@@ -16,9 +16,9 @@ from service.routing.fleet import Change, Fleet, FleetRules
 from service.routing.hedging import HedgeRules
 from service.routing.ladder import Ladder, Ladders, Tier
 from service.routing.run import Bounds
-from service.routing.sessions import Sessions
+from service.routing.sessions import Held, Sessions
 from service.runtime import Kept
-from service.storage.cases import at_time, rows_of
+from service.storage.cases import assigned_from, at_time, rows_of
 
 log = logging.getLogger("headgate.routing")
 
@@ -96,10 +96,17 @@ def sessions(plan: Plan, kept: Kept, clock: Clock) -> Sessions:
     rows = rows_of(
         kept.database.cursor(),
         "SELECT session, arg_max(deployment, log_seq) FILTER (mode = 'randomised') AS deployment, "
-        "arg_max(id, log_seq) FILTER (mode = 'randomised') AS id FROM decisions "
+        "arg_max(id, log_seq) FILTER (mode = 'randomised') AS id, "
+        "arg_max({'experiments': experiments, 'variants': variants, "
+        "'variant_probabilities': variant_probabilities, 'units': units}, log_seq) "
+        "FILTER (mode = 'randomised') AS drawn FROM decisions "
         "WHERE session <> '' AND ts >= ? GROUP BY session HAVING max(ts) >= ? AND id IS NOT NULL",
         [at_time(now_us - SESSION_SPAN_US), at_time(now_us - int(plan.sessions.idle_s * 1e6))],
     )
     for row in rows:
-        held.hold(row["session"], row["deployment"], str(row["id"]), clock.monotonic_s())
+        assigned = assigned_from(row["drawn"])
+        held.hold(
+            row["session"],
+            Held(row["deployment"], str(row["id"]), clock.monotonic_s(), assigned),
+        )
     return held

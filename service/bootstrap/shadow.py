@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from service.experimentation.shadow import ShadowParts, Shadows
-from service.feedback.promoting import VersionDesk
 from service.orchestration.mirror import Mirror, MirrorParts
 from service.runtime import Runtime
 from service.scheduler import Job
@@ -18,13 +15,7 @@ CALM = 0.5  # of the bounds beyond which load is shed: above, nothing is mirrore
 def attach_shadows(runtime: Runtime) -> None:
     """Give a runtime its mirror and its shadows; those that ran go on."""
     kept, clock, load = runtime.kept, runtime.clock, runtime.load
-    desk = VersionDesk(runtime.learner, kept.database.cursor, clock)
-
-    async def want(version_id: str, _: str) -> None:
-        await asyncio.wrap_future(desk.follow(version_id))
-
-    async def release(version_id: str, _: str) -> None:
-        await asyncio.wrap_future(desk.leave(version_id))
+    followers = runtime.experiments.followers
 
     def strained() -> bool:
         bounds = load.bounds
@@ -41,8 +32,8 @@ def attach_shadows(runtime: Runtime) -> None:
             live=lambda: runtime.live,
             mirror=runtime.mirror,
             clock=clock,
-            want=want,
-            release=release,
+            want=followers.want,
+            release=followers.release,
             deployments=lambda: tuple(each.name for each in runtime.catalog),
         )
     )

@@ -13,6 +13,7 @@ from service.domain.live import LivePolicy
 from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.providers.registry import PROVIDERS
+from service.routing.assignments import AssignmentHolder
 from service.routing.dispatch import Dispatcher, Means
 from service.routing.fleet import Fleet
 from service.routing.router import Router, RouterParts
@@ -32,6 +33,7 @@ class Ground:
     sessions: Sessions
     ledger: Ledger
     telemetry: Telemetry
+    assignments: AssignmentHolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def way_out(
         clock=clock,
         chance=ground.chance,
         secret=ground.secret,
+        assignments=ground.assignments,
     )
     router = Router(table(plan, catalog), parts)
     providers = dict(before.providers) if before else {}

@@ -9,6 +9,7 @@ from service.cli import (
     deployment,
     history,
     override,
+    policy,
     queue,
     reload,
     review,
@@ -27,6 +28,7 @@ for group in (serve, show, history, reload):
     group.register(app)
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(override.app, name="override")
+app.add_typer(policy.app, name="policy")
 app.add_typer(review.app, name="review")
 app.add_typer(queue.app, name="queue")
 app.add_typer(shadow.app, name="shadow")

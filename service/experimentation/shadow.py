@@ -72,6 +72,7 @@ class Shadows:
         self.dropped = 0
         self._counts: dict[str, Counter[str]] = {}
         self._tried_s: dict[str, float] = {}
+        self._wished: set[str] = set()
         self.troubles: dict[str, str] = {}  # by version: what kept it from being followed
 
     @property
@@ -96,17 +97,18 @@ class Shadows:
             self._begin(shadow, self._spent(shadow))
 
     async def follow(self) -> None:
-        """Have every version that is not published followed: after a restart, and whatever else has
-        come between. Nothing is decided for it until it is.
+        """Have every version followed that is not, or not for its shadow: after a restart, and
+        whatever else has come between. Nothing is decided for it until it is.
         """
         live, now_s = self._parts.live(), self._parts.clock.monotonic_s()
         for version_id, shadow in list(self.active.items()):
-            if live.of(version_id) is not None:
+            if version_id in self._wished and live.of(version_id) is not None:
                 self.troubles.pop(version_id, None)
             elif now_s - self._tried_s.get(version_id, -TRY_AGAIN_S) >= TRY_AGAIN_S:
                 self._tried_s[version_id] = now_s
                 try:
                     await self._parts.want(version_id, _who(shadow))
+                    self._wished.add(version_id)
                 except Exception as error:
                     log.warning("version %s cannot be followed now: %s", version_id, error)
                     self.troubles[version_id] = str(error) or type(error).__name__
@@ -134,6 +136,7 @@ class Shadows:
                 await self._parts.release(shadow.version_id, _who(shadow))
                 raise
             self._parts.store.put(shadow)
+            self._wished.add(shadow.version_id)
             self._begin(shadow, spent)
             return shadow
 
@@ -151,6 +154,7 @@ class Shadows:
             self._parts.mirror.forget(version_id)
             self._set_pick()
             self.troubles.pop(version_id, None)
+            self._wished.discard(version_id)
             await self._parts.release(version_id, _who(shadow))
             return end
 

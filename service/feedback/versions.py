@@ -220,10 +220,10 @@ def promoted(resumed: Resumed, store: VersionStore, log_: EventLog) -> Resumed:
     data = resumed.policy.freeze()
     version = resumed.version
     first, _ = checkpoint_of(version.id, data, resumed.update_seq, version.at_us)
-    before = store.live
+    before = store.live.id if store.live else None
     promotion = Promotion(
-        new_id(), version.at_us, version.id, before.id if before else None, first.id, None, How.PLAN,
-        version.author, version.reason, "{}",
+        new_id(), version.at_us, version.id, before, first.id, None, How.PLAN, version.author,
+        version.reason, "{}",
     )  # fmt: skip
     store.write(first, data)  # the file first: a row without its file would lose the state
     log_.append_durable(version, first, promotion).result(timeout=30)

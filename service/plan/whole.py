@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from service.domain.catalog import Deployment
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
+from service.plan.experiments import ExperimentPlan
 from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
 from service.plan.inbound import ServicePlan
 from service.plan.queue import NotifyPlan, QueuePlan
@@ -50,6 +51,7 @@ class Plan(Strict):
     resilience: ResiliencePlan = ResiliencePlan()
     queue: QueuePlan = QueuePlan()
     notify: NotifyPlan = NotifyPlan()
+    experiments: ExperimentPlan = ExperimentPlan()
 
     @property
     def review_tiers(self) -> tuple[str, ...]:
@@ -81,5 +83,5 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "fallbacks": FallbackPlan, "tiers": TierPlan, "resilience": ResiliencePlan,
     "breaker": BreakerPlan, "hedging": HedgingPlan,
     "refusals": RefusalPlan, "suggestions": SuggestionPlan,
-    "queue": QueuePlan, "notify": NotifyPlan,
+    "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
 }  # fmt: skip

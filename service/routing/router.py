@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,17 +16,19 @@ from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest, keyed_hash
 from service.domain.clock import Clock, new_id
 from service.domain.errors import CapabilityMissing, HeadgateError, ModelNotFound, NoDeployment
-from service.domain.live import LivePolicy, Published
-from service.domain.records import Candidates, Decision, Disqualified, Key, Mode, Override
+from service.domain.live import LivePolicy
+from service.domain.records import Candidates, Decision, Key, Mode, Override
 from service.domain.will import Will, will_for
 from service.routing.asked import Asked, Reader, RoutingTable
-from service.routing.eligibility import ANSWER_RESERVE, Eligibility, only
+from service.routing.assignments import AssignmentHolder
+from service.routing.eligibility import ANSWER_RESERVE, Eligibility
 from service.routing.fleet import Fleet
+from service.routing.narrowing import LATER_TIER, Draft, Narrowing
+from service.routing.placed import placed
 from service.routing.sessions import Held, Sessions
+from service.routing.treatments import DEPLOYMENT, VERSION
 
 AUTO = "auto"
-LATER_TIER = "later_tier"
-UNWELL = {"ejected", "probing", "silent", "cooling", "busy", "filling", "throttled"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +43,7 @@ class RouterParts:
     clock: Clock
     chance: random.Random
     secret: bytes
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A decision in the making."""
-
-    asked: Asked
-    published: Published
-    now_s: float
-    eligible: list[int]
-    out: list[Disqualified]
-    override_id: str | None = None
-    note: str = ""
+    assignments: AssignmentHolder = field(default_factory=AssignmentHolder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +67,7 @@ class Router:
         self._parts = parts
         self._index = {each.name: i for i, each in enumerate(table.catalog)}
         self._eligibility = Eligibility(table.catalog, parts.fleet)
+        self._narrowing = Narrowing(table, parts.fleet)
         self._reader = Reader(table, parts.featurizer, parts.secret)
         self._names = tuple(each.name for each in table.catalog)
 
@@ -92,22 +83,23 @@ class Router:
         will = will_for(draft.asked.task, self._parts.holding())
         if target is not None:
             return self._pinned(draft, target, will)
-        self._apply_exclusions(draft, will)
+        self._narrowing.exclusions(draft, will)
         if will.forced is not None:
             decision = self._forced(draft, will.forced)
             if decision is not None:
                 return decision
-        self._apply_rules(draft)
-        self._apply_options(draft)
-        self._apply_ladder(draft)
+        self._assign(draft, request, key)
+        self._narrowing.rules(draft)
+        self._narrowing.options(draft)
+        self._narrowing.variant(draft)
+        self._narrowing.ladder(draft)
         held = self._held(draft)
         if held is not None:
             return self._sticky(draft, held)
         decision = self._drawn(draft)
         if draft.asked.caller.session and not dry_run:
-            self._parts.sessions.hold(
-                draft.asked.caller.session, decision.deployment, decision.id, draft.now_s
-            )
+            held = Held(decision.deployment, decision.id, draft.now_s, decision.assigned)
+            self._parts.sessions.hold(draft.asked.caller.session, held)
         return decision
 
     def prompt_hash(self, request: ChatRequest) -> str:
@@ -127,101 +119,32 @@ class Router:
         hint = f"; did you mean {', '.join(close)}?" if close else "; see GET /v1/models"
         raise ModelNotFound(f"there is no deployment or virtual model of that name{hint}", close)
 
-    def _draft(self, asked: Asked) -> _Draft:
+    def _draft(self, asked: Asked) -> Draft:
         now_s = self._parts.clock.monotonic_s()
         eligible, out = self._eligibility.split(asked.request, asked.task, now_s)
-        return _Draft(asked, self._parts.live.current, now_s, eligible, out)
+        return Draft(new_id(), asked, self._parts.live.current, now_s, eligible, out)
 
-    # who may answer ---------------------------------------------------------------------------
-
-    def _apply_exclusions(self, draft: _Draft, will: Will) -> None:
-        if not will.excluded:
+    def _assign(self, draft: Draft, request: ChatRequest, key: Key) -> None:
+        """The variants of the experiments that run, and of the policies the one they name."""
+        assignments = self._parts.assignments.current
+        if not assignments.active:
             return
-        was = len(draft.eligible)
-        self._keep(draft, (), tuple(will.excluded), "override")
-        if len(draft.eligible) < was:
-            gone = [d.deployment for d in draft.out if d.deployment in will.excluded]
-            draft.override_id = will.excluded[gone[-1]]
-
-    def _apply_rules(self, draft: _Draft) -> None:
-        if not self.table.rules:
+        user = ""
+        if assignments.by_user and request.user:
+            user = keyed_hash(self._parts.secret, "user", key.id, request.user)
+        caller, now_us = draft.asked.caller, self._parts.clock.wall_us()
+        draft.drawn = assignments.draw(caller, user, draft.id, now_us)
+        version = draft.drawn.treatment.get(VERSION)
+        if version is None:
             return
-        for rule in self.table.rules:
-            if rule.task is not None and rule.task != draft.asked.task:
-                continue
-            if rule.condition is None or rule.condition(draft.asked.names):
-                self._keep(draft, rule.use, rule.exclude, "rule")
-                return
-
-    def _apply_options(self, draft: _Draft) -> None:
-        options = draft.asked.request.options
-        if options.deployments or options.exclude:
-            self._keep(draft, options.deployments, options.exclude, "caller")
-        if not draft.eligible:
-            raise self._nobody(draft)
-        if options.max_cost_usd is None and options.min_quality is None:
-            return
-        scores = draft.published.chooser.scores(draft.asked.context, draft.eligible)
-        fits = np.ones(len(draft.eligible), dtype=bool)
-        if options.max_cost_usd is not None:
-            fits &= scores.cost_usd <= options.max_cost_usd
-        if options.min_quality is not None:
-            fits &= scores.quality >= options.min_quality
-        use = [self._names[i] for i, fit in zip(draft.eligible, fits, strict=True) if fit]
-        if not use:
-            raise CapabilityMissing(
-                "no deployment is predicted to stay within headgate.max_cost_usd and to reach "
-                "headgate.min_quality for this request; relax one of them",
-                param="headgate",
-                code="no_deployment_fits",
-            )
-        self._keep(draft, use, (), "bounds")
-
-    def _apply_ladder(self, draft: _Draft) -> None:
-        """Only the first tier that has anybody left is drawn from; the others wait behind it."""
-        ladder = self.table.ladders.of(draft.asked.task)
-        if ladder is None:
-            return
-        first, later = ladder.first([self._names[i] for i in draft.eligible])
-        if not first:
-            raise self._nobody(draft)
-        outside = [self._names[i] for i in draft.eligible if self._names[i] not in first | later]
-        if outside:
-            self._keep(draft, (), outside, "in_no_tier")
-        if later:
-            self._keep(draft, (), sorted(later), LATER_TIER)
-
-    def _keep(self, draft: _Draft, use: Sequence[str], exclude: Sequence[str], reason: str) -> None:
-        kept, out = only(draft.eligible, self.table.catalog, use, exclude, reason)
-        draft.eligible = kept
-        draft.out += out
-
-    def _nobody(self, draft: _Draft) -> Exception:
-        reasons = {each.reason for each in draft.out}
-        if "override" in reasons:
-            return NoDeployment(
-                "every deployment that could serve this is excluded by an operator now",
-                code="excluded_by_operator",
-                retry_after_s=60.0,
-            )
-        if "rate_limit" in reasons:
-            return NoDeployment(
-                "every deployment that could serve this is at its provider's rate limit",
-                code="deployments_rate_limited",
-                retry_after_s=self._parts.fleet.windows.free_in_s(draft.now_s),
-            )
-        if unwell := [each.deployment for each in draft.out if each.reason in UNWELL]:
-            return NoDeployment(
-                "every deployment that could serve this is out of service or full now",
-                code="deployments_unavailable",
-                retry_after_s=self._parts.fleet.free_in_s(unwell, draft.now_s),
-            )
-        told = "; ".join(f"{each.deployment}: {each.reason}" for each in draft.out)
-        return CapabilityMissing(f"no deployment can serve this request ({told})")
+        wanted = self._parts.live.of(version)
+        width = draft.asked.context.features.shape[0]
+        if wanted is not None and wanted.width in (0, width):
+            draft.version = placed(wanted, self._names)
 
     # how it is decided ------------------------------------------------------------------------
 
-    def _pinned(self, draft: _Draft, index: int, will: Will) -> Decision:
+    def _pinned(self, draft: Draft, index: int, will: Will) -> Decision:
         deployment = self.table.catalog[index]
         if deployment.name in will.excluded:
             raise NoDeployment(
@@ -235,7 +158,7 @@ class Router:
         self._pin_stands(deployment, draft)
         return self._settled(draft, index, Mode.PINNED, "named_by_caller")
 
-    def _pin_stands(self, deployment: Deployment, draft: _Draft) -> None:
+    def _pin_stands(self, deployment: Deployment, draft: Draft) -> None:
         """A pin is served by nobody else: where it cannot be tried now, that is said at once."""
         fleet, shape = self._parts.fleet, draft.asked.request.shape
         tokens = shape.tokens_in + (shape.tokens_out_limit or ANSWER_RESERVE)
@@ -253,7 +176,7 @@ class Router:
                 retry_after_s=fleet.free_in_s([deployment.name], draft.now_s),
             )
 
-    def _forced(self, draft: _Draft, override: Override) -> Decision | None:
+    def _forced(self, draft: Draft, override: Override) -> Decision | None:
         index = self._index.get(override.deployment)
         if index is None or index not in draft.eligible:
             draft.note = "force_not_eligible"  # said in the reason: hard limits are not crossed
@@ -262,29 +185,40 @@ class Router:
         self._narrow(draft, override.deployment)
         return self._settled(draft, index, Mode.OVERRIDE, "forced_by_operator")
 
-    def _narrow(self, draft: _Draft, forced: str) -> None:
+    def _narrow(self, draft: Draft, forced: str) -> None:
         """Rules, options and tiers do not stand against a force; they do against its fallbacks."""
         try:
-            self._apply_rules(draft)
-            self._apply_options(draft)
-            self._apply_ladder(draft)
+            self._narrowing.rules(draft)
+            self._narrowing.options(draft)
+            self._narrowing.ladder(draft)
         except HeadgateError:  # nobody but the forced one is left
             draft.eligible = []
         draft.out = [each for each in draft.out if each.deployment != forced]
 
-    def _held(self, draft: _Draft) -> Held | None:
+    def _held(self, draft: Draft) -> Held | None:
         if not self.table.sticky or not draft.asked.caller.session:
             return None
         held = self._parts.sessions.held(draft.asked.caller.session, draft.now_s)
         if held is None or self._index.get(held.deployment) not in draft.eligible:
             return None
+        if not self._parts.assignments.current.stand(held.assigned, draft.drawn):
+            return None  # an experiment that it was drawn in has ended or has moved it
         return held
 
-    def _sticky(self, draft: _Draft, held: Held) -> Decision:
+    def _sticky(self, draft: Draft, held: Held) -> Decision:
+        """With its session's draw, the variants of that time included: a session that began
+        before an experiment takes no part in it.
+        """
         index = self._index[held.deployment]
+        draft.assigned = held.assigned
         return self._settled(draft, index, Mode.STICKY, "held_by_session", held.decision_id)
 
-    def _drawn(self, draft: _Draft) -> Decision:
+    def _drawn(self, draft: Draft) -> Decision:
+        draft.assigned = draft.drawn.assigned
+        if draft.drawn.treatment:
+            settled = self._treated(draft)
+            if settled is not None:
+                return settled
         number = self._parts.chance.random()
         chooser = draft.published.chooser
         choice, probabilities, scores = chooser.choose(draft.asked.context, draft.eligible, number)
@@ -298,8 +232,24 @@ class Router:
             _Verdict(candidates, number, choice.arm, choice.propensity, Mode.RANDOMISED, reason),
         )
 
+    def _treated(self, draft: Draft) -> Decision | None:
+        """What a variant settles: the one deployment that answers, given the variant; otherwise
+        the policy that draws. A deployment that is not eligible is left to the policy.
+        """
+        pinned = self._index.get(draft.drawn.treatment.get(DEPLOYMENT) or "")
+        if pinned is not None and pinned in draft.eligible:
+            reason = "holdout" if draft.drawn.held_out else "experiment"
+            return self._settled(draft, pinned, Mode.RANDOMISED, reason)
+        if draft.version is not None:
+            known = [i for i in draft.eligible if draft.version.knows(i)]
+            if known:
+                self._narrowing.unknown_to_version(draft, known)
+                draft.published = draft.version.published
+        self._narrowing.thresholds(draft)
+        return None
+
     def _settled(
-        self, draft: _Draft, index: int, mode: Mode, reason: str, first: str | None = None
+        self, draft: Draft, index: int, mode: Mode, reason: str, first: str | None = None
     ) -> Decision:
         """A decision without a draw: the whole probability lies on one deployment."""
         name = self._names[index]
@@ -337,10 +287,10 @@ class Router:
             others.sort(key=lambda i: tiers[i] or 0)
         return [catalog[i] for i in others]
 
-    def _decision(self, draft: _Draft, verdict: _Verdict) -> Decision:
+    def _decision(self, draft: Draft, verdict: _Verdict) -> Decision:
         asked = draft.asked
         return Decision(
-            id=new_id(),
+            id=draft.id,
             at_us=self._parts.clock.wall_us(),
             caller=asked.caller,
             task=asked.task,
@@ -362,6 +312,7 @@ class Router:
             policy=draft.published.mark,
             override_id=draft.override_id,
             session_decision_id=verdict.first,
+            assigned=draft.assigned,
         )
 
 

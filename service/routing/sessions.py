@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from service.domain.experiments import Assigned
+
 BOUND = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The deployment that a session's draw gave, and that decision."""
+    """The deployment that a session's draw gave, that decision, and its variants."""
 
     deployment: str
     decision_id: str
     seen_s: float
+    assigned: tuple[Assigned, ...] = ()
 
 
 class Sessions:
@@ -33,13 +36,13 @@ class Sessions:
         if now_s - held.seen_s > self.idle_s:
             del self._held[session]
             return None
-        self._held[session] = Held(held.deployment, held.decision_id, now_s)
+        self._held[session] = Held(held.deployment, held.decision_id, now_s, held.assigned)
         self._held.move_to_end(session)
         return held
 
-    def hold(self, session: str, deployment: str, decision_id: str, now_s: float) -> None:
+    def hold(self, session: str, held: Held) -> None:
         """Remember a session's draw."""
-        self._held[session] = Held(deployment, decision_id, now_s)
+        self._held[session] = held
         self._held.move_to_end(session)
         if len(self._held) > self._bound:
             self._held.popitem(last=False)

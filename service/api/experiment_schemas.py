@@ -1,0 +1,54 @@
+"""What the routes of experiments and policies take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Reason = Annotated[str, Field(min_length=10, max_length=500)]
+Author = Annotated[str, Field(min_length=1, max_length=100)]
+Id = Annotated[str, Field(min_length=1, max_length=100)]
+StepName = Literal["start", "ramp", "pause", "resume", "stop", "ship", "rollback"]
+
+
+class _Signed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    author: Author
+    reason: Reason
+
+
+class ExperimentBody(_Signed):
+    """An experiment to be: its design, and its part of a layer."""
+
+    design: dict[str, Any]
+    layer: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")] = "main"
+    share: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 1.0
+
+
+class StepBody(_Signed):
+    """A step. ``variant``: the one to ship. ``unproven``: expose a version though the log has not
+    shown that it is no worse.
+    """
+
+    variant: Annotated[str, Field(max_length=64)] | None = None
+    unproven: bool = False
+
+
+class PolicyBody(_Signed):
+    """A version to be: the live one's kind and parameters but for what is given."""
+
+    kind: Annotated[str, Field(max_length=64)] | None = None
+    parameters: dict[str, Any] = {}
+
+
+class PromoteBody(_Signed):
+    """A version that is to be the live one."""
+
+
+class RollbackBody(_Signed):
+    """Back to the version before, or ``to`` one; its last checkpoint, or a named one."""
+
+    to: Id | None = None
+    checkpoint: Id | None = None

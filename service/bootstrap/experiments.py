@@ -1,0 +1,87 @@
+"""Experiments on live traffic, made from what is kept and joined to the runtime."""
+
+from __future__ import annotations
+
+import logging
+
+from experiments.metrics import Frame
+from service.domain.live import LivePolicy
+from service.experimentation.desk import DeskParts, ExperimentDesk
+from service.experimentation.followers import Followers
+from service.experimentation.guard import LOOK_EVERY_S, Guard, GuardParts
+from service.experimentation.promotions import Promotions
+from service.experimentation.whole import Experimentation
+from service.feedback.promoting import VersionDesk
+from service.plan.whole import Plan
+from service.routing.assignments import NO_HOLDOUT, AssignmentHolder, Holdout
+from service.routing.treatments import DEPLOYMENT, Treatment
+from service.runtime import Runtime
+from service.scheduler import Job
+from service.storage.experiments import ExperimentStore
+from service.storage.frames import experiment_frame
+
+log = logging.getLogger("headgate.experiments")
+
+FOLLOW_S = 60.0
+
+
+def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
+    """Give a runtime its experiments, as the log left them; before requests are taken."""
+    kept, clock = runtime.kept, runtime.clock
+    versions = VersionDesk(runtime.learner, kept.database.cursor, clock)
+    followers = Followers(versions.follow, versions.leave)
+
+    def live() -> LivePolicy:
+        return runtime.live
+
+    def frame(experiment: str, since_us: int) -> Frame:
+        cursor = kept.database.cursor()
+        return experiment_frame(cursor, experiment, since_us, runtime.plan.reward.metric)
+
+    parts = DeskParts(
+        store=ExperimentStore(kept.database),
+        log=kept.log,
+        clock=clock,
+        holder=holder,
+        versions=versions,
+        followers=followers,
+        live=live,
+        deployments=lambda: frozenset(each.name for each in runtime.catalog),
+        unproven=lambda version: "",
+    )
+    desk = ExperimentDesk(parts, holdout(runtime.plan))
+    promotions = Promotions(desk, versions, followers, runtime.plan.experiments.watch_s)
+    guard = Guard(GuardParts(desk, promotions, kept.log, clock, live, frame))
+    desk.moved = guard.moved
+    runtime.ledger.guarded = guard.ended
+    runtime.experiments = Experimentation(desk, promotions, versions, followers, guard, frame)
+    runtime.scheduler.put(Job("guardrails", LOOK_EVERY_S, guard.look))
+    desk.refresh()
+
+
+def resume(runtime: Runtime) -> None:
+    """After a restart, once the learner runs: versions followed, watches as they stood; blocks."""
+    experiments = runtime.experiments
+    for future in experiments.desk.follow_again():
+        try:
+            future.result(timeout=FOLLOW_S)
+        except Exception as error:  # the control serves meanwhile, and it is told
+            log.error("a version cannot be followed: %s", error)
+            runtime.notices.append(f"a version in an experiment cannot be followed: {error}")
+    experiments.guard.resume()
+
+
+def take_plan(runtime: Runtime) -> None:
+    """Another plan is in force."""
+    experiments = runtime.experiments
+    experiments.promotions.watch_s = runtime.plan.experiments.watch_s
+    experiments.desk.holdout = holdout(runtime.plan)
+    experiments.desk.refresh()
+
+
+def holdout(plan: Plan) -> Holdout:
+    """The units that no experiment touches, and what serves them."""
+    asked = plan.experiments
+    if not asked.holdout or asked.holdout_on is None:
+        return NO_HOLDOUT
+    return Holdout(asked.holdout, Treatment({DEPLOYMENT: asked.holdout_on}))

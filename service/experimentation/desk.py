@@ -1,0 +1,305 @@
+"""Experiments made and moved: checked, durable, then in force on the next request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+
+from experiments.design import Experiment
+from experiments.design_json import to_json
+from experiments.errors import ExperimentError
+from experiments.states import Signed, State, Step, TransitionError
+from service.domain.clock import Clock, new_id
+from service.domain.errors import Conflict, NotFound, StorageUnavailable, Unprocessable
+from service.domain.experiments import ExperimentRecord, ExperimentStep
+from service.domain.live import LivePolicy
+from service.domain.records import Act
+from service.experimentation.followers import Followers
+from service.experimentation.placing import check_alone, place
+from service.feedback.promoting import Signature, VersionDesk
+from service.routing.assignments import AssignmentHolder, Assignments, Holdout, Running
+from service.routing.treatments import NO_TREATMENT, VERSION, Known, Treatment, treatment
+from service.storage.event_log import EventLog
+from service.storage.experiments import Conducted, ExperimentStore, made
+
+log = logging.getLogger("headgate.experiments")
+
+REDUCING = (Step.PAUSE, Step.STOP, Step.ROLL_BACK)  # what exposes fewer is never kept waiting
+HEADGATE = "headgate"
+QUARANTINE = 2  # automatic rollbacks
+
+
+@dataclass(frozen=True, slots=True)
+class DeskParts:
+    """What the desk stands on. ``deployments``: of the plan in force; ``unproven``: why the log
+    does not yet allow a version to be exposed, empty where it does.
+    """
+
+    store: ExperimentStore
+    log: EventLog
+    clock: Clock
+    holder: AssignmentHolder
+    versions: VersionDesk
+    followers: Followers
+    live: Callable[[], LivePolicy]
+    deployments: Callable[[], frozenset[str]]
+    unproven: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A step that somebody asks for. ``unproven``: take it though the log has not shown that the
+    version is no worse; ``cause``: JSON of what the service saw.
+    """
+
+    step: Step
+    by: Signature
+    variant: str | None = None
+    percent: int | None = None
+    unproven: bool = False
+
+
+class ExperimentDesk:
+    """One act at a time. What reduces exposure acts before it is durable; all else after."""
+
+    def __init__(self, parts: DeskParts, holdout: Holdout) -> None:
+        self._parts, self.holdout = parts, holdout
+        self._one_at_a_time = asyncio.Lock()
+        self.holds: dict[str, str] = {}  # experiments that may not be ramped or shipped, and why
+        self._unlogged: list[tuple[object, ...]] = []
+        self.moved: Callable[[Conducted], None] = lambda conducted: None
+
+    @property
+    def store(self) -> ExperimentStore:
+        """All experiments."""
+        return self._parts.store
+
+    def find(self, name: str) -> Conducted:
+        """An experiment by its id, or the last version of a slug; raises NotFound."""
+        exact = self.store.known.get(name)
+        if exact is not None:
+            return exact
+        versions = self.store.versions_of(name)
+        if not versions:
+            raise NotFound("no experiment of that name; see headgate experiment list")
+        return versions[-1]
+
+    def running(self) -> list[Conducted]:
+        """Those that expose units now."""
+        return [e for e in self.store.known.values() if e.standing.state is State.RUNNING]
+
+    async def create(
+        self, design: Experiment, layer: str, share: float, by: Signature
+    ) -> Conducted:
+        """A draft with its buckets; a slug that ended before gets the next version."""
+        async with self._one_at_a_time:
+            before = self.store.versions_of(design.slug)
+            if before and before[-1].holds_buckets:
+                raise Conflict(
+                    f"{before[-1].id} is {before[-1].standing.state}; end it before its next "
+                    "version",
+                    code="experiment_open",
+                )
+            if before:
+                design = replace(design, version=before[-1].design.version + 1)
+            self._treatments(design)
+            first, stop = place(design, layer, share, self.store.known.values())
+            record = ExperimentRecord(
+                f"{design.slug}@{design.version}", self._parts.clock.wall_us(), design.slug,
+                design.version, layer, first, stop, to_json(design), by.author, by.reason,
+            )  # fmt: skip
+            await self._durable(record, self._act("experiment.created", record.id, by))
+            self.store.put(made(record))
+            return self.store.known[record.id]
+
+    async def take(self, name: str, asked: Asked) -> Conducted:
+        """Take a step; raises Conflict that says which steps can be taken."""
+        async with self._one_at_a_time:
+            return await self._take(self.find(name), asked)
+
+    async def _take(self, mine: Conducted, asked: Asked) -> Conducted:
+        step = self._step(mine, asked)
+        after = mine.after(step)
+        if asked.step in REDUCING:
+            self._in_force(after)
+            await self._reduced(after, step, asked)
+        else:
+            self._check(mine, asked)
+            exposing = asked.step in (Step.START, Step.RESUME)
+            if exposing:
+                await self._follow(mine)
+            try:
+                await self._durable(step, self._act_of(asked, mine.id, step))
+            except StorageUnavailable:
+                if exposing:
+                    await self._release(mine)
+                raise
+            self._in_force(after)
+        if after.standing.state in (State.STOPPED, State.SHIPPED, State.ROLLED_BACK):
+            await self._release(after)
+        return after
+
+    def _step(self, mine: Conducted, asked: Asked) -> ExperimentStep:
+        """The step with its time and state, if the rules allow it."""
+        at_us = self._parts.clock.wall_us()
+        if mine.steps:
+            at_us = max(at_us, mine.steps[-1].at_us)
+        draft = ExperimentStep(
+            new_id(), mine.id, at_us, asked.step.value, mine.standing.state.value, "", 0,
+            asked.variant, asked.by.author, asked.by.reason, asked.by.cause,
+        )  # fmt: skip
+        try:
+            standing = mine.standing.take(
+                asked.step,
+                Signed(draft.author, draft.reason, draft.at_us),
+                asked.variant,
+                asked.percent,
+            )
+        except TransitionError as error:
+            raise Conflict(f"{mine.id}: {error}", code="experiment_state") from None
+        taken = standing.history[-1]
+        return replace(draft, after=taken.after.value, percent=taken.percent)
+
+    def _check(self, mine: Conducted, asked: Asked) -> None:
+        """What stands against exposing more."""
+        if asked.step in (Step.RAMP, Step.SHIP) and mine.id in self.holds:
+            raise Conflict(f"{mine.id} is held: {self.holds[mine.id]}", code="experiment_held")
+        if asked.step is not Step.SHIP:
+            check_alone(mine, self.store.known.values())
+        self._treatments(mine.design)
+        for version in () if mine.design.reverse else versions_in(mine.design):
+            if self.rollbacks(version) >= QUARANTINE:
+                raise Conflict(
+                    f"version {version} was rolled back {QUARANTINE} times and is in quarantine; "
+                    "make a new version of what it was to do",
+                    code="version_quarantined",
+                )
+            why = "" if asked.unproven else self._parts.unproven(version)
+            if why:
+                raise Conflict(
+                    f"version {version} may not be exposed yet: {why}", code="version_unproven"
+                )
+
+    def rollbacks(self, version_id: str) -> int:
+        """How often the service itself rolled this version back, promoted or in an experiment."""
+        promotions = self._parts.versions.store.promotions
+        count = sum(
+            p.from_version_id == version_id and p.author == HEADGATE and p.restored_id is not None
+            for p in promotions
+        )
+        for each in self.store.known.values():
+            if each.design.reverse or version_id not in versions_in(each.design):
+                continue
+            count += sum(s.step == Step.ROLL_BACK and s.author == HEADGATE for s in each.steps)
+        return count
+
+    # in force ---------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Put all that stands in force: at the start, and whenever the plan has changed."""
+        running = [
+            Running(
+                each.id, each.design, each.record.layer, each.record.first, each.record.stop,
+                each.standing.exposed, self._treatments_now(each),
+            )
+            for each in self.running()
+        ]  # fmt: skip
+        shipped = NO_TREATMENT
+        for each in self.store.known.values():
+            if each.standing.shipped is not None:
+                settled = self._treatments_now(each)[each.standing.shipped]
+                shipped += settled.without(VERSION)  # a shipped version is the live one
+        self._parts.holder.current = Assignments(running, self.holdout, shipped)
+
+    def follow_again(self) -> list[Future[None]]:
+        """After a restart: the versions that running experiments need."""
+        return [
+            self._parts.followers.asked(version, each.id)
+            for each in self.running()
+            for version in self._beside(each)
+        ]
+
+    def _in_force(self, conducted: Conducted) -> None:
+        self.store.put(conducted)
+        self.refresh()
+        if conducted.standing.state is not State.RUNNING:
+            self.holds.pop(conducted.id, None)
+        self.moved(conducted)
+
+    async def _reduced(self, after: Conducted, step: ExperimentStep, asked: Asked) -> None:
+        records = (step, self._act_of(asked, after.id, step))
+        try:
+            await self._durable(*records)
+        except StorageUnavailable as error:
+            self._unlogged.append(records)
+            raise StorageUnavailable(
+                f"{after.id} is {after.standing.state} already, but that is not durable yet: it "
+                "is logged as soon as the log can be written",
+                retry_after_s=error.retry_after_s,
+            ) from None
+
+    async def retry(self) -> None:
+        """Log what was done while the log could not be written."""
+        while self._unlogged and self._parts.log.healthy:
+            await self._durable(*self._unlogged[0])
+            self._unlogged.pop(0)
+
+    # parts ------------------------------------------------------------------------------------
+
+    def _treatments(self, design: Experiment) -> dict[str, Treatment]:
+        store = self._parts.versions.store
+        known = Known(self._parts.deployments(), frozenset(each.id for each in store.versions))
+        try:
+            return {
+                each.name: treatment(each.settings, known, f"variants.{each.name}.settings")
+                for each in design.variants
+            }
+        except ExperimentError as error:
+            raise Unprocessable(str(error)) from None
+
+    def _treatments_now(self, conducted: Conducted) -> dict[str, Treatment]:
+        """Of a running one; what the plan no longer knows changes nothing, and is told."""
+        try:
+            return self._treatments(conducted.design)
+        except Unprocessable as error:
+            log.warning("%s has no effect now: %s", conducted.id, error)
+            self.holds[conducted.id] = error.message
+            return {each.name: NO_TREATMENT for each in conducted.design.variants}
+
+    async def _follow(self, mine: Conducted) -> None:
+        for version in self._beside(mine):
+            await self._parts.followers.want(version, mine.id)
+
+    def _beside(self, mine: Conducted) -> list[str]:
+        live = self._parts.live().current.mark.version_id
+        return [each for each in versions_in(mine.design) if each != live]
+
+    async def _release(self, mine: Conducted) -> None:
+        for version in versions_in(mine.design):
+            await self._parts.followers.release(version, mine.id)
+
+    def _act_of(self, asked: Asked, subject: str, step: ExperimentStep) -> Act:
+        more = {"percent": step.percent, "variant": step.variant, "unproven": asked.unproven}
+        by = replace(asked.by, cause=json.dumps({**json.loads(asked.by.cause), **more}))
+        return self._act(f"experiment.{asked.step.value.replace(' ', '_')}", subject, by)
+
+    def _act(self, act: str, subject: str, by: Signature) -> Act:
+        now_us = self._parts.clock.wall_us()
+        return Act(new_id(), now_us, by.author, act, subject, by.reason, by.cause)
+
+    async def _durable(self, *records: object) -> None:
+        await asyncio.wrap_future(self._parts.log.append_durable(*records))
+
+
+def versions_in(design: Experiment) -> tuple[str, ...]:
+    """The policy versions that an experiment's variants name."""
+    return _unique(value for each in design.variants for name, value in each.settings
+                   if name == VERSION)  # fmt: skip
+
+
+def _unique(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))

@@ -1,0 +1,314 @@
+"""The guard: guardrails watched while experiments run; holds, warns, and rolls back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from experiments.analysis import Report, analyse
+from experiments.design import Action, Guardrail
+from experiments.errors import ExperimentError
+from experiments.guardrails import (
+    RateWatch,
+    Verdict,
+    judge,
+    onset,
+    share_against_control,
+    watches,
+)
+from experiments.metrics import METRICS, Frame
+from experiments.states import State
+from experiments.statistics.evidence import Evidence
+from experiments.statistics.sample_ratio import ALPHA
+from service.domain.clock import Clock, new_id
+from service.domain.errors import HeadgateError
+from service.domain.experiments import Assigned
+from service.domain.live import LivePolicy
+from service.domain.records import Act, Decision, Outcome
+from service.experimentation.desk import HEADGATE, ExperimentDesk
+from service.experimentation.promotions import Promotions
+from service.experimentation.replaying import replay, units_seen
+from service.feedback.promoting import Signature
+from service.storage.event_log import EventLog
+from service.storage.experiments import Conducted
+from service.storage.frames import evidence_query
+
+log = logging.getLogger("headgate.experiments")
+
+LOOK_EVERY_S = 5.0
+LARGEST = 1e300  # of a number in JSON
+AT_MOST_EVERY_S = 900.0  # an action of its own per experiment and metric
+_FAILED: dict[str, Callable[[Outcome], bool]] = {
+    "error_rate": lambda outcome: outcome.status >= 500,
+    "success_rate": lambda outcome: outcome.status != 200,
+    "fallback_rate": lambda outcome: outcome.status == 200 and outcome.mode == "fallback",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GuardParts:
+    """What the guard stands on. ``frame``: of an experiment's id, since a time; it blocks."""
+
+    desk: ExperimentDesk
+    promotions: Promotions
+    log: EventLog
+    clock: Clock
+    live: Callable[[], LivePolicy]
+    frame: Callable[[str, int], Frame]
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """A breached guardrail, as it is acted upon and recorded."""
+
+    experiment: str
+    metric: str
+    treatment: str
+    log_e: float
+    threshold: float
+    units: tuple[int, ...]
+    onset_us: int | None
+    words: str
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One running experiment: its watches by metric and treatment, and the units of each variant,
+    remembered up to what the guardrails ask for.
+    """
+
+    conducted: Conducted
+    watches: dict[tuple[str, str], RateWatch]
+    seen: dict[str, set[str]] = field(default_factory=dict)
+    verdicts: tuple[Verdict, ...] = ()
+    most: int = 0
+    ratio_told: bool = False
+
+
+class Guard:
+    """Rates are weighed at every failure, before the answer's log is written; the rest every few
+    seconds from the log. What is found acts by the desk, on the next request.
+    """
+
+    def __init__(self, parts: GuardParts) -> None:
+        self._parts = parts
+        self._watched: dict[str, _Watched] = {}
+        self._acted_s: dict[tuple[str, str], float] = {}
+        self._acting: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._told: set[tuple[str, str, str]] = set()
+        self.warnings_: dict[str, str] = {}
+
+    # at every outcome -------------------------------------------------------------------------
+
+    def ended(self, decision: Decision, outcome: Outcome) -> None:
+        """A request of some experiments has ended; costs nothing where none runs."""
+        for assigned in decision.assigned:
+            watched = self._watched.get(assigned.experiment)
+            if watched is not None:
+                self._weigh(watched, assigned, outcome)
+
+    def _weigh(self, watched: _Watched, assigned: Assigned, outcome: Outcome) -> None:
+        seen = watched.seen.setdefault(assigned.variant, set())
+        if len(seen) < watched.most:
+            seen.add(assigned.unit)
+        design = watched.conducted.design
+        control = design.control.name
+        for (metric, treatment), watch in watched.watches.items():
+            if assigned.variant not in (control, treatment) or not _FAILED[metric](outcome):
+                continue
+            share = share_against_control(design, treatment, assigned.variant, assigned.probability)
+            mine = assigned.variant == treatment
+            watch.failed(float(share), mine, assigned.unit, outcome.at_us)
+            if watch.breached:
+                self._breached(watched, metric, treatment, watch)
+
+    def _breached(self, watched: _Watched, metric: str, treatment: str, watch: RateWatch) -> None:
+        guardrail = next(g for g in watched.conducted.design.guardrails if g.metric == metric)
+        units = len(watched.seen.get(treatment, ()))
+        if units < guardrail.least:
+            return
+        failed = watch.failures
+        words = (
+            f"{metric} of {treatment}: {failed[1]} units failed against {failed[0]} of the "
+            f"control, an e-value of {min(watch.evidence.e_value, LARGEST):.4g}"
+        )
+        harm = Harm(
+            watched.conducted.id, metric, treatment, watch.peak, 1.0 / watch.alpha, failed,
+            watch.onset_us, words,
+        )  # fmt: skip
+        self._answer(guardrail, harm)
+
+    # every few seconds ------------------------------------------------------------------------
+
+    async def look(self) -> None:
+        """Weigh all guardrails from the log, and end watches whose time is over."""
+        await self._parts.desk.retry()
+        for watched in list(self._watched.values()):
+            try:
+                await self._look_at(watched)
+            except ExperimentError as error:
+                log.warning("%s cannot be judged: %s", watched.conducted.id, error)
+        await self._parts.promotions.end_overdue(self._parts.clock.wall_us())
+
+    async def _look_at(self, watched: _Watched) -> None:
+        mine = watched.conducted
+        if mine.started_us is None:
+            return
+        report, verdicts, onsets = await asyncio.to_thread(self._read, mine)
+        watched.verdicts = verdicts
+        self._ratio(watched, report)
+        for verdict, began in zip(verdicts, onsets, strict=True):
+            if not verdict.breached or verdict.log_e is None:
+                continue
+            guardrail = next(g for g in mine.design.guardrails if g.metric == verdict.metric)
+            harm = Harm(
+                mine.id, verdict.metric, verdict.treatment, verdict.log_e, verdict.threshold,
+                verdict.units, began, verdict.words,
+            )  # fmt: skip
+            self._answer(guardrail, harm)
+
+    def _read(self, mine: Conducted) -> tuple[Report, tuple[Verdict, ...], list[int | None]]:
+        assert mine.started_us is not None
+        frame = self._parts.frame(mine.id, mine.started_us)
+        verdicts = tuple(judge(mine.design, frame))
+        return analyse(mine.design, frame), verdicts, [
+            onset(mine.design, frame, each) for each in verdicts
+        ]  # fmt: skip
+
+    def _ratio(self, watched: _Watched, report: Report) -> None:
+        if report.valid or watched.ratio_told:
+            return
+        watched.ratio_told = True
+        mine, why = watched.conducted, report.invalid[0]
+        self._parts.desk.holds[mine.id] = f"its data are not what was drawn: {why}"
+        self.warnings_[mine.id] = f"{mine.id} is invalid: {why}"
+        self._log("experiment.invalid", mine.id, why, {"alpha": ALPHA, "rows": report.rows})
+
+    def moved(self, conducted: Conducted) -> None:
+        """An experiment has been moved: watch it from the first failure on, or no longer."""
+        if conducted.standing.state is not State.RUNNING:
+            self._watched.pop(conducted.id, None)
+            self.warnings_.pop(conducted.id, None)
+        elif conducted.id in self._watched:
+            self._watched[conducted.id].conducted = conducted
+        else:
+            self._watched[conducted.id] = self._fresh(conducted)
+
+    def resume(self) -> None:
+        """After a restart: the watches as the log's failures leave them; blocks."""
+        for each in self._parts.desk.running():
+            watched = self._watched[each.id] = self._fresh(each)
+            if each.started_us is not None:
+                frame = self._parts.frame(each.id, each.started_us)
+                replay(each.design, frame, watched.watches)
+                watched.seen = units_seen(frame, watched.most)
+
+    def _fresh(self, conducted: Conducted) -> _Watched:
+        known = {
+            key: watch for key, watch in watches(conducted.design).items() if key[0] in _FAILED
+        }
+        most = max((g.least for g in conducted.design.guardrails), default=0)
+        return _Watched(conducted, known, most=most)
+
+    # what is done -----------------------------------------------------------------------------
+
+    def _answer(self, guardrail: Guardrail, harm: Harm) -> None:
+        """Warn, hold or roll back; a dry run says what it would have done."""
+        key = harm.experiment, harm.metric, harm.treatment
+        if guardrail.dry_run or guardrail.action is Action.WARN:
+            if key not in self._told:
+                self._told.add(key)
+                what = "would" if guardrail.dry_run else "warns"
+                act = f"guardrail.{what}"
+                self.warnings_[harm.experiment] = harm.words
+                self._log(act, harm.experiment, harm.words, self._cause(harm, guardrail))
+            return
+        if guardrail.action is Action.HOLD:
+            if key not in self._told:
+                self._told.add(key)
+                self._parts.desk.holds[harm.experiment] = harm.words
+                self.warnings_[harm.experiment] = f"held: {harm.words}"
+                self._log("guardrail.holds", harm.experiment, harm.words,
+                          self._cause(harm, guardrail))  # fmt: skip
+            return
+        self._roll_back(guardrail, harm)
+
+    def _roll_back(self, guardrail: Guardrail, harm: Harm) -> None:
+        slug = harm.experiment.split("@")[0]
+        now_s = self._parts.clock.monotonic_s()
+        last_s = self._acted_s.get((slug, harm.metric))
+        if harm.experiment in self._acting:
+            return
+        if last_s is not None and now_s - last_s < AT_MOST_EVERY_S:
+            key = harm.experiment, harm.metric, "cools down"
+            if key not in self._told:
+                self._told.add(key)
+                self._parts.desk.holds[harm.experiment] = harm.words
+                said = f"{harm.words}; rolled back less than 15 minutes ago, so it is held instead"
+                self.warnings_[harm.experiment] = said
+                self._log("guardrail.cools_down", harm.experiment, said,
+                          self._cause(harm, guardrail))  # fmt: skip
+            return
+        self._acting.add(harm.experiment)
+        self._acted_s[slug, harm.metric] = now_s
+        task = asyncio.get_running_loop().create_task(self._rolled_back(guardrail, harm))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _rolled_back(self, guardrail: Guardrail, harm: Harm) -> None:
+        cause = json.dumps(self._cause(harm, guardrail))
+        by = Signature(HEADGATE, harm.words, cause)
+        try:
+            await self._parts.promotions.roll_back_experiment(harm.experiment, by, harm.onset_us)
+            log.error("%s is rolled back: %s", harm.experiment, harm.words)
+        except HeadgateError as error:
+            log.error("%s cannot be rolled back wholly: %s", harm.experiment, error)
+            self.warnings_[harm.experiment] = f"rollback incomplete: {error.message}"
+        finally:
+            self._acting.discard(harm.experiment)
+
+    def _cause(self, harm: Harm, guardrail: Guardrail) -> dict[str, object]:
+        """What an act of the service's own rests on: figures, where it returns to, and the query
+        over the history that shows it.
+        """
+        mark = self._parts.live().current.mark
+        return {
+            "metric": harm.metric,
+            "treatment": harm.treatment,
+            "e_value": min(Evidence(harm.log_e).e_value, LARGEST),
+            "log_e": min(harm.log_e, LARGEST),
+            "threshold": harm.threshold,
+            "n": list(harm.units),
+            "tolerance": guardrail.tolerance,
+            "kind": METRICS[harm.metric].kind.value,
+            "onset_us": harm.onset_us,
+            "live_version": mark.version_id,
+            "live_checkpoint": mark.checkpoint_id,
+            "query": evidence_query(harm.experiment, harm.metric),
+        }
+
+    def _log(self, act: str, subject: str, reason: str, detail: dict[str, object]) -> None:
+        now_us = self._parts.clock.wall_us()
+        self._parts.log.append(
+            Act(new_id(), now_us, HEADGATE, act, subject, reason, json.dumps(detail))
+        )
+
+    # what is shown ----------------------------------------------------------------------------
+
+    def warnings(self) -> list[str]:
+        """What an operator should be told."""
+        return list(self.warnings_.values())
+
+    def verdicts(self, experiment: str) -> tuple[Verdict, ...]:
+        """What the guardrails of a running experiment said at the last look."""
+        watched = self._watched.get(experiment)
+        return watched.verdicts if watched else ()
+
+    async def settle(self) -> None:
+        """Wait for what is being rolled back."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,170 @@
+"""Versions promoted, shipped and rolled back, each promotion watched beside the one before."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experiments.design import Action, Experiment, Guardrail, Unit, Variant
+from experiments.states import State, Step
+from service.domain.errors import Conflict, HeadgateError
+from service.domain.experiments import How, Promotion
+from service.experimentation.desk import HEADGATE, QUARANTINE, Asked, ExperimentDesk
+from service.experimentation.followers import Followers
+from service.experimentation.placing import WATCH_LAYER
+from service.feedback.promoting import Signature, VersionDesk
+from service.routing.treatments import VERSION
+from service.storage.experiments import Conducted
+
+log = logging.getLogger("headgate.experiments")
+
+KEPT = 0.1  # of the units stay on the version before, while a promotion is watched
+BEFORE, AFTER = "before", "after"
+WATCHED = (
+    Guardrail("error_rate", tolerance=0.1),
+    Guardrail("fallback_rate", tolerance=0.25, action=Action.WARN),
+    Guardrail("latency_p95", tolerance=0.25, action=Action.WARN, least=100),
+    Guardrail("cost_per_request", tolerance=0.25, action=Action.WARN, least=100),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """Where a rollback goes: a version, one of its checkpoints, or its last before a time."""
+
+    to: str | None = None
+    checkpoint: str | None = None
+    before_us: int | None = None
+
+
+class Promotions:
+    """What makes a version the live one, and what takes it back."""
+
+    def __init__(
+        self, desk: ExperimentDesk, versions: VersionDesk, followers: Followers, watch_s: float
+    ) -> None:
+        self._desk, self.versions, self._followers = desk, versions, followers
+        self.watch_s = watch_s
+
+    async def promote(
+        self, name: str, by: Signature, how: How = How.PROMOTED,
+        guardrails: Sequence[Guardrail] = (),
+    ) -> Promotion:  # fmt: skip
+        """Let a version decide for everybody; the one before keeps a tenth while it is watched."""
+        version = self.versions.find(name)
+        if self._desk.rollbacks(version.id) >= QUARANTINE:
+            raise Conflict(
+                f"version {version.id} was rolled back {QUARANTINE} times and is in quarantine; "
+                "make a new version of what it was to do",
+                code="version_quarantined",
+            )
+        await self._end_watches("another version is promoted")
+        made = await asyncio.wrap_future(self.versions.promote(version.id, how, by))
+        if self.watch_s > 0.0 and made.from_version_id is not None:
+            try:
+                await self._watch(made, guardrails or WATCHED)
+            except HeadgateError as error:  # it is live all the same, and that is said
+                log.error("the promotion of %s is not watched: %s", made.version_id, error)
+        await self._let_go(made)
+        return made
+
+    async def ship(self, experiment: str, variant: str, by: Signature) -> Conducted:
+        """Give everybody a variant; a version that it names becomes the live one."""
+        mine = self._desk.find(experiment)
+        taken = await self._desk.take(mine.id, Asked(Step.SHIP, by, variant))
+        settings = next(dict(v.settings) for v in mine.design.variants if v.name == variant)
+        version = settings.get(VERSION)
+        if version is not None and version != self._live_id() and not mine.design.reverse:
+            await self.promote(version, by, How.SHIPPED, mine.design.guardrails)
+        return taken
+
+    async def roll_back(self, by: Signature, back: Back | None = None) -> Promotion:
+        """Return to the version before; a rollback of a rollback returns to what that left."""
+        back = back or Back()
+        to = self.versions.find(back.to).id if back.to else None
+        await self._end_watches("it is rolled back", roll_back=True)
+        made = await asyncio.wrap_future(
+            self.versions.roll_back(by, to, back.checkpoint, back.before_us)
+        )
+        await self._let_go(made)
+        return made
+
+    async def roll_back_experiment(
+        self, name: str, by: Signature, onset_us: int | None = None
+    ) -> tuple[Conducted, Promotion | None]:
+        """End an experiment at once. Where its treatment is the live version, watched or shipped,
+        the version before comes back with its last checkpoint from before ``onset_us``.
+        """
+        mine = self._desk.find(name)
+        taken = await self._desk.take(mine.id, Asked(Step.ROLL_BACK, by))
+        before = self._before(mine)
+        if before is None:
+            return taken, None
+        made = await asyncio.wrap_future(self.versions.roll_back(by, before, None, onset_us))
+        await self._let_go(made)
+        return taken, made
+
+    def _before(self, mine: Conducted) -> str | None:
+        """The version to come back, where rolling an experiment back takes the live one away."""
+        if mine.design.reverse:
+            return dict(mine.design.control.settings)[VERSION]
+        if mine.standing.shipped is None:
+            return None
+        settings = {v.name: dict(v.settings) for v in mine.design.variants}
+        shipped = settings[mine.standing.shipped].get(VERSION)
+        last = self.versions.store.promotions[-1:]
+        if shipped is None or not last or last[0].version_id != shipped:
+            return None
+        return last[0].from_version_id
+
+    async def end_overdue(self, now_us: int) -> None:
+        """End the watches whose time is over without an alarm."""
+        for each in self.watches():
+            if each.started_us is not None and now_us - each.started_us >= self.watch_s * 1e6:
+                await self._end(each, "watched without an alarm")
+
+    def watches(self) -> list[Conducted]:
+        """The promotions that are watched now."""
+        return [each for each in self._desk.running() if each.design.reverse]
+
+    async def _watch(self, made: Promotion, guardrails: Sequence[Guardrail]) -> None:
+        assert made.from_version_id is not None
+        before = ((VERSION, made.from_version_id),)
+        design = Experiment(
+            slug=f"watch-{made.id.replace('-', '')[-16:]}",
+            hypothesis=f"version {made.version_id} is no worse than {made.from_version_id}",
+            variants=(Variant(BEFORE, KEPT, before), Variant(AFTER, 1.0 - KEPT)),
+            goals=("success_rate",),
+            guardrails=tuple(guardrails),
+            unit=Unit.SESSION,
+            reverse=True,
+        )
+        cause = json.dumps({"promotion": made.id})
+        by = Signature(HEADGATE, f"watches the promotion of {made.version_id}", cause)
+        drawn = await self._desk.create(design, WATCH_LAYER, 1.0, by)
+        await self._desk.take(drawn.id, Asked(Step.START, by, percent=100))
+
+    async def _end_watches(self, why: str, roll_back: bool = False) -> None:
+        for each in self.watches():
+            await self._end(each, why, roll_back)
+
+    async def _end(self, watch: Conducted, why: str, roll_back: bool = False) -> None:
+        by = Signature(HEADGATE, why)
+        if roll_back:
+            await self._desk.take(watch.id, Asked(Step.ROLL_BACK, by))
+            return
+        await self._desk.take(watch.id, Asked(Step.STOP, by))
+        if self._desk.find(watch.id).standing.state is State.STOPPED:
+            await self._desk.take(watch.id, Asked(Step.SHIP, by, AFTER))
+
+    async def _let_go(self, made: Promotion) -> None:
+        """The one before learns on only where a watch, an experiment or a shadow needs it."""
+        before = made.from_version_id
+        if before and before != made.version_id and before not in self._followers.wanted:
+            await asyncio.wrap_future(self.versions.leave(before))
+
+    def _live_id(self) -> str:
+        return self.versions.store.promotions[-1].version_id

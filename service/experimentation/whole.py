@@ -1,0 +1,66 @@
+"""Experiments on live traffic, together: the desk, promotions, the guard, and reports."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from experiments.analysis import Across, Options, Report, across, analyse
+from experiments.design import Experiment
+from experiments.metrics import Frame
+from experiments.states import State
+from experiments.statistics.power import Comparison, sizes_for
+from service.domain.errors import Conflict
+from service.experimentation.desk import ExperimentDesk
+from service.experimentation.followers import Followers
+from service.experimentation.guard import Guard
+from service.experimentation.promotions import Promotions
+from service.feedback.promoting import VersionDesk
+from service.storage.experiments import Conducted
+
+
+@dataclass(slots=True)
+class Experimentation:
+    """What a route may ask for. ``frame``: of an experiment's id, since a time; it blocks."""
+
+    desk: ExperimentDesk
+    promotions: Promotions
+    versions: VersionDesk
+    followers: Followers
+    guard: Guard
+    frame: Callable[[str, int], Frame]
+
+    async def report(self, conducted: Conducted) -> Report:
+        """What an experiment's data say now; raises Conflict for a draft."""
+        if conducted.started_us is None:
+            raise Conflict(
+                f"{conducted.id} has not been started, so there is nothing to report",
+                code="experiment_state",
+            )
+        return await asyncio.to_thread(self._analysed, conducted)
+
+    def _analysed(self, conducted: Conducted) -> Report:
+        assert conducted.started_us is not None
+        frame = self.frame(conducted.id, conducted.started_us)
+        return analyse(conducted.design, frame, Options(best_at=best_at(conducted.design)))
+
+    async def across(self) -> Across:
+        """Which of the experiments that have ended found something, in the order of their ends."""
+        ended = [
+            each for each in self.desk.store.known.values()
+            if each.standing.state in (State.STOPPED, State.SHIPPED, State.ROLLED_BACK)
+            and not each.design.reverse
+        ]  # fmt: skip
+        ended.sort(key=lambda each: each.steps[-1].at_us)
+        return await asyncio.to_thread(lambda: across([self._analysed(e) for e in ended]))
+
+
+def best_at(design: Experiment) -> float:
+    """The units of both arms at which the sequences are narrowest: those that show the effect
+    that matters in a share about a half. Planned from the design, never from the data.
+    """
+    treatment = design.treatments[0].share
+    share = treatment / (treatment + design.control.share)
+    asked = Comparison(design.alpha, treatment_share=share, sequential=True)
+    return float(sizes_for(min(design.smallest_effect, 1.0) / 2.0, 0.5, asked).total)

@@ -1,0 +1,89 @@
+"""Experiments and their steps, read back at the start and kept in memory; rows of the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from experiments.design import Experiment
+from experiments.design_json import from_json
+from experiments.states import Signed, Standing, State, Step, Transition, replay
+from service.domain.experiments import ExperimentRecord, ExperimentStep
+from service.storage.cases import rows_of, us
+from service.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Conducted:
+    """An experiment: as it was made, what it asks, where it stands, and how it came there."""
+
+    record: ExperimentRecord
+    design: Experiment
+    standing: Standing
+    steps: tuple[ExperimentStep, ...] = field(default=())
+
+    @property
+    def id(self) -> str:
+        """Its slug and version."""
+        return self.record.id
+
+    @property
+    def holds_buckets(self) -> bool:
+        """Whether its place in the layer is taken: until its end is decided."""
+        return self.standing.state not in (State.SHIPPED, State.ROLLED_BACK)
+
+    @property
+    def started_us(self) -> int | None:
+        """When it was started, microseconds since the epoch; None for a draft."""
+        return self.steps[0].at_us if self.steps else None
+
+    def after(self, step: ExperimentStep) -> Conducted:
+        """With one more step, checked against the rules."""
+        standing = replay(
+            tuple(each.name for each in self.design.variants),
+            [*self.standing.history, transition_of(step)],
+        )
+        return Conducted(self.record, self.design, standing, (*self.steps, step))
+
+
+class ExperimentStore:
+    """All experiments by id, in the order in which they were made."""
+
+    def __init__(self, database: Database) -> None:
+        cursor = database.cursor()
+        self.known: dict[str, Conducted] = {}
+        for row in rows_of(cursor, "SELECT * FROM experiments ORDER BY log_seq"):
+            record = ExperimentRecord(
+                row["id"], us(row["ts"]), row["slug"], row["version"], row["layer"],
+                row["first"], row["stop"], row["design"], row["author"], row["reason"],
+            )  # fmt: skip
+            self.put(made(record))
+        for row in rows_of(cursor, "SELECT * FROM experiment_steps ORDER BY log_seq"):
+            step = ExperimentStep(
+                row["id"], row["experiment"], us(row["ts"]), row["step"], row["before"],
+                row["after"], row["percent"], row["variant"], row["author"], row["reason"],
+                row["cause"],
+            )  # fmt: skip
+            if step.experiment in self.known:
+                self.put(self.known[step.experiment].after(step))
+
+    def put(self, conducted: Conducted) -> None:
+        """An experiment as it stands now."""
+        self.known[conducted.id] = conducted
+
+    def versions_of(self, slug: str) -> list[Conducted]:
+        """The versions of an experiment, oldest first."""
+        return [each for each in self.known.values() if each.record.slug == slug]
+
+
+def made(record: ExperimentRecord) -> Conducted:
+    """A draft of what was recorded."""
+    design = from_json(record.design)
+    return Conducted(record, design, Standing(tuple(each.name for each in design.variants)))
+
+
+def transition_of(step: ExperimentStep) -> Transition:
+    """A logged step as the rules know it."""
+    return Transition(
+        Step(step.step), State(step.before), State(step.after), step.percent,
+        Signed(step.author, step.reason, step.at_us), step.variant,
+    )  # fmt: skip
