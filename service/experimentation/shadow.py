@@ -25,7 +25,7 @@ log = logging.getLogger("headgate.shadow")
 
 MOST_SHADOWS = 8
 MOST_WAITING = 5_000
-MOST_A_TURN = 500
+MOST_A_TURN = 500  # over all shadows
 TRY_AGAIN_S = 10.0
 MOST_QUEUED = 20_000  # records that wait for the log: beyond, what is served comes first
 
@@ -239,16 +239,21 @@ class Shadows:
         self._parts.mirror.turn(chosen)
 
     def decide_waiting(self) -> list[ShadowDecision]:
-        """Decide as the followed versions would; those to be mirrored."""
-        chosen = []
+        """Decide as the followed versions would; those to be mirrored. Bounded in its work, for
+        it takes the interpreter from the event loop.
+        """
+        chosen, tried = [], 0
         live = self._parts.live()
-        for _ in range(min(len(self._waiting), MOST_A_TURN)):
+        for _ in range(len(self._waiting)):
+            if tried >= MOST_A_TURN:
+                break
             decision = self._waiting[0]
             picked = self.mirrored_by(decision)
             for version_id, shadow in self.active.items():
                 if not _sampled(decision, shadow):
                     continue
-                made = self._beside(decision, shadow, live.others.get(version_id), picked)
+                tried += 1
+                made = self._beside(decision, shadow, live.of(version_id), picked)
                 if made is not None and made.mirrored:
                     chosen.append(made)
             self._waiting.popleft()  # only now: what is under way still waits
