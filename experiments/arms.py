@@ -81,8 +81,12 @@ class Arm:
 
     def first(self) -> Values:
         """The first measured value of each unit: rows of one unit are not independent."""
+        return self.firsts().values
+
+    def firsts(self) -> Arm:
+        """The first measured row of each unit."""
         _, places = np.unique(self.units, return_index=True)
-        return self.values[places]
+        return Arm(self.units[places], self.values[places], self.per[places], self.rows[places])
 
     def since(self, row: int) -> Arm:
         """Only what was measured from that row of the frame on."""

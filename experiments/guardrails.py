@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
-from experiments.arms import Arm, Exposure, arm_of, expose
-from experiments.design import Action, Experiment, Guardrail
+from experiments.arms import Arm, expose
+from experiments.design import Action, Experiment
 from experiments.errors import CannotSay, ExperimentError
-from experiments.metrics import METRICS, Direction, Frame, Kind, Values
+from experiments.harm import Case
+from experiments.harm import alpha_each as alpha_each
+from experiments.harm import failure_of as failure_of
+from experiments.harm import share_against_control as share_against_control
+from experiments.metrics import METRICS, Frame
 from experiments.plain import plain
 from experiments.statistics.evidence import Evidence
-from experiments.statistics.fixed_horizon import Sums
-from experiments.statistics.mean_sequences import BURN_IN, AsymptoticSequence, Side
-from experiments.statistics.moments import Moments
-from experiments.statistics.quantiles import QuantileSequence
 from experiments.statistics.rate_watch import RateWatch as RateWatch
-from experiments.switchback import MICRO, Pairs, pair_up
 
 PLACES = 64  # at which an onset is looked for, where it is not known to the failure
-BEST_AT = 1_000.0  # units at which a mean's sequence is narrowest: harm is to be seen early
 
 
 class Status(StrEnum):
@@ -71,48 +68,6 @@ class Verdict:
         return {**plain(self), "e_value": plain(self.e_value)}
 
 
-def alpha_each(experiment: Experiment) -> float:
-    """The level of one guardrail against one treatment: the experiment's, divided by how many
-    there are of both, so that the chance of any false alarm of all is at most the experiment's.
-    """
-    return experiment.alpha / max(1, len(experiment.guardrails) * len(experiment.treatments))
-
-
-def failure_of(guardrail: Guardrail) -> float | None:
-    """The value, 0 or 1, at which a row of a rate has failed; None where failures alone do not
-    tell: for other kinds, for rates of which neither way is better in itself, and where a share
-    of the successes, not of the failures, is tolerated.
-    """
-    row = METRICS[guardrail.metric]
-    if row.kind is not Kind.RATE or row.direction is None:
-        return None
-    if row.direction is Direction.DOWN:
-        return 1.0
-    return 0.0 if guardrail.tolerance == 0.0 else None
-
-
-def share_against_control(
-    experiment: Experiment, treatment: str, variant: str, share: float | Values
-) -> Values:
-    """The chance that a row of either is the treatment's, not the control's.
-
-    ``variant``: the row's, one of the two; ``share``: its P(variant). Of three variants and more
-    the others' parts of the rest are those of the design.
-    """
-    parts = {each.name: each.share for each in experiment.variants}
-    control = experiment.control.name
-    if treatment not in parts or treatment == control or variant not in (treatment, control):
-        raise ExperimentError(
-            f"variant is {variant!r} and treatment {treatment!r}: give the control "
-            f"{control!r} or the treatment, of {', '.join(parts)}"
-        )
-    own = np.asarray(share, dtype=np.float64)
-    other = control if variant == treatment else treatment
-    rest = (1.0 - own) * parts[other] / (1.0 - parts[variant])
-    found: Values = (own if variant == treatment else rest) / (own + rest)
-    return found
-
-
 def watches(experiment: Experiment) -> dict[tuple[str, str], RateWatch]:
     """A watch for every metric and treatment of which failures alone tell, to be fed by hand."""
     if experiment.blocks is not None:
@@ -136,7 +91,7 @@ def judge(experiment: Experiment, frame: Frame) -> list[Verdict]:
     """
     exposure = expose(experiment, frame)
     return [
-        _verdict(_Case(experiment, exposure, each, place))
+        _verdict(Case(experiment, exposure, each, place))
         for each in experiment.guardrails
         for place in range(1, len(experiment.variants))
     ]
@@ -146,8 +101,8 @@ def onset(experiment: Experiment, frame: Frame, verdict: Verdict) -> int | None:
     """When the harm of a breached guardrail began (microseconds since 1970), an estimate.
 
     The start since which the rows speak most for harm (Page, Biometrika 1954): for failures and
-    blocks exactly that failure after which the evidence only had to grow, for others the best of
-    ``PLACES`` rows. Rather early than late for failures: nothing spoke of harm until then. None
+    blocks exactly that failure after which the evidence only had to grow, which is rather early
+    than late: nothing spoke of harm until then. For others the best of ``PLACES`` rows. None
     where nothing is breached.
     """
     if not verdict.breached:
@@ -160,110 +115,13 @@ def onset(experiment: Experiment, frame: Frame, verdict: Verdict) -> int | None:
             "give a verdict of the same experiment"
         )
     exposure = expose(experiment, frame)
-    case = _Case(experiment, exposure, asked, names.index(verdict.treatment))
+    case = Case(experiment, exposure, asked, names.index(verdict.treatment))
     if experiment.blocks is not None or failure_of(asked) is not None:
         return case.watched().onset_us
-    control, treatment = case.arms()
+    control, treatment = case.arms_that_count()
     starts = np.unique(np.linspace(0, len(exposure), PLACES, endpoint=False).astype(np.int64))
-    told = [case.weigh(control.since(row), treatment.since(row)) for row in starts.tolist()]
-    heights = [-math.inf if isinstance(each, CannotSay) else each.log_e for each in told]
+    heights = [case.distance(control.since(row), treatment.since(row)) for row in starts.tolist()]
     return int(exposure.at_us[starts[int(np.argmax(heights))]])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Case:
-    """One guardrail against one treatment."""
-
-    experiment: Experiment
-    exposure: Exposure
-    guardrail: Guardrail
-    place: int
-
-    @property
-    def factor(self) -> float:
-        """What the control's values, if above 0, are multiplied by to stand at the limit."""
-        return 1.0 - self.guardrail.better.sign * self.guardrail.tolerance
-
-    def arms(self, whole: bool = False) -> tuple[Arm, Arm]:
-        """Control and treatment."""
-        measured = METRICS[self.guardrail.metric].measure(self.exposure.frame)
-        one, two = (arm_of(self.exposure, measured, at, whole) for at in (0, self.place))
-        return one, two
-
-    def weigh(self, control: Arm, treatment: Arm) -> Evidence | CannotSay:
-        """The evidence of harm, of means, ratios and quantiles."""
-        least = self.guardrail.least
-        fewest = min(control.number, treatment.number)
-        if fewest < least:
-            return CannotSay(f"{least} units of each arm are needed, one has {fewest}")
-        row = METRICS[self.guardrail.metric]
-        alpha, down = alpha_each(self.experiment), self.guardrail.better is Direction.DOWN
-        if row.kind is Kind.QUANTILE:
-            assert row.level is not None  # a quantile has one
-            band = QuantileSequence(row.level, alpha)
-            one, two = control.first() * self.factor, treatment.first()
-            return band.evidence_of_excess(two, one) if down else band.evidence_of_excess(one, two)
-        side = Side.LOW if down else Side.HIGH
-        sequence = AsymptoticSequence(alpha, BEST_AT, side, max(least, BURN_IN))
-        sums = self._capped((control.sums(), treatment.sums()), row.kind)
-        if any(float(each.denominator.mean()) <= 0.0 for each in sums):
-            return CannotSay("an arm has nothing yet to divide by")
-        one_m, two_m = (each.linearised() for each in sums)
-        factor = self.factor if one_m.mean >= 0.0 else 2.0 - self.factor
-        limit = Moments(one_m.count, factor * one_m.mean, factor**2 * one_m.squares)
-        return sequence.evidence_of_difference(two_m, limit)
-
-    def _capped(self, sums: tuple[Sums, Sums], kind: Kind) -> tuple[Sums, ...]:
-        if self.experiment.winsorise is None or kind is not Kind.RATIO:
-            return sums
-        both = np.concatenate([each.numerator for each in sums])
-        cap = float(np.quantile(both, self.experiment.winsorise))
-        return tuple(Sums(np.minimum(each.numerator, cap), each.denominator) for each in sums)
-
-    def watched(self) -> RateWatch:
-        """The watch that has seen all failures of both arms, or all pairs of blocks."""
-        alpha, tolerance = alpha_each(self.experiment), self.guardrail.tolerance
-        if self.experiment.blocks is not None:
-            return self._watched_pairs(RateWatch(alpha))
-        watch = RateWatch(alpha, tolerance, self.exposure.first_us)
-        names = [each.name for each in self.experiment.variants]
-        if "share" not in self.exposure.frame:
-            raise ExperimentError("the frame lacks share: add P(variant) of each row's variant")
-        shares = np.asarray(self.exposure.frame["share"], dtype=np.float64)
-        rows, against = [], []
-        for arm, place in zip(self.arms(whole=True), (0, self.place), strict=True):
-            mine = arm.rows[arm.values == failure_of(self.guardrail)]
-            found = (self.experiment, names[self.place], names[place], shares[mine])
-            rows.append(mine)
-            against.append(share_against_control(*found))
-        every, chances = np.concatenate(rows), np.concatenate(against)
-        order = np.argsort(every, kind="stable")
-        kept, places = every[order], chances[order]
-        ours = self.exposure.variants[kept] == self.place
-        units = [str(each) for each in self.exposure.units[kept].tolist()]
-        watch.replay(places, ours, units, self.exposure.at_us[kept])
-        return watch
-
-    def pairs(self) -> Pairs:
-        """The whole pairs of blocks that ended by the last row."""
-        blocks, exposure = self.experiment.blocks, self.exposure
-        assert blocks is not None
-        measured = METRICS[self.guardrail.metric].measure(exposure.frame)
-        kept = exposure.kept[measured.rows]
-        at_us, until = exposure.at_us[measured.rows][kept], exposure.last_us or 0
-        return pair_up(blocks, at_us, measured.values[kept], measured.per[kept], until)
-
-    def _watched_pairs(self, watch: RateWatch) -> RateWatch:
-        blocks, found = self.experiment.blocks, self.pairs()
-        assert blocks is not None
-        excess = found.differences + (1.0 - self.factor) * np.abs(found.controls)
-        told = excess != 0.0
-        worse = excess[told] * self.guardrail.better.sign < 0.0
-        numbers = found.numbers[told]
-        starts = blocks.start_us + 2 * numbers * blocks.length_s * MICRO
-        units = [str(each) for each in numbers.tolist()]
-        watch.replay(np.full(len(worse), 0.5), worse, units, starts)
-        return watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,14 +134,14 @@ class _Told:
     by: str
 
 
-def _told(case: _Case) -> _Told:
+def _told(case: Case) -> _Told:
     guardrail = case.guardrail
     if case.experiment.blocks is not None:
         found = case.pairs()
         count = len(found.differences)
         by = f"{count} pairs of blocks"
         return _Told(
-            _alarm(case, count, "pairs of blocks"),
+            _alarm(case, case.watched(), count, "pairs of blocks"),
             (count, count),
             _relative(found.control, found.treatment) if count else None,
             by,
@@ -291,10 +149,11 @@ def _told(case: _Case) -> _Told:
     if failure_of(guardrail) is not None:
         one, two = case.arms(whole=True)
         units = (one.number, two.number)
-        failed = case.watched().failures
+        watch = case.watched()
+        failed = watch.failures
         shares = [f / n if n else 0.0 for f, n in zip(failed, units, strict=True)]
         by = f"{failed[1]} of {units[1]} units against {failed[0]} of {units[0]}"
-        alarm = _alarm(case, units[1], "units of the treatment")
+        alarm = _alarm(case, watch, units[1], "units of the treatment")
         return _Told(alarm, units, _relative(shares[0], shares[1]) if units[1] else None, by)
     one, two = case.arms()
     units = (one.number, two.number)
@@ -302,16 +161,15 @@ def _told(case: _Case) -> _Told:
     return _Told(case.weigh(one, two), units, _effect(case, one, two), by)
 
 
-def _alarm(case: _Case, count: int, of: str) -> Evidence | CannotSay:
+def _alarm(case: Case, watch: RateWatch, count: int, of: str) -> Evidence | CannotSay:
     """Of a watch that was breached the greatest evidence, otherwise that of now."""
     least = case.guardrail.least
     if count < least:
         return CannotSay(f"{least} {of} are needed, there are {count}")
-    watch = case.watched()
     return Evidence(watch.peak) if watch.breached else watch.evidence
 
 
-def _effect(case: _Case, control: Arm, treatment: Arm) -> float | None:
+def _effect(case: Case, control: Arm, treatment: Arm) -> float | None:
     if not control.number or not treatment.number:
         return None
     level = METRICS[case.guardrail.metric].level
@@ -332,7 +190,7 @@ def _relative(control: float, treatment: float) -> float | None:
     return (treatment - control) / abs(control) if control else None
 
 
-def _verdict(case: _Case) -> Verdict:
+def _verdict(case: Case) -> Verdict:
     told, guardrail, experiment = _told(case), case.guardrail, case.experiment
     evidence, alpha = told.evidence, alpha_each(experiment)
     if isinstance(evidence, CannotSay):

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.api import (
+    audits,
     caller,
     experiments,
     health,
@@ -56,7 +57,8 @@ SMALL_VALUES = 2_000  # each unknown field costs an error of its own
 ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
-    health, caller, operations, plan, reviews, tickets, queue, experiments, policies, shadows,
+    health, caller, operations, audits, plan, reviews, tickets, queue, experiments, policies,
+    shadows,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

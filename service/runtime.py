@@ -19,6 +19,7 @@ from service.experimentation.whole import Experimentation
 from service.feedback.intake import Intake
 from service.feedback.learner import Learner
 from service.feedback.refit import Refitter
+from service.monitoring.audit import PropensityAudit
 from service.monitoring.live import LiveBoard
 from service.monitoring.load import Load
 from service.monitoring.notify import Notifier
@@ -182,6 +183,7 @@ class Runtime:
     board: LiveBoard
     weights: WeightBoard
     responses: ResponseBoard
+    propensities: PropensityAudit
     quality: Refitter
     refusals: Refusals
     telemetry: Telemetry
@@ -200,6 +202,7 @@ class Runtime:
     first_key: str | None = None
     reload: Reload | None = None
     ask_reload: Callable[[], None] = lambda: None
+    replaying: asyncio.Lock = field(default_factory=asyncio.Lock)  # one replay at a time
 
     @property
     def under_way(self) -> int:

@@ -59,6 +59,9 @@ GAUGES = {
     "shadow_waiting": "Decisions that the shadows have still to decide beside",
     "shadow_dropped": "Decisions that no shadow had room for, since the start",
     "mirrors_under_way": "Requests whose calls are being mirrored or judged",
+    "propensity_decisions": "Decisions whose propensities the audit has held against the draws",
+    "propensity_log_evidence": "Logarithm of the evidence that they do not match; alarm at 6.9",
+    "propensity_alarm": "1 while an alarm of the propensities is not acknowledged",
 }
 
 

@@ -144,6 +144,9 @@ MIRRORED: dict[str, str] = {
     "learning/policies/linucb.py": "learning/policies/test_contract.py",
     "learning/policies/thompson.py": "learning/policies/test_contract.py",
     "experiments/errors.py": "experiments/statistics/test_moments.py",
+    "experiments/findings.py": "experiments/test_analysis.py",
+    "experiments/harm.py": "experiments/test_guardrails.py",
+    "experiments/plain.py": "experiments/test_analysis.py",
     "service/api/access.py": "service/api/test_auth.py",
     "service/api/asgi.py": "service/api/test_chat_bad_input.py",
     "service/api/serving.py": "service/faults/test_host_stop.py",
@@ -193,6 +196,7 @@ MIRRORED: dict[str, str] = {
     "service/routing/streaming.py": "service/routing/test_dispatch.py",
     "service/routing/exhaustion.py": "service/routing/test_dispatch.py",
     "service/storage/errors.py": "service/storage/test_database.py",
+    "service/storage/audits.py": "service/monitoring/test_audit.py",
     "service/storage/responses.py": "service/monitoring/test_responses.py",
     "service/storage/updates.py": "service/feedback/test_learner.py",
 }

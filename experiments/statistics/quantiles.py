@@ -16,6 +16,8 @@ from experiments.statistics.inputs import Floats, finite, level, positive
 from experiments.statistics.moments import Interval
 from experiments.statistics.rates import log_beta_tail
 
+SLACK = 1e-9  # of logarithms, for rounding
+
 
 @dataclass(frozen=True, slots=True)
 class QuantileSequence:
@@ -98,9 +100,24 @@ class QuantileSequence:
         candidates = np.unique(np.concatenate([one, two]))
         if not len(candidates):
             return Evidence(0.0)
-        few = self._log_e_one_sided(np.searchsorted(one, candidates, "right"), len(one), few=True)
-        many = self._log_e_one_sided(np.searchsorted(two, candidates, "left"), len(two), few=False)
-        return Evidence(float((few + many).min()))
+        ours = np.searchsorted(one, candidates, "right")
+        theirs = np.searchsorted(two, candidates, "left")
+
+        def few(at: int | slice) -> Floats:
+            return self._log_e_one_sided(ours[at], len(one), few=True)
+
+        def many(at: int | slice) -> Floats:
+            return self._log_e_one_sided(theirs[at], len(two), few=False)
+
+        # the first falls and the second grows along the candidates, so the least lies where
+        # neither alone, with the least of the other, exceeds what one candidate leaves
+        end = len(candidates) - 1
+        middle = min(int(self.probability * len(candidates)), end)
+        least = float(few(middle) + many(middle)) + SLACK
+        low = _last(lambda at: bool(few(at) <= least - many(0)), middle, 0)
+        high = _last(lambda at: bool(many(at) <= least - few(end)), middle, end)
+        kept = slice(low, high + 1)
+        return Evidence(float((few(kept) + many(kept)).min()))
 
     def _log_e_one_sided(self, below: ArrayLike, count: int, few: bool) -> Floats:
         """Evidence that so many of ``count`` below a candidate are too few, or else too many."""

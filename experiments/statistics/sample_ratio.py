@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -82,6 +82,22 @@ class PropensityCalibration:
         if number < 2:
             raise ExperimentError(f"number of arms is {number}: give at least 2")
         return cls((0.0,) * number, (0.0,) * number)
+
+    def widened(self, number: int) -> PropensityCalibration:
+        """With room for arms that come later, up to so many; theirs are the last columns.
+
+        A new arm begins with zero sums, as if it had always been there and never eligible: its
+        excess is LEAN / LEAN = 1, and a probability of 0 adds nothing to any forecast's sum. So
+        every forecast so far stays what it was, those to come look back only, and E stays a
+        martingale.
+        """
+        more = number - len(self.drawn)
+        if more < 0:
+            raise ExperimentError(
+                f"number of arms is {number}: give at least the {len(self.drawn)} there are"
+            )
+        none = (0.0,) * more
+        return replace(self, drawn=self.drawn + none, expected=self.expected + none)
 
     def add(self, propensities: ArrayLike, drawn: ArrayLike) -> PropensityCalibration:
         """With rows in their order: propensities [n, K] (0: not eligible), drawn arms [n]."""

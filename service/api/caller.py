@@ -56,7 +56,7 @@ async def route(request: Request) -> dict[str, Any]:
 async def feedback(request: Request, body: FeedbackBody) -> FeedbackTaken:
     """A rating of an answer, durable when this returns; a second one revises the first."""
     runtime, key = allowed(request, "caller")
-    case = await _case(runtime, key, body.id)
+    case = await case_for(runtime, key, body.id)
     given = Given(
         body.metric, body.value, body.kind, body.idempotency_key, body.reason, tuple(body.tags)
     )
@@ -71,10 +71,10 @@ async def decision(request: Request, decision_id: str) -> dict[str, Any]:
     runtime, key = allowed(request, "caller")
     rules = runtime.plan.reward
     scale = RewardScale(rules.worth_usd, rules.patience_s)
-    return shown.case(await _case(runtime, key, decision_id), scale, rules.metric)
+    return shown.case(await case_for(runtime, key, decision_id), scale, rules.metric)
 
 
-async def _case(runtime: Runtime, key: Key, text: str) -> Case:
+async def case_for(runtime: Runtime, key: Key, text: str) -> Case:
     """A case that this key may see; another tenant's does not exist for it."""
     identity = parse_id(text)
     case = await runtime.case(identity) if identity else None

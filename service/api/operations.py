@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from learning.policies.base import STATES
 from service.api import shown
 from service.api.access import allowed
+from service.api.audits import shown_audit
 from service.api.schemas import ErrorAnswer, LiftBody, OverrideBody, OverrideShown
 from service.domain.clock import new_id
 from service.domain.errors import InvalidRequest, NotFound
@@ -40,6 +41,7 @@ async def status(request: Request) -> dict[str, Any]:
         "warnings": [
             *runtime.outage.warnings(),
             *runtime.responses.warnings(),
+            *runtime.propensities.warnings(),
             *runtime.refusals.warnings(),
             *runtime.experiments.guard.warnings(),
             *shown.troubles(runtime),
@@ -74,6 +76,7 @@ async def status(request: Request) -> dict[str, Any]:
         "health": [shown.health(each) for each in runtime.fleet.standings(now_s)],
         "retries": shown.retries(runtime.fleet.retries, now_s),
         "responses": shown.responses(runtime.responses.current),
+        "propensities": shown_audit(runtime.propensities),
         "overrides": [shown.override(o, now_us) for o in runtime.kept.overrides.holding()],
     }
 

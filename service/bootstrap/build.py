@@ -9,7 +9,7 @@ import secrets
 from learning.features import Featurizer
 from service.bootstrap import experiments
 from service.bootstrap.jobs import jobs
-from service.bootstrap.learning import intake, learning, responses
+from service.bootstrap.learning import intake, learning, propensities, responses
 from service.bootstrap.opening import hash_key, open_kept
 from service.bootstrap.queue import attach
 from service.bootstrap.refusals import refusals
@@ -114,6 +114,7 @@ def _joined(
         board=board,
         weights=weights,
         responses=responses(plan, kept, clock),
+        propensities=propensities(kept, clock),
         quality=refitter,
         refusals=refusals(plan, kept, clock, telemetry, ledger.outcome, ground.secret),
         telemetry=telemetry,

@@ -10,6 +10,7 @@ from service.bootstrap.queue import queue_jobs
 from service.bootstrap.shadow import shadow_job
 from service.domain.clock import new_id
 from service.domain.records import Act
+from service.monitoring.audit import alarm_notice
 from service.runtime import Runtime
 from service.scheduler import Job
 
@@ -17,6 +18,7 @@ log = logging.getLogger("headgate")
 
 PUBLISH_EVERY_S = 30.0
 RESPONSES_EVERY_S = 60.0
+AUDIT_EVERY_S = 2.0
 
 
 def jobs(runtime: Runtime) -> list[Job]:
@@ -67,12 +69,29 @@ def jobs(runtime: Runtime) -> list[Job]:
     return [
         Job("weights", 1.0, weigh),
         Job("responses", RESPONSES_EVERY_S, count_responses),
+        audit_job(runtime),
         Job("expiry", 0.5, expire),
         Job("publication", PUBLISH_EVERY_S, publish),
         *([refits] if refits.every_s else []),
         *queue_jobs(runtime),
         shadow_job(runtime),
     ]
+
+
+def audit_job(runtime: Runtime) -> Job:
+    """Hold what was drawn against the logged propensities; tell of an alarm once."""
+
+    async def audit() -> None:
+        propensities, telemetry = runtime.propensities, runtime.telemetry
+        alarm = await asyncio.to_thread(propensities.evaluate)
+        standing = propensities.current
+        telemetry.gauge("propensity_decisions", standing.decisions)
+        telemetry.gauge("propensity_log_evidence", standing.evidence.log_e)
+        telemetry.gauge("propensity_alarm", float(standing.alarmed_us is not None))
+        if alarm and runtime.notifier is not None:
+            runtime.notifier.announce(alarm_notice(standing))
+
+    return Job("propensities", AUDIT_EVERY_S, audit)
 
 
 def refit_job(runtime: Runtime) -> Job:

@@ -17,9 +17,11 @@ from service.feedback.intake import Intake, Scale
 from service.feedback.learner import Learner, LearnerParts
 from service.feedback.refit import RefitParts, RefitRules, Refitter
 from service.feedback.versions import Resumed, Wanted, arm_of, promoted, resume
+from service.monitoring.audit import PropensityAudit
 from service.monitoring.responses import ResponseBoard
 from service.plan.whole import Plan
 from service.runtime import Kept
+from service.storage.audits import Drawn, drawn_between, last_mark
 from service.storage.responses import drawn_responses
 from service.storage.updates import unlearned
 from service.storage.versions import VersionStore
@@ -110,3 +112,12 @@ def responses(plan: Plan, kept: Kept, clock: Clock) -> ResponseBoard:
         return drawn_responses(kept.database.cursor(), plan.reward.metric, since_us, until_us)
 
     return ResponseBoard(counts, clock)
+
+
+def propensities(kept: Kept, clock: Clock) -> PropensityAudit:
+    """The audit of the log's propensities, from its last mark on."""
+
+    def read(after_seq: int, through_seq: int, limit: int) -> list[Drawn]:
+        return drawn_between(kept.database.cursor(), after_seq, through_seq, limit)
+
+    return PropensityAudit(read, kept.log, clock, last_mark(kept.database.cursor()))

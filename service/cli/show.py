@@ -64,6 +64,7 @@ def _show_status(found: dict[str, Any]) -> None:
         rates = ", ".join(f"{r['deployment']} {r['rate']:.0%}" for r in told["rates"])
         out.print(f"answers that are rated: {rates}   {told['verdict']}: {told['reason']}",
                   markup=False, highlight=False)  # fmt: skip
+    _show_propensities(found["propensities"])
     table(
         ("deployment", "state", "calls", "errors", "p50 s", "p95 s", "cost $", "last error"),
         [
@@ -88,6 +89,19 @@ def show_health(found: list[dict[str, Any]]) -> None:
             for h in found
         ],
         "health",
+    )  # fmt: skip
+
+
+def _show_propensities(found: dict[str, Any]) -> None:
+    worst, evidence = found["worst"], found["evidence"]
+    if worst is None:
+        return
+    told = "beyond doubt" if evidence is None else f"{evidence:.2f} (alarm at {found['limit']:.2f})"
+    out.print(
+        f"propensities held against {found['decisions']} draws: log evidence that they do not "
+        f"match {told}; furthest off {worst['deployment']}, drawn {worst['drawn']} of "
+        f"{worst['expected']:.1f}",
+        markup=False, highlight=False,
     )  # fmt: skip
 
 
@@ -165,12 +179,19 @@ def _show_weights(found: dict[str, Any]) -> None:
 
 def why(
     decision: Annotated[str, typer.Argument(help="A decision id or a response id.")],
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Make it again from the log, and compare.")
+    ] = False,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """Why a deployment answered: candidates, probabilities, the draw, the calls."""
     with service_errors():
-        give(client(url).get(f"/v1/decisions/{decision}"), as_json, show_why)
+        asking = client(url)
+        found = asking.get(f"/v1/decisions/{decision}")
+        if replay:
+            found["replay"] = asking.get(f"/admin/decisions/{decision}/replay")
+        give(found, as_json, show_why)
 
 
 def show_why(found: dict[str, Any]) -> None:
@@ -214,6 +235,25 @@ def show_why(found: dict[str, Any]) -> None:
         )
     for rating in found.get("feedback", []):
         out.print(f"rated {rating['metric']} {rating['value']} by {rating['kind']}", markup=False)
+    if "replay" in found:
+        out.print(_replay_in_words(found["replay"]), markup=False, highlight=False)
+
+
+def _replay_in_words(found: dict[str, Any]) -> str:
+    if found["verdict"] not in ("equal", "different"):
+        word = "nothing to replay" if found["verdict"] == "not_drawn" else "cannot be replayed"
+        return f"{word}: {found['reason']}"
+    made = found["from"]
+    begin = f"checkpoint {made['checkpoint']}" if made["checkpoint"] else "the beginning"
+    state = f"from {begin} and {made['updates']} updates"
+    if found["verdict"] == "equal":
+        return f"replayed {state}: every number and the deployment are the same, bit for bit"
+    shares = ", ".join(f"{c['deployment']} {c['propensity']:.17g}" for c in found["candidates"])
+    return (
+        f"replayed {state}: NOT what was logged; different: {', '.join(found['different'])}; it "
+        f"gives {shares} and draws {found['deployment'] or 'nobody'}"
+        + (f" ({found['reason']})" if found["reason"] else "")
+    )
 
 
 def route(

@@ -44,7 +44,7 @@ AT_MOST_EVERY_S = 900.0  # an action of its own per experiment and metric
 _FAILED: dict[str, Callable[[Outcome], bool]] = {
     "error_rate": lambda outcome: outcome.status >= 500,
     "success_rate": lambda outcome: outcome.status != 200,
-    "fallback_rate": lambda outcome: outcome.status == 200 and outcome.mode == "fallback",
+    "fallback_rate": lambda outcome: outcome.mode == "fallback",
 }
 
 

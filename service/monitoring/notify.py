@@ -1,4 +1,4 @@
-"""Tells the operators of an outage, once at its beginning and once at its end."""
+"""Tells the operators of an outage or an alarm, once at its beginning and once at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,19 @@ from service.outbound import Outbound, OutboundFailed, OutboundRefused
 
 log = logging.getLogger("headgate.outage")
 
+SHAPED = ("slack", "pagerduty")  # these take what is theirs and nothing more
 WAITS_S = (1.0, 5.0, 20.0, 60.0, 180.0)  # between calls of the operators' webhook
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something else that operators are told: what an alarm says, or that it was acknowledged."""
+
+    event: str  # of a closed set, such as propensities.alarm
+    id: str  # of both its beginning and its end
+    at_us: int  # when it began
+    text: str
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +81,16 @@ class Notifier:
             Act(new_id(), self._clock.wall_us(), "headgate", act, self._last, outage.reason,
                 json.dumps(detail))
         )  # fmt: skip
+        self._send(message(outage, self._address, self._last))
+
+    def announce(self, notice: Notice) -> None:
+        """Tell of an alarm that the log already holds. Returns at once; on the event loop."""
+        log.error("%s", notice.text)
+        self._send(announcement(notice, self._address))
+
+    def _send(self, content: dict[str, Any]) -> None:
         if self._address.url:
-            body = json.dumps(message(outage, self._address, self._last)).encode()
+            body = json.dumps(content).encode()
             call = asyncio.get_running_loop().create_task(self._call(body))
             self._calls.add(call)
             call.add_done_callback(self._calls.discard)
@@ -114,18 +134,36 @@ def in_words(outage: Outage) -> str:
 
 def message(outage: Outage, address: Address, outage_id: str) -> dict[str, Any]:
     """What the operators' webhook is sent, in the shape that it takes."""
-    text, ended = in_words(outage), outage.lasted_s is not None
+    ended = outage.lasted_s is not None
+    notice = Notice(
+        "outage.ended" if ended else "outage.began", outage_id, outage.began_us, in_words(outage),
+        ended,
+    )  # fmt: skip
+    told = announcement(notice, address, f"headgate-outage-{outage_id}")
+    if address.shape in SHAPED:
+        return told
+    return told | {
+        "failed_requests": outage.failed,
+        "code": outage.code,
+        "lasted_s": outage.lasted_s,
+    }
+
+
+def announcement(notice: Notice, address: Address, key: str = "") -> dict[str, Any]:
+    """A notice in the shape that the operators' webhook takes; ``key``: what joins its beginning
+    and its end there.
+    """
     if address.shape == "slack":
         link = f"\n<{address.runbook_url}|Runbook>" if address.runbook_url else ""
-        return {"text": f"Headgate: {text}{link}"}
-    began = datetime.fromtimestamp(outage.began_us / 1e6, UTC).isoformat(timespec="seconds")
+        return {"text": f"Headgate: {notice.text}{link}"}
+    began = datetime.fromtimestamp(notice.at_us / 1e6, UTC).isoformat(timespec="seconds")
     if address.shape == "pagerduty":
         told: dict[str, Any] = {
             "routing_key": address.routing_key,
-            "event_action": "resolve" if ended else "trigger",
-            "dedup_key": f"headgate-outage-{outage_id}",
+            "event_action": "resolve" if notice.ended else "trigger",
+            "dedup_key": key or f"headgate-{notice.id}",
             "payload": {
-                "summary": f"Headgate: {text}"[:1024],
+                "summary": f"Headgate: {notice.text}"[:1024],
                 "source": "headgate",
                 "severity": "critical",
                 "timestamp": began,
@@ -135,12 +173,9 @@ def message(outage: Outage, address: Address, outage_id: str) -> dict[str, Any]:
             told["links"] = [{"href": address.runbook_url, "text": "Runbook"}]
         return told
     return {
-        "event": "outage.ended" if ended else "outage.began",
-        "id": outage_id,
-        "text": text,
+        "event": notice.event,
+        "id": notice.id,
+        "text": notice.text,
         "began_at": began,
-        "failed_requests": outage.failed,
-        "code": outage.code,
-        "lasted_s": outage.lasted_s,
         "runbook_url": address.runbook_url or None,
     }

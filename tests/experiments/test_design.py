@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from experiments.design import (
     BUCKETS,
+    COVARIATES,
+    Action,
     Allocation,
     DesignError,
     Experiment,
@@ -42,6 +44,15 @@ def test_a_sound_design_stands_and_does_not_move() -> None:
         SOUND.alpha = 0.1  # type: ignore[misc]
 
 
+def test_a_watch_over_a_promotion_keeps_what_was_in_its_control() -> None:
+    before, now = Variant("before", 0.1, (("version", "7"),)), Variant("now", 0.9)
+    watch = replace(SOUND, variants=(before, now), reverse=True)
+    assert watch.control is before and watch.treatments == (now,)
+    assert SOUND.guardrails[0].action is Action.ROLL_BACK and not SOUND.guardrails[0].dry_run
+    for covariate in COVARIATES:
+        assert replace(SOUND, covariate=covariate, unit=Unit.TENANT).covariate == covariate
+
+
 Make = Callable[[], object]
 REFUSED: list[tuple[Make, str, str]] = [
     (lambda: replace(SOUND, slug="Not A Name"), "slug", "lower-case letters"),
@@ -53,6 +64,18 @@ REFUSED: list[tuple[Make, str, str]] = [
     (lambda: replace(SOUND, variants=(CONTROL, CONTROL)), "variants", "its own name"),
     (lambda: replace(SOUND, variants=(CONTROL, Variant("b", 0.4))), "variants.share", "by +0.1 in"),
     (lambda: replace(SOUND, variants=(TREATMENT, CONTROL)), "variants.cheaper.settings", "first"),
+    (lambda: replace(SOUND, reverse=True), "variants.control.settings", "leave reverse out"),
+    (
+        lambda: replace(SOUND, reverse=True, variants=(replace(TREATMENT, name="a"), TREATMENT)),
+        "variants.cheaper.settings", "leave reverse out",
+    ),
+    (lambda: replace(SOUND, covariate="cost"), "covariate", "tokens_in, predicted_quality"),
+    (
+        lambda: replace(SOUND, unit=Unit.BLOCK, blocks=BLOCKS, covariate="tokens_in"),
+        "covariate", "leave it out",
+    ),
+    (lambda: Guardrail("quality", tolerance=1.0), "guardrails.quality.tolerance", "less than 1"),
+    (lambda: Guardrail("quality", least=0), "guardrails.quality.least", "1 or more"),
     (lambda: replace(SOUND, goals=()), "goals", "name the metric"),
     (lambda: replace(SOUND, goals=("qualty",)), "goals", "did you mean quality?"),
     (lambda: replace(SOUND, goals=("zzz",)), "goals", "use one of quality, reward"),

@@ -117,7 +117,8 @@ def test_each_step_in_each_state_is_legal_or_refused_with_what_is(state: State, 
 
 def test_the_paths_are_these_and_no_others() -> None:
     """Shipped is only what was stopped, so that nobody ships what still gathers data; what was
-    exposed can be rolled back from anywhere; nothing leads out of the end or back to the draft.
+    exposed can be rolled back from anywhere, shipped too, for it is still watched; nothing leads
+    out of the end or back to the draft.
     """
     told = {(str(state), str(step), str(after)) for (state, step), after in LEGAL.items()}
     assert told == {
@@ -131,6 +132,7 @@ def test_the_paths_are_these_and_no_others() -> None:
         ("running", "roll back", "rolled back"),
         ("paused", "roll back", "rolled back"),
         ("stopped", "roll back", "rolled back"),
+        ("shipped", "roll back", "rolled back"),
     }
 
 
@@ -148,6 +150,32 @@ def test_a_pause_exposes_nobody_and_comes_back_where_it_was() -> None:
     paused = _path(Step.START, Step.RAMP, Step.PAUSE)
     assert paused.exposed == 0
     assert paused.take(Step.RESUME, signed()).exposed == 5
+
+
+def test_a_watch_may_begin_whole_and_only_where_it_is_said() -> None:
+    draft = Standing(VARIANTS)
+    for percent in RAMP:
+        assert draft.take(Step.START, signed(), percent=percent).exposed == percent
+    whole = draft.take(Step.START, signed(), percent=100)
+    assert Step.RAMP not in whole.legal()
+    assert replay(VARIANTS, whole.history) == whole
+    for percent in (0, 2, 101):
+        with pytest.raises(TransitionError, match=f"percent is {percent} on start: name one"):
+            draft.take(Step.START, signed(), percent=percent)
+    running = _path(Step.START)
+    with pytest.raises(TransitionError, match="percent is 50 on ramp"):
+        running.take(Step.RAMP, signed(), percent=50)
+    odd = replace(running.history[0], percent=3)
+    with pytest.raises(TransitionError, match="percent is 3 on start"):
+        replay(VARIANTS, [odd])
+
+
+def test_what_was_shipped_and_rolled_back_is_nobodys_any_more() -> None:
+    shipped = _path(Step.START, Step.STOP, Step.SHIP)
+    assert shipped.shipped == "cheaper" and shipped.legal() == (Step.ROLL_BACK,)
+    back = shipped.take(Step.ROLL_BACK, signed())
+    assert back.state is State.ROLLED_BACK and back.shipped is None and not back.legal()
+    assert back.state.final and not shipped.state.final
 
 
 @pytest.mark.parametrize("field", ["author", "reason"])

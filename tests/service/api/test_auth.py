@@ -27,6 +27,8 @@ ROUTES = [
     ("POST", "/admin/review/x/decide", "operator"),
     ("GET", "/admin/shadows", "analyst"), ("GET", "/admin/shadows/x", "analyst"),
     ("POST", "/admin/shadows", "operator"), ("POST", "/admin/shadows/x/stop", "operator"),
+    ("GET", "/admin/decisions/x/replay", "analyst"),
+    ("POST", "/admin/propensities/acknowledge", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}

@@ -18,7 +18,7 @@ from learning.snapshot import freeze
 from service.cli import output
 from service.cli.main import app
 from service.cli.output import text
-from service.domain.clock import new_id
+from service.domain.clock import new_id, parse_id
 from service.domain.records import ErrorKind
 from service.feedback.refit import Setback
 from service.routing.fleet import Failure
@@ -58,14 +58,36 @@ def test_status_weights_why_and_route(service: Service) -> None:
     body = {"model": "auto", "messages": [{"role": "user", "content": "Describe a kite."}]}
     answer = httpx.post(service.url + "/v1/chat/completions", json=body, headers=AUTH).json()
     service.runtime.weights.evaluate()
+    service.runtime.kept.log.flush().result(10)
     for command, told in (
         (("status",), "ready"), (("weights",), "share"), (("why", answer["id"]), "the draw was"),
+        (("why", answer["id"], "--replay"), "are the same, bit for bit"),
         (("route", "Write python code"), "task code"), (("override", "list"), "no overrides"),
     ):  # fmt: skip
         code, out, err = run(*command, "--url", service.url)
         assert code == 0 and told in out, (command, out, err)
         code, out, _ = run(*command, "--url", service.url, "--json")
         assert code == 0 and isinstance(json.loads(out), dict)
+
+
+def test_why_a_replay_says_nothing_or_something_else(service: Service) -> None:
+    pinned = {"model": "mill", "messages": [{"role": "user", "content": "Describe a kite."}]}
+    answer = httpx.post(service.url + "/v1/chat/completions", json=pinned, headers=AUTH).json()
+    service.runtime.kept.log.flush().result(10)
+    code, out, _ = run("why", answer["id"], "--replay", "--url", service.url)
+    assert code == 0 and "nothing to replay: it was not drawn" in out
+    body = pinned | {"model": "auto"}
+    answer = httpx.post(service.url + "/v1/chat/completions", json=body, headers=AUTH).json()
+    service.runtime.kept.log.flush().result(10)
+    database, identity = service.runtime.kept.database, str(parse_id(answer["id"]))
+    for change, told in (
+        ("draw = 0.99999, deployment = 'nobody'", "NOT what was logged; different: "),
+        ("version_id = 'v-9'", "cannot be replayed: the version v-9"),
+    ):
+        sql = f"UPDATE decisions SET {change} WHERE id = ?::UUID"
+        database.cursor().execute(sql, [identity])
+        code, out, _ = run("why", answer["id"], "--replay", "--url", service.url)
+        assert code == 0 and told in out, out
 
 
 def test_status_shows_the_quality_model_and_the_last_setback(service: Service) -> None:

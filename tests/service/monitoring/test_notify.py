@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from service.domain.records import Act
 from service.monitoring import notify
-from service.monitoring.notify import Address, Notifier, host_of, message
+from service.monitoring.notify import Address, Notice, Notifier, announcement, host_of, message
 from service.monitoring.outage import Outage
 from tests.conftest import HandClock
 from tests.upstream import Upstream, http, say
@@ -88,6 +89,30 @@ def test_the_shapes() -> None:
     assert began["dedup_key"] == ended["dedup_key"] and began["routing_key"] == "routing"
     assert set(began["payload"]) >= {"summary", "source", "severity"}
     assert began["links"][0]["href"] == "https://r/"
+
+
+async def test_an_alarm_is_announced_and_later_resolved(caplog: pytest.LogCaptureFixture) -> None:
+    began = Notice("propensities.alarm", "propensities-1", 1_790_000_000_000_000, "draws are off")
+    ended = replace(began, event="propensities.acknowledged", text="ann has seen it", ended=True)
+    with Upstream() as upstream:
+        upstream.act = say(http(200, b""))
+        address = Address(f"http://127.0.0.1:{upstream.port}/x", runbook_url="https://r/")
+        acts: list[Act] = []
+        notifier = Notifier(acts.append, address, HandClock())
+        notifier.announce(began)
+        body = (await told(upstream, 1))[0]
+        assert body == {
+            "event": "propensities.alarm", "id": "propensities-1", "text": "draws are off",
+            "began_at": "2026-09-21T14:13:20+00:00", "runbook_url": "https://r/",
+        }  # fmt: skip
+        await notifier.stop()
+    assert acts == [], "whoever raises it has logged it"
+    assert "draws are off" in caplog.text
+    pager = Address("u", "pagerduty", "routing")
+    first, last = announcement(began, pager), announcement(ended, pager)
+    assert (first["event_action"], last["event_action"]) == ("trigger", "resolve")
+    assert first["dedup_key"] == last["dedup_key"] == "headgate-propensities-1"
+    assert announcement(began, Address("u", "slack")) == {"text": "Headgate: draws are off"}
 
 
 def test_the_operators_own_host_is_the_one_that_is_called() -> None:

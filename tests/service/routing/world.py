@@ -17,6 +17,7 @@ from service.domain.live import LivePolicy, Published
 from service.domain.records import Key, Override, PolicyMark
 from service.feedback.versions import arm_of
 from service.routing.asked import RoutingTable, Rule
+from service.routing.assignments import AssignmentHolder
 from service.routing.fleet import Fleet, FleetRules
 from service.routing.ladder import NO_LADDERS, Ladders
 from service.routing.router import Router, RouterParts
@@ -77,12 +78,13 @@ class World:
             ladders=ladders,
         )
         self.sessions = Sessions(idle_s=100.0)
+        self.assignments = AssignmentHolder()
         self.router = Router(
             table,
             RouterParts(
                 live=self.live, featurizer=featurizer, fleet=self.fleet,
                 sessions=self.sessions, holding=lambda: self.overrides, clock=self.clock,
-                chance=random.Random(1), secret=b"secret",
+                chance=random.Random(1), secret=b"secret", assignments=self.assignments,
             ),
         )  # fmt: skip
 
