@@ -113,7 +113,7 @@ class SimulatedProviders:
 
 def _judged(messages: list[dict[str, Any]]) -> tuple[str, str, str] | None:
     """The prompt and the two answers, where the blind judge is asked."""
-    if messages[0].get("content") != INSTRUCTIONS:
+    if len(messages) != 2 or messages[0].get("content") != INSTRUCTIONS:
         return None
     material = json.loads(messages[1]["content"])
     asked = [each["text"] for each in material["conversation"] if each["role"] == "user"]
