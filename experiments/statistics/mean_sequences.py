@@ -17,6 +17,7 @@ from experiments.statistics.moments import Interval, Moments
 
 BURN_IN = 100  # values of each arm before the first look
 LEAST_EVENTS = 10  # of the rarer outcome of each arm, where values are 0 or 1
+HELD = 0.5  # of the larger arm's variance, that of a much smaller arm is held above so much
 
 
 class Side(StrEnum):
@@ -45,6 +46,24 @@ def tuning(alpha: float, best_at: float) -> float:
     return math.sqrt(tuned(alpha) / positive(best_at, "best_at"))
 
 
+def deviation_of_difference(
+    one: tuple[ArrayLike, ArrayLike], two: tuple[ArrayLike, ArrayLike]
+) -> Floats:
+    """sigma = sqrt(n) SE of two arms, n of both; each arm its count and variance; arrays broadcast.
+
+    The smaller arm's variance is held above ``HELD`` (1 - its count / the larger one's) of the
+    larger arm's. A small arm that has not met its rare large values yet is low in mean and in
+    variance at once and looks certain: with lognormal values of sigma 2 in a tenth of the units
+    the truth would be left out in 11 % of runs, in a fiftieth in 24 %; held, in about 1 %. Equal
+    arms, and arms that vary alike, are as they were. An empirical remedy, not a theorem.
+    """
+    (n, v), (m, w) = (tuple(np.asarray(x, dtype=np.float64) for x in arm) for arm in (one, two))
+    held_one = np.maximum(v, HELD * np.maximum(1.0 - n / m, 0.0) * w)
+    held_two = np.maximum(w, HELD * np.maximum(1.0 - m / n, 0.0) * v)
+    deviation: Floats = np.sqrt((n + m) * (held_one / n + held_two / m))
+    return deviation
+
+
 @dataclass(frozen=True, slots=True)
 class AsymptoticSequence:
     """A confidence sequence for means of anything with a variance, as its settings.
@@ -54,8 +73,12 @@ class AsymptoticSequence:
     the burn-in). ``best_at``: the number of values at which it is narrowest, both arms together.
     ``burn_in``: values of each arm below which it cannot say; nor can it where values are 0 or 1
     and an arm has shown the rarer one less than ``LEAST_EVENTS`` times: its variance is not known
-    yet, and a small arm without a failure would look certain. Rare failures are for a rate
-    guardrail, heavy tails are to be winsorised.
+    yet, and a small arm without a failure would look certain. For the same reason a small arm's
+    variance is held up by the large one's (``deviation_of_difference``). Rare failures are for a
+    rate guardrail. A single mean with heavy tails, or the size of a difference between them, is
+    to be winsorised at a cap declared before: at a lognormal of sigma 2 either leaves out the
+    truth in up to one run in five, cut at the 99th percentile in fewer than one in twenty
+    (``docs/experiments-calibration.md``).
     """
 
     alpha: float = 0.05
@@ -157,10 +180,10 @@ def _difference(one: Moments, two: Moments, burn_in: int) -> _Standing | CannotS
     if few is not None:
         return few
     count = one.count + two.count
-    error = one.variance / one.count + two.variance / two.count
-    if error <= 0.0:
+    deviation = float(deviation_of_difference((one.count, one.variance), (two.count, two.variance)))
+    if deviation <= 0.0:
         return CannotSay(f"all {count} values are alike in their arm: no variance is known")
-    return _Standing(count, one.mean - two.mean, math.sqrt(count * error))
+    return _Standing(count, one.mean - two.mean, deviation)
 
 
 def _few_events(values: Moments) -> CannotSay | None:

@@ -7,6 +7,7 @@ import typer
 from service.cli import (
     benchmark,
     deployment,
+    experiment,
     history,
     override,
     policy,
@@ -27,6 +28,7 @@ app = typer.Typer(
 for group in (serve, show, history, reload):
     group.register(app)
 app.add_typer(deployment.app, name="deployment")
+app.add_typer(experiment.app, name="experiment")
 app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
 app.add_typer(review.app, name="review")

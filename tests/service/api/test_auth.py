@@ -29,6 +29,14 @@ ROUTES = [
     ("POST", "/admin/shadows", "operator"), ("POST", "/admin/shadows/x/stop", "operator"),
     ("GET", "/admin/decisions/x/replay", "analyst"),
     ("POST", "/admin/propensities/acknowledge", "operator"),
+    ("GET", "/admin/experiments", "analyst"), ("POST", "/admin/experiments", "operator"),
+    ("GET", "/admin/experiments/x", "analyst"), ("GET", "/admin/discoveries", "analyst"),
+    ("GET", "/admin/experiments/x/report", "analyst"),
+    ("POST", "/admin/experiments/x/start", "operator"),
+    ("GET", "/admin/policies", "analyst"), ("POST", "/admin/policies", "operator"),
+    ("GET", "/admin/policies/x", "analyst"), ("GET", "/admin/policies/x/diff/y", "analyst"),
+    ("POST", "/admin/policies/x/promote", "operator"),
+    ("POST", "/admin/policies/rollback", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
@@ -49,7 +57,8 @@ def test_every_route_and_every_role(
     service: Service, role: str, method: str, path: str, least: str
 ) -> None:
     headers = {"Authorization": f"Bearer {make_key(service, role)}"}
-    bodies = {"decide": RULING, "overrides": OVERRIDE, "shadows": LIFT | {"version_id": "x"}}
+    bodies = {"decide": RULING, "overrides": OVERRIDE, "shadows": LIFT | {"version_id": "x"},
+              "experiments": {**LIFT, "design": {}}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
     response = httpx.request(method, service.url + path, headers=headers,
                              json=body if method == "POST" else None)  # fmt: skip
@@ -77,6 +86,10 @@ def test_all_routes_are_listed_here(service: Service) -> None:
     here = {(m, p.replace("decisions/x", "decisions/{decision_id}")
              .replace("overrides/x", "overrides/{override_id}")
              .replace("deployments/x", "deployments/{name}")
+             .replace("experiments/x/start", "experiments/{experiment}/{step}")
+             .replace("experiments/x", "experiments/{experiment}")
+             .replace("policies/x/diff/y", "policies/{version}/diff/{other}")
+             .replace("policies/x", "policies/{version}")
              .replace("review/x", "review/{review_id}")
              .replace("shadows/x", "shadows/{version_id}")
              .replace("tickets/x", "tickets/{ticket_id}")

@@ -90,11 +90,20 @@ def until(holds: Callable[[], Any], seconds: float = 20.0) -> None:
 
 
 @contextmanager
-def site(state: Path, more: str = "", clock: Any = None) -> Iterator[Site]:
-    """A service of its own against simulated providers of its own; ``more``: of the plan."""
+def site(
+    state: Path, more: str = "", clock: Any = None, kind: str = "linear", attempts: str = ""
+) -> Iterator[Site]:
+    """A service of its own against simulated providers of its own; ``more``: of the plan, whose
+    policy is of that ``kind`` and whose requests have those ``attempts``.
+    """
     world = Stream(seed=11, speed=50.0)
     with Server(SimulatedProviders(world).app()) as providers:
-        runtime = make_runtime(state, plan_text(providers.url) + more, clock=clock)
+        text = plan_text(providers.url)
+        if kind != "linear":
+            start, end = text.index("policy:"), text.index("reward:")
+            text = f"{text[:start]}policy: {{name: default, kind: {kind}}}\n\n{text[end:]}"
+        text = text.replace("[30, 25, 20]", attempts or "[30, 25, 20]")
+        runtime = make_runtime(state, text + more, clock=clock)
         with Server(create_app(runtime)) as server:
             found = Site(runtime, server.url, world)
             with found.http:

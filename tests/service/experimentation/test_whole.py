@@ -36,7 +36,7 @@ def traffic(here: Site, number: int, tag: str) -> Counter[tuple[str, int]]:
 
 
 def test_the_whole_story(tmp_path: Path) -> None:
-    with site(tmp_path / "state", PLAN) as here:
+    with site(tmp_path / "state", PLAN, kind="uniform") as here:
         # A variant that fails: half of mill's calls, and nobody behind it.
         harmful = here.create(slug="harmful", settings={"use": "mill"}, unit="session",
                               guardrails=GUARDED)  # fmt: skip
@@ -100,11 +100,13 @@ def told_by_the_history(here: Site, harmful: str, good: str, version: str) -> No
         "GROUP BY 1 ORDER BY 1", [good, good],
     ).fetchall()  # fmt: skip
     assert [row[0] for row in counted] == ["control", "treated"]
-    assert counted[1][1] == pytest.approx(RATED["fall"], abs=0.02) > counted[0][1]
+    assert counted[1][1] == pytest.approx(RATED["fall"], abs=0.02)
+    assert counted[0][1] < 0.7
 
 
 def test_the_watch_brings_the_version_before_back(tmp_path: Path) -> None:
-    with site(tmp_path / "state", PLAN) as here:
+    # One attempt a request: what the version chooses is what the caller gets.
+    with site(tmp_path / "state", PLAN, attempts="[5]") as here:
         traffic(here, 30, "first")
         before = here.runtime.learner.version.id
         made = here.post("/admin/policies", 201, kind="fixed", parameters={"arm": "mill"})
@@ -113,10 +115,7 @@ def test_the_watch_brings_the_version_before_back(tmp_path: Path) -> None:
         here.world.set_weather("mill", Weather(error_rate=1.0))
         sent = 0
         while here.get("/admin/policies")["promotions"][0]["how"] != "rolled back":
-            for n in range(5):  # where nobody else may answer, its failures are the callers'
-                here.ask(session=f"storm{sent + n}", text=f"storm {sent + n}",
-                         headgate={"deployments": ["mill"]})  # fmt: skip
-                here.ask(session=f"storm{sent + n}-", headgate={"deployments": ["river"]})
+            traffic(here, 5, f"storm{sent}-")
             sent += 5
             assert sent <= 600
         until(lambda: here.runtime.live.current.mark.version_id == before)
