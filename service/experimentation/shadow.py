@@ -133,7 +133,7 @@ class Shadows:
             try:
                 await asyncio.wrap_future(self._parts.log.append_durable(shadow, act))
             except BaseException:
-                await self._parts.release(shadow.version_id, _who(shadow))
+                await self._let_go(shadow)
                 raise
             self._parts.store.put(shadow)
             self._wished.add(shadow.version_id)
@@ -155,8 +155,15 @@ class Shadows:
             self._set_pick()
             self.troubles.pop(version_id, None)
             self._wished.discard(version_id)
-            await self._parts.release(version_id, _who(shadow))
+            await self._let_go(shadow)
             return end
+
+    async def _let_go(self, shadow: Shadow) -> None:
+        """What is durable by now stands, also where the learner cannot park the version yet."""
+        try:
+            await self._parts.release(shadow.version_id, _who(shadow))
+        except Exception as error:
+            log.warning("version %s cannot be let go of: %s", shadow.version_id, error)
 
     async def _check(self, asked: Asked) -> None:
         if not await asyncio.to_thread(self._parts.store.knows, asked.version_id):

@@ -67,6 +67,8 @@ class Rig:
 
     async def release(self, version_id: str, who: str) -> None:
         self.followed[version_id, who] -= 1
+        if self.refusing is not None:
+            raise self.refusing
 
     def publish(self, version_id: str, kind: str = "uniform", arms: int = 5) -> None:
         setup = self.world.policy.setup
@@ -235,6 +237,13 @@ async def test_durable_and_followed_again_after_a_restart(rig: Rig) -> None:
     ]  # fmt: skip
     with pytest.raises(NotFound):
         await again.stop("v2", "bob", "seen enough of it", "key-2")
+
+
+async def test_stopped_also_where_the_learner_cannot_park_the_version(rig: Rig) -> None:
+    await rig.shadows.start(ASKED)
+    rig.refusing = Conflict("not now")
+    await rig.shadows.stop("v2", "bob", "seen enough of it", "key-2")
+    assert not rig.shadows.active and len(rig.rows("shadow_ends")) == 1
 
 
 async def test_a_version_that_cannot_be_followed_starts_nothing(rig: Rig) -> None:
