@@ -22,6 +22,7 @@ from service.api import (
     policies,
     queue,
     reviews,
+    shadows,
     tickets,
 )
 from service.api.asgi import (
@@ -57,6 +58,7 @@ ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reviews, tickets, queue, experiments, policies,
+    shadows,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -14,6 +14,7 @@ from service.domain.errors import StorageUnavailable
 from service.domain.live import LivePolicy
 from service.domain.plan_standing import PlanStanding, Reload
 from service.domain.records import Attempt, Decision, Outcome
+from service.experimentation.shadow import Shadows
 from service.experimentation.whole import Experimentation
 from service.feedback.intake import Intake
 from service.feedback.learner import Learner
@@ -25,6 +26,7 @@ from service.monitoring.notify import Notifier
 from service.monitoring.outage import OutageWatch
 from service.monitoring.responses import ResponseBoard
 from service.monitoring.weights import WeightBoard
+from service.orchestration.mirror import Mirror
 from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.queueing.whole import Queue
@@ -93,6 +95,7 @@ class Ledger:
         self._clock = clock
         self.guarded: Callable[[Decision, Outcome], None] = lambda decision, outcome: None
         self._shed: set[str] = set()  # decisions under way that the log had no room for
+        self.offer: Callable[[Decision], None] = lambda _: None  # to the shadows
 
     def renew(
         self, boards: tuple[LiveBoard, WeightBoard, OutageWatch], providers: dict[str, str]
@@ -109,6 +112,7 @@ class Ledger:
         if self._log.append(decision):
             self._tally.decision()
             self._cases.add(case)
+            self.offer(decision)
         else:
             self._shed.add(decision.id)
         self._weights.saw(decision)
@@ -125,6 +129,8 @@ class Ledger:
             case = self._cases.recent(attempt.decision_id)
             if case is not None:
                 case.attempts.append(attempt)
+                if attempt.role.beside and case.outcome is not None:
+                    self._learner.ended(Case(case.decision, [attempt], case.outcome))
         self._live.attempt(attempt)
         self._telemetry.attempt(
             attempt.deployment,
@@ -187,6 +193,8 @@ class Runtime:
     key_limits: KeyLimits
     outage: OutageWatch
     plan_standing: PlanStanding
+    mirror: Mirror = field(init=False)
+    shadows: Shadows = field(init=False)
     notifier: Notifier | None = None
     queue: Queue | None = None
     experiments: Experimentation = field(init=False)
@@ -254,6 +262,7 @@ class Runtime:
         if self.queue is not None:
             await self.queue.workers.stop()
         await self.scheduler.stop()
+        await self.mirror.stop()
         if self.queue is not None:
             await self.queue.stop()
         if self.notifier is not None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from service.domain.clock import new_id
+from service.orchestration.judge import FIRST, INSTRUCTIONS, NEITHER, SECOND
 from service.providers.simulated import Behaviour, Simulated, Weather
 
 CHUNK_TOKENS = 12
@@ -76,11 +78,14 @@ class SimulatedProviders:
         except (ValueError, KeyError, TypeError):
             return _error(400, "invalid_request_error", "the body is not of the form")
         self.calls[model] += 1
+        judged = _judged(body["messages"])
         tokens_in = max(1, len(json.dumps(body["messages"])) // 4)
         try:
             shown = self.behaviour.answer(model, prompt, tokens_in)
         except KeyError:
             return _error(404, "model_not_found", "no such model here")
+        if judged is not None:
+            shown = replace(shown, tokens_out=1, text=self.letter(*judged))
         if shown.status != 200:
             await asyncio.sleep(shown.latency_s * 0.2)
             return _error(shown.status, "server_error", "simulated failure")
@@ -90,6 +95,29 @@ class SimulatedProviders:
             return StreamingResponse(_events(body, shown), media_type="text/event-stream")
         await asyncio.sleep(shown.latency_s)
         return JSONResponse(_whole(body, shown))
+
+    def letter(self, prompt: str, first: str, second: str) -> str:
+        """What a simulated judge says: the answer of the better simulated quality, whoever asks.
+
+        Texts here hold no quality, so the world knows its own answers again; of one that is not
+        its own it thinks nothing.
+        """
+        one, two = self._worth(prompt, first), self._worth(prompt, second)
+        return FIRST if one > two else SECOND if two > one else NEITHER
+
+    def _worth(self, prompt: str, text: str) -> float:
+        own = [self.behaviour.answer(model, prompt, 1) for model in self.behaviour.models]
+        found = [each.quality for each in own if text in _texts(each)]
+        return sum(found) / len(found) if found else 0.0
+
+
+def _judged(messages: list[dict[str, Any]]) -> tuple[str, str, str] | None:
+    """The prompt and the two answers, where the blind judge is asked."""
+    if len(messages) != 2 or messages[0].get("content") != INSTRUCTIONS:
+        return None
+    material = json.loads(messages[1]["content"])
+    asked = [each["text"] for each in material["conversation"] if each["role"] == "user"]
+    return asked[-1] if asked else "", material["answer_A"], material["answer_B"]
 
 
 def _error(status: int, code: str, message: str) -> Response:
@@ -107,10 +135,15 @@ def _prompt(messages: list[dict[str, Any]]) -> str:
     return ""
 
 
-def _text(body: dict[str, Any], shown: Simulated) -> str:
+def _texts(shown: Simulated) -> tuple[str, str]:
+    """The answer in words, and where JSON was asked for."""
     words = shown.text or " ".join(_FILLER[i % len(_FILLER)] for i in range(shown.tokens_out))
+    return words, json.dumps({"answer": words})
+
+
+def _text(body: dict[str, Any], shown: Simulated) -> str:
     form = (body.get("response_format") or {}).get("type", "text")
-    return json.dumps({"answer": words}) if form != "text" else words
+    return _texts(shown)[form != "text"]
 
 
 def _tool_call(body: dict[str, Any]) -> list[dict[str, Any]] | None:

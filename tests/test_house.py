@@ -166,6 +166,7 @@ MIRRORED: dict[str, str] = {
     "service/storage/manifest.py": "service/faults/test_host_database.py",
     "service/storage/refill.py": "service/faults/test_host_database.py",
     "service/app.py": "service/api/test_document.py",
+    "service/cli/shadow.py": "service/api/test_shadows.py",
     "service/bootstrap/": "service/test_restart.py",
     "service/plan/": "service/test_config.py",
     "service/runtime.py": "service/test_restart.py",

@@ -104,6 +104,7 @@ class ChatEndpoint:
         grant.settle(served.usage)
         headers = _headers(decision, served, watch.request_id) + grant.headers()
         await send_bytes(send, 200, answer.body, headers)
+        self._runtime.mirror.saw(decision, request, answer, served)
 
     async def _stream(
         self, decision: Decision, request: ChatRequest, grant: Grant, watch: _Watch, send: Send

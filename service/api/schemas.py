@@ -50,6 +50,18 @@ class LiftBody(_Body):
     author: Annotated[str, Field(min_length=1, max_length=100)]
 
 
+class ShadowBody(_Body):
+    """A version that is to decide beside the live one."""
+
+    version_id: Annotated[str, Field(min_length=1, max_length=64)]
+    share: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 1.0
+    mirror_share: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] = 0.0
+    usd_per_day: Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = 0.0
+    judge: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    reason: Annotated[str, Field(min_length=10, max_length=500)]
+    author: Annotated[str, Field(min_length=1, max_length=100)]
+
+
 class RulingBody(_Body):
     """What a reviewer decides of a refused request."""
 

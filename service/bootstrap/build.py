@@ -15,6 +15,7 @@ from service.bootstrap.queue import attach
 from service.bootstrap.refusals import refusals
 from service.bootstrap.reload import PlanSource, Reloader
 from service.bootstrap.routing import sessions
+from service.bootstrap.shadow import attach_shadows
 from service.bootstrap.way_out import Ground, WayOut, way_out
 from service.config import Settings, plan_digest, process_environment
 from service.domain.clock import Clock, SystemClock
@@ -127,4 +128,5 @@ def _joined(
     attach(runtime, hash_key(settings), process_environment())
     runtime.scheduler = Scheduler(jobs(runtime))
     experiments.attach(runtime, ground.assignments)
+    attach_shadows(runtime)
     return runtime, ground, way

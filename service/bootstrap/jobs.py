@@ -7,6 +7,7 @@ import json
 import logging
 
 from service.bootstrap.queue import queue_jobs
+from service.bootstrap.shadow import shadow_job
 from service.domain.clock import new_id
 from service.domain.records import Act
 from service.monitoring.audit import alarm_notice
@@ -73,6 +74,7 @@ def jobs(runtime: Runtime) -> list[Job]:
         Job("publication", PUBLISH_EVERY_S, publish),
         *([refits] if refits.every_s else []),
         *queue_jobs(runtime),
+        shadow_job(runtime),
     ]
 
 

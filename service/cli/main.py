@@ -16,6 +16,7 @@ from service.cli import (
     reload,
     review,
     serve,
+    shadow,
     show,
 )
 
@@ -33,6 +34,7 @@ app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
 app.add_typer(review.app, name="review")
 app.add_typer(queue.app, name="queue")
+app.add_typer(shadow.app, name="shadow")
 app.add_typer(benchmark.app, name="benchmark")
 
 

@@ -86,8 +86,42 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """A version that decides beside the live one.
+
+    ``share``: of the randomised decisions; ``mirror_share``: of these, whose calls are mirrored,
+    for at most ``cap_micro_usd`` a day (UTC); ``judge``: the deployment that compares the answers,
+    empty for none.
+    """
+
+    id: str
+    at_us: int
+    version_id: str
+    share: float
+    mirror_share: float
+    cap_micro_usd: int
+    judge: str
+    author: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowEnd:
+    """Somebody stopped a shadow."""
+
+    shadow_id: str
+    at_us: int
+    author: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShadowDecision:
-    """What another version would have decided for a decision: computed beside it, never served."""
+    """What another version would have decided for a decision: computed beside it, never served.
+
+    ``eligible``: those of the decision's that the version knows; ``quality`` and ``cost_usd``: its
+    own predictions of each. ``mirrored``: drawn to have its call made (at most one a decision).
+    """
 
     decision_id: str
     at_us: int
@@ -98,6 +132,9 @@ class ShadowDecision:
     eligible: tuple[str, ...]
     propensities: tuple[float, ...]
     draw: float
+    quality: tuple[float, ...] = ()
+    cost_usd: tuple[float, ...] = ()
+    mirrored: bool = False
 
 
 @dataclass(frozen=True, slots=True)

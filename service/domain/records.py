@@ -38,6 +38,11 @@ class Role(StrEnum):
     JUDGE = "judge"
     STEP = "step"
 
+    @property
+    def beside(self) -> bool:
+        """Whether the call was made beside the answer, so that no caller waited or paid for it."""
+        return self in (Role.SHADOW, Role.JUDGE)
+
 
 class ErrorKind(StrEnum):
     """What went wrong with a call, in our words."""

@@ -43,10 +43,15 @@ def from_outcome(
     with the last call, so that pacing counts each dollar once. A call that lost to its hedge would
     have taken at least as long as it was waited for: that is told, or only quick answers would
     count; what was left of the race for a hedge that lost says nothing.
+
+    Calls beside the answer are left out where there are calls for it: they are told by themselves,
+    when they end. What they cost is no spend of the request's. A judge answers one letter: how soon
+    and how long says nothing of answers, so of it only is told whether it failed.
     """
     if decision.mode is Mode.CACHE:
         return []
     updates = []
+    attempts = [each for each in attempts if not each.role.beside] or attempts
     answered = outcome.error_kind is None
     raced = answered and any(each.role is Role.HEDGE for each in attempts)
     for attempt in attempts:
@@ -54,11 +59,13 @@ def from_outcome(
         kind = attempt.error_kind
         blames = kind is not None and kind.blames_deployment
         silent = kind is not None and not blames
-        cost_usd = outcome.usage.cost_micro_usd / 1e6 if last else None
+        judge = attempt.role is Role.JUDGE
+        told = last and not attempt.role.beside
+        cost_usd = outcome.usage.cost_micro_usd / 1e6 if told else None
         lost = raced and kind is ErrorKind.CANCELLED and attempt.role is not Role.HEDGE
         if silent and not cost_usd and not lost:
             continue
-        timed = kind is None or kind in (ErrorKind.TIMEOUT, ErrorKind.STALLED)
+        timed = (kind is None and not judge) or kind in (ErrorKind.TIMEOUT, ErrorKind.STALLED)
         updates.append(
             Update(
                 seq=0,
@@ -71,7 +78,7 @@ def from_outcome(
                 revises_quality=None,
                 cost_usd=cost_usd,
                 latency_s=attempt.latency_s if lost or (timed and not silent) else None,
-                tokens_out=attempt.usage.tokens_out if kind is None else None,
+                tokens_out=attempt.usage.tokens_out if kind is None and not judge else None,
                 failed=None if silent else blames,
                 feedback_id=None,
                 version_id=version_id,

@@ -118,6 +118,10 @@ class Dispatcher:
         self.hedges.hedges += 1
         return self._call(run, others[0], Role.HEDGE)
 
+    async def aside(self, run: Run, target: Deployment, role: Role) -> Answer | ProviderFailure:
+        """One call beside the answer, recorded: nothing follows it, and it ends no request."""
+        return await self._whole(run, self._call(run, target, role))
+
     def _served_whole(self, run: Run, call: Call) -> Served:
         overhead_s = self._outcome(run, call, 200, None, None)
         return self.told(run, call, overhead_s)
@@ -285,7 +289,8 @@ class Dispatcher:
         usage = usage_of(call.deployment, run.decision.tokens_in, seen, kind, at_us)
         run.cost.append(usage)
         self._tell_fleet(call, seen, kind, retry_after_s, usage)
-        if call.role is Role.HEDGE or (kind is ErrorKind.CANCELLED and run.attempts > 1):
+        raced = kind is ErrorKind.CANCELLED and run.attempts > 1 and not call.role.beside
+        if call.role is Role.HEDGE or raced:
             self.hedges.paid(usage.cost_micro_usd)
         self.means.records.attempt(
             Attempt(

@@ -75,6 +75,14 @@ class RateWindows:
         """Whether no endpoint has room for one more call of ``tokens``."""
         return self.pick(deployment, tokens, now_s) is None
 
+    def left(self, deployment: Deployment, tokens: int, now_s: float) -> float:
+        """The greatest share of a minute's limits that an endpoint has left after one more call."""
+        if deployment.name in self._free:
+            return 1.0
+        windows = self._windows[deployment.name]
+        rooms = [w.room(tokens, now_s) for w in windows if now_s >= w.counts.cooling_until_s]
+        return max(rooms, default=0.0)
+
     def pick(self, deployment: Deployment, tokens: int, now_s: float) -> Deployment | None:
         """The endpoint with the most room left, None when none has any."""
         if deployment.name in self._free:

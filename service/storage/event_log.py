@@ -114,11 +114,14 @@ class EventLog:
         self._wake.set()
         return ack
 
-    def flush(self) -> _Ack:
-        """A future that ends when everything queued so far is durable."""
+    def flush(self, soon: bool = True) -> _Ack:
+        """A future that ends when everything queued so far is durable; not ``soon``: with the next
+        commit that is made anyhow.
+        """
         ack: _Ack = Future()
         self._queue.append((_TOGETHER, (), ack))
-        self._wake.set()
+        if soon:
+            self._wake.set()
         return ack
 
     def stop(self) -> None:

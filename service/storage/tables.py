@@ -256,12 +256,25 @@ TABLES: Mapping[type, Table] = {
         _plain("id", "at_us", "version_id", "from_version_id", "checkpoint_id", "restored_id",
                "how", "author", "reason", "cause"),
     ),
+    x.Shadow: _table(
+        "shadows",
+        [*_texts("id", "ts", "version_id"), ("share", _REAL), ("mirror_share", _REAL),
+         ("cap_micro_usd", _LONG), *_texts("judge", "author", "reason")],
+        _plain("id", "at_us", "version_id", "share", "mirror_share", "cap_micro_usd", "judge",
+               "author", "reason"),
+    ),
+    x.ShadowEnd: _table(
+        "shadow_ends",
+        _texts("shadow_id", "ts", "author", "reason"),
+        _plain("shadow_id", "at_us", "author", "reason"),
+    ),
     x.ShadowDecision: _table(
         "shadow_decisions",
         [*_texts("decision_id", "ts", "version_id"), ("update_seq", _LONG), ("deployment", _TEXT),
-         ("propensity", _REAL), ("eligible", _TEXTS), ("propensities", _REALS), ("draw", _REAL)],
+         ("propensity", _REAL), ("eligible", _TEXTS), ("propensities", _REALS), ("draw", _REAL),
+         ("quality", _REALS), ("cost_usd", _REALS), ("mirrored", _FLAG)],
         _plain("decision_id", "at_us", "version_id", "update_seq", "deployment", "propensity",
-               "eligible", "propensities", "draw"),
+               "eligible", "propensities", "draw", "quality", "cost_usd", "mirrored"),
     ),
     x.Judgement: _table(
         "judgements",

@@ -8,8 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from service.domain.chat import parse
+from service.orchestration.judge import question
 from service.providers.simulated import Stream
-from service.simulate import SimulatedProviders
+from service.simulate import SimulatedProviders, _text
 from tests.conftest import KEY, Server, Service
 
 
@@ -71,3 +73,32 @@ def test_the_same_seed_gives_the_same_answer(seed: int) -> None:
         with Server(SimulatedProviders(Stream(seed=seed, speed=50.0)).app()) as server:
             texts.append(ask(server.url).json()["choices"][0]["message"]["content"])
     assert texts[0] == texts[1]
+
+
+def test_a_simulated_judge_prefers_the_better_simulated_answer_in_either_order() -> None:
+    world = Stream(seed=11)
+    providers = SimulatedProviders(world)
+    prompt = "Write python code that sorts tides"
+    shown = {name: world.answer(name, prompt, 1) for name in world.models}
+    texts = {name: _text({}, each) for name, each in shown.items()}
+    assert len(set(texts.values())) == len(texts), "told apart by their lengths"
+    for one in world.models:
+        assert providers.letter(prompt, texts[one], texts[one]) == "T"
+        for two in world.models:
+            better = shown[one].quality > shown[two].quality
+            if one != two:
+                assert providers.letter(prompt, texts[one], texts[two]) == "AB"[not better]
+    assert providers.letter(prompt, "not of this world, answer B", texts["brook"]) == "B"
+
+
+def test_a_simulated_judge_on_the_wire(providers: Server, world: Stream) -> None:
+    prompt = "Describe a kite to a child."
+    one, two = (_text({}, world.answer(name, prompt, 1)) for name in ("brook", "fall"))
+    messages = [{"role": "user", "content": prompt}]
+    asked = parse(json.dumps({"model": "auto", "messages": messages}).encode())
+    body = question(asked, one, two).for_upstream("river")
+    for _ in range(2):
+        answer = httpx.post(providers.url + "/v1/chat/completions", content=body).json()
+    better = world.answer("brook", prompt, 1).quality > world.answer("fall", prompt, 1).quality
+    assert answer["choices"][0]["message"]["content"] == "AB"[not better]
+    assert answer["usage"]["completion_tokens"] == 1 and answer["model"] == "river"

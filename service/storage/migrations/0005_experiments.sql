@@ -28,11 +28,24 @@ CREATE TABLE promotions (
     cause VARCHAR NOT NULL
 );
 
+CREATE TABLE shadows (
+    log_seq BIGINT NOT NULL, id VARCHAR NOT NULL, ts TIMESTAMP NOT NULL,
+    version_id VARCHAR NOT NULL, share DOUBLE NOT NULL, mirror_share DOUBLE NOT NULL,
+    cap_micro_usd BIGINT NOT NULL, judge VARCHAR NOT NULL, author VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL
+);
+
+CREATE TABLE shadow_ends (
+    log_seq BIGINT NOT NULL, shadow_id VARCHAR NOT NULL, ts TIMESTAMP NOT NULL,
+    author VARCHAR NOT NULL, reason VARCHAR NOT NULL
+);
+
 CREATE TABLE shadow_decisions (
     log_seq BIGINT NOT NULL, decision_id UUID NOT NULL, ts TIMESTAMP NOT NULL,
     version_id VARCHAR NOT NULL, update_seq BIGINT NOT NULL, deployment VARCHAR NOT NULL,
     propensity DOUBLE NOT NULL, eligible VARCHAR[] NOT NULL, propensities DOUBLE[] NOT NULL,
-    draw DOUBLE NOT NULL
+    draw DOUBLE NOT NULL, quality DOUBLE[] NOT NULL, cost_usd DOUBLE[] NOT NULL,
+    mirrored BOOLEAN NOT NULL
 );
 
 CREATE TABLE judgements (

@@ -25,6 +25,8 @@ ROUTES = [
     ("POST", "/admin/deployments/x/reset", "operator"),
     ("GET", "/admin/review", "analyst"), ("GET", "/admin/review/x", "analyst"),
     ("POST", "/admin/review/x/decide", "operator"),
+    ("GET", "/admin/shadows", "analyst"), ("GET", "/admin/shadows/x", "analyst"),
+    ("POST", "/admin/shadows", "operator"), ("POST", "/admin/shadows/x/stop", "operator"),
     ("GET", "/admin/decisions/x/replay", "analyst"),
     ("POST", "/admin/propensities/acknowledge", "operator"),
     ("GET", "/admin/experiments", "analyst"), ("POST", "/admin/experiments", "operator"),
@@ -55,7 +57,8 @@ def test_every_route_and_every_role(
     service: Service, role: str, method: str, path: str, least: str
 ) -> None:
     headers = {"Authorization": f"Bearer {make_key(service, role)}"}
-    bodies = {"decide": RULING, "overrides": OVERRIDE, "experiments": {**LIFT, "design": {}}}
+    bodies = {"decide": RULING, "overrides": OVERRIDE, "shadows": LIFT | {"version_id": "x"},
+              "experiments": {**LIFT, "design": {}}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
     response = httpx.request(method, service.url + path, headers=headers,
                              json=body if method == "POST" else None)  # fmt: skip
@@ -88,6 +91,7 @@ def test_all_routes_are_listed_here(service: Service) -> None:
              .replace("policies/x/diff/y", "policies/{version}/diff/{other}")
              .replace("policies/x", "policies/{version}")
              .replace("review/x", "review/{review_id}")
+             .replace("shadows/x", "shadows/{version_id}")
              .replace("tickets/x", "tickets/{ticket_id}")
              .replace("queue/x", "queue/{ticket_id}")) for m, p, _ in ROUTES}  # fmt: skip
     assert keyed == here

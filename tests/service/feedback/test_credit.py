@@ -158,3 +158,40 @@ def test_of_a_race_only_the_one_that_was_waited_for_tells_its_time() -> None:
                    role=Role.HEDGE, latency_s=0.1)  # fmt: skip
     told = from_outcome(made, [lost, quick], ended(made, lost, quick), "v")
     assert [(update.arm, update.latency_s) for update in told] == [("x", 5.0)]
+
+
+def beside(made: Decision, name: str, role: Role, kind: ErrorKind | None = None) -> Attempt:
+    return attempt(made, deployment=name, error_kind=kind, number=2, role=role)
+
+
+def test_a_mirrored_call_teaches_latency_errors_and_length_and_no_spend_or_quality() -> None:
+    made = decision()
+    mirrored = beside(made, "x", Role.SHADOW)
+    (update,) = from_outcome(made, [mirrored], ended(made, call(made, "y")), "v")
+    assert (update.arm, update.failed, update.quality, update.cost_usd) == ("x", False, None, None)
+    assert update.latency_s == mirrored.latency_s
+    assert update.tokens_out == mirrored.usage.tokens_out
+    failed = beside(made, "x", Role.SHADOW, ErrorKind.SERVER)
+    (update,) = from_outcome(made, [failed], ended(made, call(made, "y")), "v")
+    assert (update.failed, update.latency_s, update.tokens_out) == (True, None, None)
+
+
+def test_a_judges_letter_says_nothing_of_how_long_answers_are_and_take() -> None:
+    made, served = decision(), ended(decision(), call(decision(), "y"))
+    (update,) = from_outcome(made, [beside(made, "z", Role.JUDGE)], served, "v")
+    assert (update.arm, update.failed, update.cost_usd) == ("z", False, None)
+    assert update.latency_s is None and update.tokens_out is None and update.quality is None
+    late = beside(made, "z", Role.JUDGE, ErrorKind.TIMEOUT)
+    (update,) = from_outcome(made, [late], served, "v")
+    assert (update.failed, update.latency_s) == (True, late.latency_s)
+    cut = beside(made, "z", Role.JUDGE, ErrorKind.CANCELLED)
+    assert from_outcome(made, [cut], served, "v") == []
+
+
+def test_calls_beside_an_answer_change_nothing_of_what_the_answer_teaches() -> None:
+    """As a case is read back after a kill: with all its attempts."""
+    made = decision()
+    calls = [call(made, "y", ErrorKind.SERVER), call(made, "x", number=2)]
+    alone = from_outcome(made, calls, ended(made, *calls), "v")
+    more = [beside(made, "w", Role.SHADOW), beside(made, "z", Role.JUDGE)]
+    assert from_outcome(made, [*calls, *more], ended(made, *calls), "v") == alone

@@ -21,6 +21,7 @@ from service.domain.records import Attempt, Decision, ErrorKind, Mode, Outcome, 
 from service.providers.base import Answer, Chunk, Names, Provider, ProviderFailure, Tokens
 from service.routing.dispatch import Bounds, Dispatcher, Means
 from service.routing.exhaustion import Failed, next_target
+from service.routing.run import Run
 from tests.service.routing.world import CATALOG, KEY, World, ask, deployment
 
 WIDE, SEEING, SMALL = "wide", "seeing", "small"
@@ -300,3 +301,23 @@ async def test_a_stream_that_the_caller_leaves_is_recorded_once() -> None:
     await stream.close()
     await stream.close()
     assert stage.kinds == [ErrorKind.CANCELLED] and len(stage.book.outcomes) == 1
+
+
+async def test_a_call_beside_the_answer_is_recorded_and_is_no_part_of_the_request() -> None:
+    stage = Stage(seeing="hang")
+    stage.dispatcher.hedges.balance = 7.0
+    catalog = {each.name: each for each in CATALOG}
+    run = Run(stage.decision, stage.request, 0.0, SystemClock().monotonic_s() + 9.0,
+              catalog[SEEING], 1, 2)  # fmt: skip
+    waiting = asyncio.create_task(stage.dispatcher.aside(run, catalog[SEEING], Role.SHADOW))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    result = await stage.dispatcher.aside(run, catalog[WIDE], Role.JUDGE)
+    assert isinstance(result, Answer)
+    cut, whole = stage.book.attempts
+    assert (cut.role, cut.number, cut.error_kind) == (Role.SHADOW, 3, ErrorKind.CANCELLED)
+    assert (whole.role, whole.number, whole.error_kind) == (Role.JUDGE, 4, None)
+    assert stage.book.outcomes == [] and stage.dispatcher.hedges.balance == 7.0
+    assert [s.in_flight for s in stage.world.fleet.standings(0.0)] == [0] * len(CATALOG)

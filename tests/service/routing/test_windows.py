@@ -110,3 +110,19 @@ def test_a_key_that_names_no_time_waits_longer_each_time_until_it_answers() -> N
     assert [windows.cool(first, None, 0.0) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
     windows.well(first)
     assert windows.cool(first, None, 0.0) == 1.0
+
+
+def test_what_share_is_left_after_one_more_call() -> None:
+    windows = RateWindows([*CATALOG, LIMITED, MANY])
+    assert windows.left(CATALOG[0], 10**9, 0.0) == 1.0, "no limits"
+    assert windows.left(LIMITED, 100, 0.0) == pytest.approx(0.9)
+    assert windows.left(LIMITED, 700, 0.0) == pytest.approx(0.3)
+    windows.sent(LIMITED.ends[0], 500, 0.0)
+    assert windows.left(LIMITED, 100, 1.0) == pytest.approx(0.4)
+    assert windows.left(LIMITED, 600, 1.0) < 0.0
+    first, second = MANY.ends
+    assert windows.left(MANY, 1, 0.0) == pytest.approx(1 - 1 / 30)
+    windows.cool(second, 10.0, 0.0)
+    assert windows.left(MANY, 1, 1.0) == pytest.approx(0.9)
+    windows.cool(first, 10.0, 0.0)
+    assert windows.left(MANY, 1, 1.0) == 0.0

@@ -63,6 +63,18 @@ def test_what_is_queued_is_written_within_the_flush_time(database: Failing) -> N
     log.stop()
 
 
+def test_one_who_is_in_no_hurry_waits_for_the_commit_that_comes_anyhow(database: Failing) -> None:
+    log = EventLog(database, flush_s=30.0)
+    log.start()
+    log.append(act("one"))
+    patient = log.flush(soon=False)
+    assert not patient.done()
+    log.flush().result(5)
+    patient.result(5)
+    assert ids(database) == ["one"]
+    log.stop()
+
+
 def test_a_failed_commit_is_never_acknowledged_and_the_rest_comes_later(database: Failing) -> None:
     log = EventLog(database)
     database.failing = True
