@@ -26,16 +26,16 @@ class Client:
 
     def get(self, path: str, **parameters: Any) -> Any:
         """GET, its JSON."""
-        return self._call("GET", path, params=parameters)
+        return self._call("GET", path, TIMEOUT_S, params=parameters)
 
-    def post(self, path: str, body: Any) -> Any:
+    def post(self, path: str, body: Any, timeout_s: float = TIMEOUT_S) -> Any:
         """POST, its JSON."""
-        return self._call("POST", path, json=body)
+        return self._call("POST", path, timeout_s, json=body)
 
-    def _call(self, method: str, path: str, **more: Any) -> Any:
+    def _call(self, method: str, path: str, timeout_s: float, **more: Any) -> Any:
         try:
             with httpx.Client(
-                base_url=self._url, headers=self._headers, timeout=TIMEOUT_S, trust_env=False
+                base_url=self._url, headers=self._headers, timeout=timeout_s, trust_env=False
             ) as http:
                 response = http.request(method, path, **more)
                 content = response.json()

@@ -47,6 +47,12 @@ class PromoteBody(_Signed):
     """A version that is to be the live one."""
 
 
+class EvaluateBody(_Signed):
+    """On which part of the log a version is evaluated: the last so many hours."""
+
+    hours: Annotated[float, Field(gt=0.0, le=8_760.0, allow_inf_nan=False)] = 168.0
+
+
 class RollbackBody(_Signed):
     """Back to the version before, or ``to`` one; its last checkpoint, or a named one."""
 

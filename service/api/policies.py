@@ -12,9 +12,11 @@ from learning.errors import LearningError
 from learning.policies import registry
 from service.api import shown_experiments as shown
 from service.api.access import allowed
-from service.api.experiment_schemas import PolicyBody, PromoteBody, RollbackBody
+from service.api.experiment_schemas import EvaluateBody, PolicyBody, PromoteBody, RollbackBody
 from service.api.schemas import ErrorAnswer
+from service.domain.clock import new_id
 from service.domain.errors import Unprocessable
+from service.domain.records import Act
 from service.experimentation.promotions import Back
 from service.feedback.promoting import Drafted, Signature, parameters_of
 from service.runtime import Runtime
@@ -91,6 +93,22 @@ async def diff(request: Request, version: str, other: str) -> dict[str, Any]:
     after = {"policy": two.policy, "kind": two.kind, **json.loads(two.parameters)}
     changes = list(shown.changes("", before, after))
     return {"from": one.id, "to": two.id, "changes": changes}
+
+
+@router.post("/policies/{version}/evaluate", responses=_ERRORS)
+async def evaluate(request: Request, version: str, body: EvaluateBody) -> dict[str, Any]:
+    """What a version would have earned on the log; whether it may be exposed. Takes a while."""
+    runtime, _ = allowed(request, "operator")
+    found = runtime.experiments.versions.find(version)
+    until_us = runtime.clock.wall_us()
+    since_us = until_us - int(body.hours * 3_600e6)
+    made = await runtime.experiments.evaluate(found, since_us, until_us)
+    act = Act(
+        new_id(), made.at_us, body.author, "policy.evaluated", found.id, body.reason,
+        json.dumps({"evaluation": made.id, "passed": made.passed}),
+    )  # fmt: skip
+    runtime.kept.log.append(act)
+    return shown.evaluation(made)
 
 
 @router.post("/policies/{version}/promote", responses=_ERRORS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from service.api.shown import when
-from service.domain.experiments import Promotion
+from service.domain.experiments import Evaluation, Promotion
 from service.domain.records import Version
 from service.runtime import Runtime
 from service.storage.experiments import Conducted
@@ -78,12 +78,28 @@ def version(found: Version, runtime: Runtime, whole: bool = False) -> dict[str, 
             }
             for each in kept[-MOST_CHECKPOINTS:]
         ]  # fmt: skip
+        found_worth = experiments.gate.latest(found.id)
+        told["evaluation"] = None if found_worth is None else evaluation(found_worth)
         told["promotions"] = [
             promotion(each)
             for each in store.promotions
             if found.id in (each.version_id, each.from_version_id)
         ]
     return told
+
+
+def evaluation(found: Evaluation) -> dict[str, Any]:
+    """What a version would have earned, and whether it may be exposed."""
+    return {
+        "id": found.id,
+        "at": when(found.at_us),
+        "version": found.version_id,
+        "since": when(found.since_us),
+        "until": when(found.until_us),
+        "passed": found.passed,
+        "reason": found.reason,
+        "report": json.loads(found.report),
+    }
 
 
 def promotion(found: Promotion) -> dict[str, Any]:

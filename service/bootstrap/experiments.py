@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 
 from experiments.metrics import Frame
+from service.config import child_environment
 from service.domain.live import LivePolicy
 from service.experimentation.desk import DeskParts, ExperimentDesk
 from service.experimentation.followers import Followers
 from service.experimentation.guard import LOOK_EVERY_S, Guard, GuardParts
 from service.experimentation.promotions import Promotions
 from service.experimentation.whole import Experimentation
+from service.feedback.gate import Gate, GateParts
 from service.feedback.promoting import VersionDesk
 from service.plan.whole import Plan
 from service.routing.assignments import NO_HOLDOUT, AssignmentHolder, Holdout
@@ -23,6 +25,7 @@ from service.storage.frames import experiment_frame
 log = logging.getLogger("headgate.experiments")
 
 FOLLOW_S = 60.0
+EVALUATED_US = 7 * 86_400_000_000  # for so long an evaluation lets a version be exposed
 
 
 def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
@@ -30,6 +33,10 @@ def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
     kept, clock = runtime.kept, runtime.clock
     versions = VersionDesk(runtime.learner, kept.database.cursor, clock)
     followers = Followers(versions.follow, versions.leave)
+
+    gate = Gate(
+        GateParts(kept.log, kept.database.cursor, clock, kept.state_dir, child_environment())
+    )
 
     def live() -> LivePolicy:
         return runtime.live
@@ -47,16 +54,33 @@ def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
         followers=followers,
         live=live,
         deployments=lambda: frozenset(each.name for each in runtime.catalog),
-        unproven=lambda version: "",
+        unproven=lambda version: unproven(gate, runtime, version),
     )
     desk = ExperimentDesk(parts, holdout(runtime.plan))
     promotions = Promotions(desk, versions, followers, runtime.plan.experiments.watch_s)
     guard = Guard(GuardParts(desk, promotions, kept.log, clock, live, frame))
     desk.moved = guard.moved
     runtime.ledger.guarded = guard.ended
-    runtime.experiments = Experimentation(desk, promotions, versions, followers, guard, frame)
+    runtime.experiments = Experimentation(
+        desk, promotions, versions, followers, guard, gate, frame, runtime.publish
+    )
     runtime.scheduler.put(Job("guardrails", LOOK_EVERY_S, guard.look))
     desk.refresh()
+
+
+def unproven(gate: Gate, runtime: Runtime, version: str) -> str:
+    """Why the log does not let a version be exposed; empty where it does, or is not asked."""
+    if not runtime.plan.experiments.gate:
+        return ""
+    found = gate.latest(version)
+    how = f"headgate policy evaluate {version}"
+    if found is None:
+        return f"it has not been evaluated on the log ({how})"
+    if not found.passed:
+        return f"{found.reason} ({how} looks again)"
+    if runtime.clock.wall_us() - found.at_us > EVALUATED_US:
+        return f"its evaluation is older than a week ({how})"
+    return ""
 
 
 def resume(runtime: Runtime) -> None:

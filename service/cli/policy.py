@@ -12,6 +12,8 @@ from service.cli.output import (
     JsonFlag,
     UrlOption,
     client,
+    duration_s,
+    err,
     give,
     out,
     service_errors,
@@ -24,6 +26,7 @@ app = typer.Typer(help="Policy versions: list, compare, promote, roll back.", no
 VersionId = Annotated[str, typer.Argument(help="A version's id, or the beginning of it.")]
 Author = Annotated[str | None, typer.Option(help="Who wants it; your login by default.")]
 Reason = Annotated[str, typer.Option(help="Why, in at least ten characters.")]
+EVALUATE_S = 330.0
 
 
 @app.command("list", epilog="Example: headgate policy list --json")
@@ -74,6 +77,36 @@ def create(
     }  # fmt: skip
     with service_errors():
         give(client(url).post("/admin/policies", body), as_json, _show)
+
+
+@app.command(
+    "evaluate",
+    epilog='Example: headgate policy evaluate 0193f2aa --reason "before it is ramped"',
+)
+def evaluate(
+    version: VersionId,
+    reason: Reason,
+    since: Annotated[str, typer.Option(help="How far back: 30m, 24h, 7d.")] = "7d",
+    author: Author = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """What a version would have earned on the log: the gate before it may be exposed."""
+    body = {
+        "reason": reason, "author": author or getpass.getuser(),
+        "hours": duration_s("--since", since) / 3_600.0,
+    }  # fmt: skip
+    with service_errors():
+        with err.status("evaluating on the log"):
+            found = client(url).post(f"/admin/policies/{version}/evaluate", body, EVALUATE_S)
+        give(found, as_json, _show_evaluation)
+    if not found["passed"]:
+        raise typer.Exit(1)
+
+
+def _show_evaluation(found: dict[str, Any]) -> None:
+    said = "passes" if found["passed"] else "does not pass"
+    _say(f"{found['version']} {said}: {found['reason']}")
 
 
 @app.command(

@@ -12,10 +12,13 @@ from experiments.metrics import Frame
 from experiments.states import State
 from experiments.statistics.power import Comparison, sizes_for
 from service.domain.errors import Conflict
+from service.domain.experiments import Evaluation
+from service.domain.records import Version
 from service.experimentation.desk import ExperimentDesk
 from service.experimentation.followers import Followers
 from service.experimentation.guard import Guard
 from service.experimentation.promotions import Promotions
+from service.feedback.gate import Gate
 from service.feedback.promoting import VersionDesk
 from service.storage.experiments import Conducted
 
@@ -29,7 +32,15 @@ class Experimentation:
     versions: VersionDesk
     followers: Followers
     guard: Guard
+    gate: Gate
     frame: Callable[[str, int], Frame]
+    publish: Callable[[], None]
+
+    async def evaluate(self, version: Version, since_us: int, until_us: int) -> Evaluation:
+        """What a version would have earned on the log, all of it published first."""
+        await asyncio.wrap_future(self.versions.flush())
+        await asyncio.to_thread(self.publish)
+        return await self.gate.evaluate(version, since_us, until_us)
 
     async def report(self, conducted: Conducted) -> Report:
         """What an experiment's data say now; raises Conflict for a draft."""

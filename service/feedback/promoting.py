@@ -66,6 +66,10 @@ class VersionDesk:
             f"{some} with {version_id[:40]!r}; see headgate policy list", param="version"
         )
 
+    def flush(self) -> Future[int]:
+        """All that was logged so far is durable."""
+        return self._learner.parts.log.flush()
+
     def create(self, draft: Drafted, by: Signature) -> Future[Version]:
         """A new version, taught from what is known: of the live one's kind it takes over all that
         was learned, of another it learns the log's last updates.

@@ -71,13 +71,14 @@ def test_a_thin_log_is_refused_with_what_is_missing() -> None:
         assert "an effective sample of 100 is needed" in found.report["metrics"][slug]["refused"]
 
 
-def test_with_few_ratings_the_success_rate_decides_and_that_is_said() -> None:
+def test_few_ratings_are_no_pass_and_only_without_any_the_success_rate_decides() -> None:
     log = simulate("uniform", 600, seed=9, rated=0.05)
     found = verdict(log, "fixed", arm="z", floor=0.05)
-    assert found.passed and found.metric == "success_rate"
-    assert "reward is not judged: an effective sample of" in found.reason
-    unrated = simulate("uniform", 600, seed=9, rated=0.0)
-    assert "there are no rated answers" in verdict(unrated, "fixed", arm="z", floor=0.05).reason
+    assert not found.passed and "of the 100 needed, from" in found.reason
+    assert "rated answers" in found.reason
+    unrated = verdict(simulate("uniform", 600, seed=9, rated=0.0), "fixed", arm="z", floor=0.05)
+    assert unrated.passed and unrated.metric == "success_rate"
+    assert "there are no rated answers" in unrated.reason
 
 
 def test_nothing_to_judge_is_said_with_the_reasons() -> None:

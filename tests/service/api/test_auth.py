@@ -36,6 +36,7 @@ ROUTES = [
     ("GET", "/admin/policies", "analyst"), ("POST", "/admin/policies", "operator"),
     ("GET", "/admin/policies/x", "analyst"), ("GET", "/admin/policies/x/diff/y", "analyst"),
     ("POST", "/admin/policies/x/promote", "operator"),
+    ("POST", "/admin/policies/x/evaluate", "operator"),
     ("POST", "/admin/policies/rollback", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
 ]  # fmt: skip

@@ -55,7 +55,7 @@ def test_a_bad_file_is_refused_in_words(here: Site, tmp_path: Path) -> None:
     assert code == 2 and "colour" in err
 
 
-def test_versions(here: Site) -> None:
+def test_versions(here: Site, tmp_path: Path) -> None:
     at = ("--url", here.url)
     code, out, _ = run("policy", "create", "--set", "floor=0.03", *WHY, *at, "--json")
     assert code == 0
@@ -65,6 +65,16 @@ def test_versions(here: Site) -> None:
     live = here.get("/admin/status")["policy"]["version"]
     code, out, _ = run("policy", "diff", live, made, *at)
     assert code == 0 and "parameters.floor" in out
+    code, out, _ = run("policy", "evaluate", made, "--since", "1h", *WHY, *at)
+    assert code == 1 and f"{made} does not pass: " in out
+    file = tmp_path / "versions.json"
+    design = design_of(slug="versions", settings={"version": made})
+    file.write_text(json.dumps(design))
+    assert run("experiment", "create", str(file), *WHY, *at)[0] == 0
+    code, _, err = run("experiment", "start", "versions", *WHY, *at)
+    assert code == 1 and "may not be exposed yet: no decision was logged" in err
+    assert run("experiment", "start", "versions", "--unproven", *WHY, *at)[0] == 0
+    assert run("experiment", "rollback", "versions", *WHY, *at)[0] == 0
     code, out, _ = run("policy", "promote", made, *WHY, *at)
     assert code == 0 and f"{made} is live (promoted)" in out
     code, out, _ = run("policy", "rollback", *WHY, *at)

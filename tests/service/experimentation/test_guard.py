@@ -44,7 +44,7 @@ class Bench:
         text = json.dumps(design_of(guardrails=guardrails, **more))
         desk = self.experiments.desk
         made = await desk.create(from_json(text), "main", 1.0, BY)
-        await desk.take(made.id, Asked(Step.START, BY, percent=50))
+        await desk.take(made.id, Asked(Step.START, BY, percent=50, unproven=True))
         return desk.find(made.id)
 
     def ends(self, name: str, variant: str, failed: bool, unit: str = "", **more: Any) -> Decision:

@@ -49,7 +49,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
     """A learner's life, published: where, its version, and the decisions as they were made."""
     tmp_path = tmp_path_factory.mktemp("life")
     home = Home(tmp_path)
-    made = run(home, 110)
+    made = run(home, 140)
     home.learner._save()
     made += [home.round(0.9).decision for _ in range(20)]
     home.settle()

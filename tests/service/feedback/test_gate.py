@@ -31,7 +31,7 @@ def asked(made: Gate, home: Home) -> Evaluation:
 
 def test_an_evaluation_is_made_in_a_child_kept_and_read_again(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    decided = run(home, 120)
+    decided = run(home, 170)
     home.log.flush().result(5)
     Publisher(home.database, tmp_path).publish(home.log.last_seq)
     made = gate(home, tmp_path)
