@@ -15,6 +15,7 @@ from service.api import shown_experiments as shown
 from service.api.access import allowed
 from service.api.experiment_schemas import ExperimentBody, StepBody, StepName
 from service.api.schemas import ErrorAnswer
+from service.domain.clock import new_id
 from service.domain.errors import Unprocessable
 from service.experimentation.desk import Asked
 from service.feedback.promoting import Signature
@@ -43,7 +44,7 @@ async def create(request: Request, body: ExperimentBody) -> dict[str, Any]:
     """A draft with its place in a layer; nothing is exposed before it is started."""
     runtime, _ = allowed(request, "operator")
     try:
-        design = from_json(json.dumps(body.design))
+        design = from_json(json.dumps(_scheduled(body.design, runtime.clock.wall_us())))
     except DesignError as error:
         raise Unprocessable(str(error), param=f"design.{error.field}") from None
     except (ExperimentError, ValueError, RecursionError) as error:
@@ -55,6 +56,14 @@ async def create(request: Request, body: ExperimentBody) -> dict[str, Any]:
     by = Signature(body.author, body.reason)
     made = await runtime.experiments.desk.create(design, body.layer, body.share, by)
     return shown.experiment(made, runtime)
+
+
+def _scheduled(design: dict[str, Any], now_us: int) -> dict[str, Any]:
+    """Blocks of time that say no salt and start are drawn by one of their own, from now on."""
+    blocks = design.get("blocks")
+    if not isinstance(blocks, dict):
+        return design
+    return {**design, "blocks": {"salt": new_id(), "start_us": now_us, **blocks}}
 
 
 @router.get("/experiments/{experiment}", responses=_ERRORS)

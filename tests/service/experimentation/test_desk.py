@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tests.conftest import ROOT
 from tests.service.experimentation.rig import Site, design_of, site
 
 
@@ -124,3 +127,25 @@ def test_the_holdout_and_a_changed_plan(tmp_path: Path) -> None:
         here.post("/admin/plan/reload")
         again = [here.ask(session=f"n{i}") for i in range(60)]
         assert all("x-headgate-experiment" not in a.headers for a in again)
+
+
+def test_blocks_of_time_alternate(here: Site) -> None:
+    """Two neighbours have each variant once, whatever the session."""
+    blocks = {"length_s": 1, "burn_in_s": 0}
+    name = here.create(slug="blocks", unit="block", blocks=blocks)
+    here.step(name, "start", *["ramp"] * 5)
+    seen: dict[str, set[str]] = {}
+    until_s = time.monotonic() + 2.2
+    while time.monotonic() < until_s:
+        answer = here.ask(session="the same")
+        found = here.get(f"/v1/decisions/{answer.headers['x-headgate-decision-id']}")
+        assert found["experiments"][0]["probability"] == 0.5
+        seen.setdefault(answer.headers["x-headgate-variant"], set()).add(found["deployment"])
+    assert set(seen) == {"control", "treated"} and seen["treated"] == {"mill"}
+    here.step(name, "rollback")
+
+
+def test_the_example_stands(here: Site) -> None:
+    design = yaml.safe_load((ROOT / "examples" / "experiment.yaml").read_text("utf-8"))
+    made = here.post("/admin/experiments", 201, design=design, layer="example")
+    assert made["id"] == "cheaper@1" and made["guardrails"] == ["error_rate", "latency_p95"]

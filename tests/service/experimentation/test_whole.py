@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 # Breakers that never open: what the experiment does must be seen, not what they save.
 PLAN = """
 resilience: {breaker: {failures_in_a_row: 1000, window: 1000, failures_in_window: 1000}}
-experiments: {watch_s: 3600, gate: false}
+experiments: {watch_s: 3600}
 """
 GUARDED = [{"metric": "error_rate", "least": 10}]
 RATED = {"brook": 0.2, "mill": 0.4, "river": 0.6, "fall": 0.9}
@@ -58,6 +58,13 @@ def test_the_whole_story(tmp_path: Path) -> None:
         made = here.post("/admin/policies", 201, kind="fixed", parameters={"arm": "fall"})
         good = here.create(slug="good", settings={"version": made["id"]}, unit="session",
                            goals=["quality"], guardrails=GUARDED, smallest_effect=0.3)  # fmt: skip
+        refused = here.post(f"/admin/experiments/{good}/start", 409)
+        assert "has not been evaluated on the log" in refused["error"]["message"]
+        thin = here.post(f"/admin/policies/{made['id']}/evaluate", hours=0.0001)
+        assert not thin["passed"] and here.post(f"/admin/experiments/{good}/start", 409)
+        traffic(here, 450, "more")  # it always asks for one of four: a quarter of them tell
+        worth = here.post(f"/admin/policies/{made['id']}/evaluate")
+        assert worth["passed"] and worth["report"]["metrics"]["reward"]["ess"] >= 100, worth
         here.step(good, "start", *["ramp"] * 5)
         for part in range(12):
             traffic(here, 60, f"good{part}-")
