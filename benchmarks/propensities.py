@@ -4,8 +4,9 @@
 
 A whole service in this process, without its network: every decision is made by the router, written
 by the log's writer and learned from (a tenth is rated), then the service's own audit reads the live
-file. Afterwards it reads the same rows with one deployment's logged probability times 1.1
-(renormalised), each deployment in turn, and with every row a little too sharp and too flat. Some
+file. Afterwards it reads the same rows with one deployment's logged probability times 1.1 and
+divided by 1.1 (renormalised), each deployment in turn, and with every row a little too sharp and
+too flat; beside each, what a test finds that knows what is wrong, and what no test can find. Some
 decisions are replayed from checkpoints and updates.
 """
 
@@ -13,13 +14,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import numpy as np
+from scipy import stats
 
 from service.config import one_blas_thread
 
@@ -50,6 +55,7 @@ BOOTSTRAP = "hg-benchmark-administrator-0123456789"
 WORDS = ("Write python code for", "Describe a kite and", "Sum the numbers of", "Translate")
 GOOD = {"brook": 0.55, "mill": 0.6, "river": 0.75, "fall": 0.85}
 MOST_WAITING = 10_000
+WITHIN = 20_000  # decisions in which an error of a tenth should be found
 
 Spoil = Callable[[Drawn], Drawn]
 
@@ -126,6 +132,39 @@ def spoiled(rows: Sequence[Drawn], spoil: Spoil) -> tuple[Standing, int | None]:
     return standing, alarmed
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a test knows that is told what is wrong: its alarm on these draws, its mean length, and
+    the greatest chance that any test at ``ALPHA`` has to find it within ``WITHIN`` decisions.
+    """
+
+    alarm: int | None
+    length: int | None
+    chance: float
+
+
+def known(rows: Sequence[Drawn], spoil: Spoil) -> Known:
+    """Of the likelihood ratio of what was drawn from over what the spoiled log says.
+
+    Its mean is the sum of the rows' divergences; no test of level alpha that may stop at any row
+    needs less than ln(1 / alpha) of it in the mean (Wald 1945). At a fixed row the ratio is the
+    best test (Neyman and Pearson 1933), its logarithm nearly normal, the variance twice the mean.
+    """
+    told, due = np.zeros(len(rows)), np.zeros(len(rows))
+    for at, row in enumerate(rows):
+        true, logged = np.array(row.propensities), np.array(spoil(row).propensities)
+        ratios = np.log(true / logged)
+        told[at], due[at] = ratios[row.names.index(row.deployment)], true @ ratios
+    limit, total = -math.log(ALPHA), due.cumsum()
+    alarm, length = (np.flatnonzero(path >= limit) for path in (told.cumsum(), total))
+    within = math.sqrt(2.0 * total[min(WITHIN, len(rows)) - 1])
+    return Known(
+        int(alarm[0]) + 1 if len(alarm) else None,
+        int(length[0]) + 1 if len(length) else None,
+        float(stats.norm.sf(stats.norm.isf(ALPHA) - within)),
+    )
+
+
 def likelier(name: str, factor: float) -> Spoil:
     def spoil(row: Drawn) -> Drawn:
         shares = [
@@ -143,6 +182,21 @@ def tempered(power: float) -> Spoil:
         return replace(row, propensities=tuple(share / sum(shares) for share in shares))
 
     return spoil
+
+
+def distortions(rows: Sequence[Drawn]) -> None:
+    """What is found of each error, beside what can be."""
+    spoils: dict[str, Spoil] = {}
+    for name in GOOD:
+        spoils |= {f"{name} x 1.1": likelier(name, 1.1), f"{name} / 1.1": likelier(name, 1 / 1.1)}
+    spoils |= {f"to the power {power}": tempered(power) for power in (0.9, 1.1)}
+    for name, spoil in spoils.items():
+        (standing, at), best = spoiled(rows, spoil), known(rows, spoil)
+        print(
+            f"{name}: alarm after {at}, log evidence {standing.evidence.log_e:.2f} in the end; "
+            f"told what is wrong: {best.alarm}, {best.length} in the mean; chance of any test "
+            f"within {WITHIN}: {best.chance:.3f}"
+        )
 
 
 def replays(runtime: Runtime, count: int) -> None:
@@ -188,12 +242,7 @@ def main() -> None:
             print("  " + ", ".join(f"{name} {r:.4f} of {n:.0f}" for name, r, n in ratios))
             cursor, last = runtime.kept.database.cursor(), runtime.kept.log.last_seq
             rows = drawn_between(cursor, 0, last, asked.decisions)
-            spoils: dict[str, Spoil] = {f"{name} x 1.1": likelier(name, 1.1) for name in GOOD}
-            spoils |= {f"to the power {power}": tempered(power) for power in (0.9, 1.1)}
-            for name, spoil in spoils.items():
-                standing, at = spoiled(rows, spoil)
-                when = f"alarm after {at}" if at else "no alarm"
-                print(f"{name}: {when}, log evidence {standing.evidence.log_e:.2f} in the end")
+            distortions(rows)
             replays(runtime, asked.replays)
         finally:
             runtime.learner.stop()
