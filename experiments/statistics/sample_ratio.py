@@ -26,7 +26,8 @@ CONCENTRATION = 500.0
 LEAN = 100.0  # draws of each arm that the forecast of its excess leans on
 TEMPERS = (0.5, 0.8, 0.9, 1.1, 1.25, 2.0)  # below 1: reality is flatter than the log
 TILTS = (1.0 / 1.25, 1.0 / 1.1, 1.1, 1.25)  # one arm's probability times this
-TILT_WEIGHTS = (0.125, 0.375, 0.375, 0.125)  # the smaller ones need every nat
+TILT_WEIGHTS = (1 / 16, 7 / 16, 7 / 16, 1 / 16)  # the small ones need every nat
+KIND_WEIGHTS = (1 / 6, 1 / 6, 2 / 3)  # of the forecasts by excess, temper and tilt
 UNTILTED = (0.0,) * len(TILTS)
 EARLY, EARLY_WEIGHT = 8, 0.1  # so many arms weigh alike, and leave a fifth to later ones
 ROOM = 4.0  # of the later arms' weights: greater is flatter over more arms
@@ -70,7 +71,7 @@ class PropensityCalibration:
     The product form of the multinomial e-process for probabilities that change with every
     decision: E = prod m_t(A_t) / e_t(A_t), where the forecast m_t is a distribution that only
     looks back, so that E is a martingale if A_t is drawn from e_t. Three kinds of forecast are
-    averaged, by 1/4, 1/4 and 1/2: the log's probabilities times each arm's excess so far (drawn
+    averaged (``KIND_WEIGHTS``): the log's probabilities times each arm's excess so far (drawn
     over expected, leaning on ``LEAN`` draws); the log's probabilities tempered (powers
     ``TEMPERS``), which finds what is too sharp or too flat though each arm's total is right; and
     the log's with one arm's tilted (times one of ``TILTS``, renormalised), each of which pays for
@@ -200,7 +201,10 @@ def _mixed(excess: Floats, tempered: Floats, tilted: Floats) -> Floats:
     weights, kept = np.outer(arms_weigh, TILT_WEIGHTS).ravel(), 1.0 - arms_weigh.sum()
     flat = tilted.reshape(len(tilted), -1)
     top = np.maximum.reduce([excess, tempered.max(0), flat.max(1), np.zeros(len(excess))])
-    total = np.exp(excess - top) / 4.0 + np.exp(tempered - top).mean(0) / 4.0
-    total += (np.exp(flat - top[:, None]) @ weights + kept * np.exp(-top)) / 2.0
-    mixed: Floats = top + np.log(total)
+    values = (
+        np.exp(excess - top),
+        np.exp(tempered - top).mean(0),
+        np.exp(flat - top[:, None]) @ weights + kept * np.exp(-top),
+    )
+    mixed: Floats = top + np.log(np.tensordot(KIND_WEIGHTS, values, 1))
     return mixed

@@ -13,6 +13,7 @@ from experiments.errors import ExperimentError
 from experiments.statistics.sample_ratio import (
     ALPHA,
     EARLY,
+    KIND_WEIGHTS,
     LEAN,
     TEMPERS,
     TILT_WEIGHTS,
@@ -152,7 +153,8 @@ def _value(excess: float, tempered: ArrayLike, tilted: ArrayLike) -> float:
     """The evidence, not its logarithm, of the sums after a row."""
     weights = arm_weights(len(np.array(tilted)))
     tilts = weights @ np.exp(tilted) @ np.array(TILT_WEIGHTS) + 1.0 - weights.sum()
-    return math.exp(excess) / 4 + float(np.exp(tempered).mean()) / 4 + float(tilts) / 2
+    kinds = (math.exp(excess), float(np.exp(tempered).mean()), float(tilts))
+    return sum(weight * value for weight, value in zip(KIND_WEIGHTS, kinds, strict=True))
 
 
 def test_calibration_is_the_product_of_forecasts_in_any_batches() -> None:
@@ -241,7 +243,7 @@ def test_an_arm_keeps_its_weight_whatever_comes_later() -> None:
     assert many.min() > 0.0 and many.sum() < 1.0 and many.sum() == pytest.approx(1.0, abs=1e-3)
     for number in (2, EARLY, EARLY + 1, 40):
         assert arm_weights(number) == pytest.approx(many[:number])
-    assert sum(TILT_WEIGHTS) == pytest.approx(1.0)
+    assert sum(TILT_WEIGHTS) == pytest.approx(1.0) and sum(KIND_WEIGHTS) == pytest.approx(1.0)
 
 
 def test_beyond_the_early_arms_the_evidence_is_a_martingale_exactly() -> None:
