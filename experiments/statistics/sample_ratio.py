@@ -87,7 +87,7 @@ class PropensityCalibration:
     peak: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.log_tilted:  # no arm has been tilted yet: as if none had ever been drawn
+        if not self.log_tilted:  # sums from before there were any: their bets begin here
             object.__setattr__(self, "log_tilted", (UNTILTED,) * len(self.drawn))
 
     @classmethod
