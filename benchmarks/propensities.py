@@ -4,28 +4,34 @@
 
 A whole service in this process, without its network: every decision is made by the router, written
 by the log's writer and learned from (a tenth is rated), then the service's own audit reads the live
-file. Afterwards it reads the same rows with one deployment's logged probability times 1.1
-(renormalised), each deployment in turn, and with every row a little too sharp and too flat. Some
-decisions are replayed from checkpoints and updates.
+file. Afterwards it reads the same rows with one deployment's logged probability times 1.1 and
+divided by 1.1 (renormalised), each deployment in turn, and with every row a little too sharp and
+too flat; beside each, what a test finds that knows what is wrong, how often the audit would find
+it if the same rows were drawn again, and how often any test could. Some decisions are replayed from
+checkpoints and updates.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import numpy as np
+from scipy import stats
 
 from service.config import one_blas_thread
 
 one_blas_thread()
 
-from experiments.statistics.sample_ratio import ALPHA  # noqa: E402
+from experiments.statistics.sample_ratio import ALPHA, PropensityCalibration  # noqa: E402
 from service.bootstrap.build import build  # noqa: E402
 from service.config import Settings, load  # noqa: E402
 from service.domain.chat import ChatRequest, parse  # noqa: E402
@@ -50,6 +56,8 @@ BOOTSTRAP = "hg-benchmark-administrator-0123456789"
 WORDS = ("Write python code for", "Describe a kite and", "Sum the numbers of", "Translate")
 GOOD = {"brook": 0.55, "mill": 0.6, "river": 0.75, "fall": 0.85}
 MOST_WAITING = 10_000
+WITHIN = 20_000  # decisions in which an error of a tenth should be found
+REDRAWN = 200
 
 Spoil = Callable[[Drawn], Drawn]
 
@@ -126,6 +134,60 @@ def spoiled(rows: Sequence[Drawn], spoil: Spoil) -> tuple[Standing, int | None]:
     return standing, alarmed
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a test knows that is told what is wrong: its alarm on these draws, its mean length, and
+    the greatest chance that any test at ``ALPHA`` has to find it within ``WITHIN`` decisions.
+    """
+
+    alarm: int | None
+    length: int | None
+    chance: float
+
+
+def known(ratios: np.ndarray, divergences: np.ndarray) -> Known:
+    """Of the log likelihood ratios of what was drawn from over what the spoiled log says, and
+    their means.
+
+    No test of level alpha that may stop at any row needs less than ln(1 / alpha) of divergence in
+    the mean (Wald 1945). At a fixed row the ratio is the best test (Neyman and Pearson 1933), its
+    logarithm nearly normal, the variance twice the mean.
+    """
+    limit, total = -math.log(ALPHA), divergences.cumsum()
+    alarm, length = (np.flatnonzero(path >= limit) for path in (ratios.cumsum(), total))
+    within = math.sqrt(2.0 * total[min(WITHIN, len(total)) - 1])
+    return Known(
+        int(alarm[0]) + 1 if len(alarm) else None,
+        int(length[0]) + 1 if len(length) else None,
+        float(stats.norm.sf(stats.norm.isf(ALPHA) - within)),
+    )
+
+
+def table(rows: Sequence[Drawn]) -> tuple[np.ndarray, np.ndarray]:
+    """Propensities [n, K] and the drawn columns [n]."""
+    names = tuple(dict.fromkeys(name for row in rows for name in row.names))
+    at = {name: column for column, name in enumerate(names)}
+    told = np.zeros((len(rows), len(names)))
+    for place, row in enumerate(rows):
+        told[place, [at[name] for name in row.names]] = row.propensities
+    return told, np.array([at[row.deployment] for row in rows])
+
+
+def found_when_redrawn(true: np.ndarray, logged: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+    """The shares of ``REDRAWN`` new draws of these rows in which the test alarms, and the one that
+    knows what is wrong and may look at every row too.
+    """
+    rng, found = np.random.default_rng(5), np.zeros(2)
+    rows, total = np.arange(len(true)), true.cumsum(1)
+    last = true.shape[1] - 1 - (true[:, ::-1] > 0.0).argmax(1)  # against rounding of the sums
+    for _ in range(REDRAWN):
+        drawn = np.minimum((rng.random((len(true), 1)) >= total).sum(1), last)
+        state = PropensityCalibration.of(true.shape[1]).add(logged, drawn)
+        told = ratios[rows, drawn].cumsum().max()
+        found += (state.evidence.rejects(ALPHA), told >= -math.log(ALPHA))
+    return found / REDRAWN
+
+
 def likelier(name: str, factor: float) -> Spoil:
     def spoil(row: Drawn) -> Drawn:
         shares = [
@@ -143,6 +205,28 @@ def tempered(power: float) -> Spoil:
         return replace(row, propensities=tuple(share / sum(shares) for share in shares))
 
     return spoil
+
+
+def distortions(rows: Sequence[Drawn]) -> None:
+    """What is found of each error, beside what can be."""
+    spoils: dict[str, Spoil] = {}
+    for name in GOOD:
+        spoils |= {f"{name} x 1.1": likelier(name, 1.1), f"{name} / 1.1": likelier(name, 1 / 1.1)}
+    spoils |= {f"to the power {power}": tempered(power) for power in (0.9, 1.1)}
+    true, drawn = table(rows)
+    print(f"  mean shares of the first {WITHIN}: {true[:WITHIN].mean(0).round(3).tolist()}")
+    for name, spoil in spoils.items():
+        standing, at = spoiled(rows, spoil)
+        logged, _ = table([spoil(row) for row in rows])
+        ratios = np.log(np.where(true > 0.0, true, 1.0) / np.where(true > 0.0, logged, 1.0))
+        best = known(ratios[np.arange(len(rows)), drawn], (true * ratios).sum(1))
+        early = slice(WITHIN)
+        ours, theirs = found_when_redrawn(true[early], logged[early], ratios[early])
+        print(
+            f"{name}: alarm after {at}, log evidence {standing.evidence.log_e:.2f} in the end; "
+            f"told what is wrong: {best.alarm}, {best.length} in the mean; within {WITHIN} of "
+            f"{REDRAWN} new draws {ours:.3f}, told {theirs:.3f}, any test {best.chance:.3f}"
+        )
 
 
 def replays(runtime: Runtime, count: int) -> None:
@@ -188,12 +272,7 @@ def main() -> None:
             print("  " + ", ".join(f"{name} {r:.4f} of {n:.0f}" for name, r, n in ratios))
             cursor, last = runtime.kept.database.cursor(), runtime.kept.log.last_seq
             rows = drawn_between(cursor, 0, last, asked.decisions)
-            spoils: dict[str, Spoil] = {f"{name} x 1.1": likelier(name, 1.1) for name in GOOD}
-            spoils |= {f"to the power {power}": tempered(power) for power in (0.9, 1.1)}
-            for name, spoil in spoils.items():
-                standing, at = spoiled(rows, spoil)
-                when = f"alarm after {at}" if at else "no alarm"
-                print(f"{name}: {when}, log evidence {standing.evidence.log_e:.2f} in the end")
+            distortions(rows)
             replays(runtime, asked.replays)
         finally:
             runtime.learner.stop()

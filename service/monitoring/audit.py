@@ -109,19 +109,21 @@ class Standing:
                 "expected": sums.expected,
                 "log_excess": sums.log_excess,
                 "log_tempered": sums.log_tempered,
+                "log_tilted": sums.log_tilted,
                 "peak": finite(sums.peak),
             }
         )
 
     @classmethod
     def from_mark(cls, mark: AuditMark) -> Standing:
-        """As it was when the mark was logged."""
+        """As it was when the mark was logged; tilts that it does not have yet begin at 0."""
         was: dict[str, Any] = json.loads(mark.state)
         sums = PropensityCalibration(
             tuple(was["drawn"]),
             tuple(was["expected"]),
             was["log_excess"],
             tuple(was["log_tempered"]),
+            tuple(tuple(each) for each in was.get("log_tilted", ())),
             math.inf if was["peak"] is None else was["peak"],
         )
         return cls(

@@ -11,10 +11,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from experiments.statistics.sample_ratio import ALPHA, PropensityCalibration
+from experiments.statistics.sample_ratio import ALPHA, TILTS, PropensityCalibration
 from learning.interaction import Choice, Interaction
 from learning.reward import Reward
 from service.domain.errors import Conflict
+from service.domain.experiments import AuditMark
 from service.domain.live import Published
 from service.domain.records import Candidates, Decision, Mode
 from service.feedback.apply import context_of
@@ -132,6 +133,8 @@ def test_a_decision_that_leaves_nothing_to_chance_says_nothing() -> None:
     standing = Standing(0, 0).with_rows([Drawn(0, ("a", "b"), (0.9, 0.1), "b")], 0)
     told = standing.with_rows(sure, 500)
     assert told.sums.log_tempered == pytest.approx(standing.sums.log_tempered)
+    tilts = [np.array(each.sums.log_tilted) for each in (told, standing)]
+    assert tilts[0] == pytest.approx(tilts[1])
     assert told.sums.log_excess == pytest.approx(standing.sums.log_excess)
     assert told.sums.peak == standing.sums.peak and told.decisions == 500
 
@@ -168,6 +171,27 @@ def test_a_restart_goes_on_with_the_same_evidence(
         assert found.sums.log_excess == pytest.approx(whole.sums.log_excess, rel=1e-9)
 
 
+def test_a_mark_from_before_the_tilts_goes_on(decisions: list[Decision]) -> None:
+    """Its sums and its greatest evidence are kept, its tilts begin at 0."""
+    rows = [
+        Drawn(at, d.candidates.names, d.candidates.propensities, d.deployment)
+        for at, d in enumerate(decisions[:600], 1)
+    ]
+    was = Standing(0, 7).with_rows(rows[:400], 400)
+    state = json.loads(was.text())
+    assert np.array(state["log_tilted"]).shape == (len(was.sums.drawn), len(TILTS))
+    mark = AuditMark(0, 400, 400, was.evidence.log_e, was.text())
+    assert Standing.from_mark(mark) == was
+    del state["log_tilted"]
+    old = Standing.from_mark(replace(mark, state=json.dumps(state)))
+    assert old == replace(was, sums=replace(was.sums, log_tilted=()))
+    assert old.sums.peak == was.sums.peak and not np.any(old.sums.log_tilted)
+    now, whole = (each.with_rows(rows[400:], 600).sums for each in (old, was))
+    assert now.log_excess == whole.log_excess and now.drawn == whole.drawn
+    began = np.array(whole.log_tilted) - np.array(was.sums.log_tilted)
+    assert np.array(now.log_tilted) == pytest.approx(began)
+
+
 def test_a_deployment_that_comes_later_is_a_new_column() -> None:
     """The same rows, the newcomer's column there from the start or added when it comes."""
     rng, names = np.random.default_rng(2), ("a", "b", "c", "d")
@@ -187,6 +211,7 @@ def test_a_deployment_that_comes_later_is_a_new_column() -> None:
     assert grown.sums.peak == pytest.approx(there.peak)
     assert grown.sums.log_excess == pytest.approx(there.log_excess)
     assert grown.sums.log_tempered == pytest.approx(there.log_tempered)
+    assert np.array(grown.sums.log_tilted) == pytest.approx(np.array(there.log_tilted))
     assert not grown.evidence.rejects(ALPHA)
 
 
