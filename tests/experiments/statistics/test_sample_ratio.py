@@ -99,10 +99,10 @@ def _alarm(logged: np.ndarray, drawn: np.ndarray) -> float:
     return math.inf
 
 
-@pytest.mark.parametrize("factor", [1.1, 1.0 / 1.1])
-def test_propensities_off_by_a_tenth_are_found_within_20_000(factor: float) -> None:
-    """One arm logged 1.1 times too likely or unlikely: found at 0.1 % in at least 19 of 20 seeded
-    logs, by 12,000 in half of them.
+@pytest.mark.parametrize(("factor", "least"), [(1.1, 20), (1.0 / 1.1, 19)])
+def test_propensities_off_by_a_tenth_are_found_within_20_000(factor: float, least: int) -> None:
+    """One arm logged 1.1 times too likely: found at 0.1 % in all of 20 seeded logs; too unlikely:
+    in 19 of them; by 12,000 in half.
     """
     rng, rows = np.random.default_rng(4), []
     for _ in range(20):
@@ -110,7 +110,7 @@ def test_propensities_off_by_a_tenth_are_found_within_20_000(factor: float) -> N
         logged = e * np.array([factor, 1.0, 1.0])
         logged /= logged.sum(1, keepdims=True)
         rows.append(_alarm(logged, _drawn(rng, e)))
-    assert sum(when <= 20_000 for when in rows) >= 19
+    assert sum(when <= 20_000 for when in rows) >= least
     assert np.median(rows) <= 12_000
 
 
