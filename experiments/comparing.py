@@ -19,7 +19,6 @@ from experiments.statistics.moments import Interval, Moments
 from experiments.statistics.quantiles import QuantileSequence
 from experiments.switchback import Blocks, Pairs, least_pairs, randomisation_test
 
-
 ASSUMED = (
     "right only if the rated answers are like the others: whether people rate an answer must not "
     "depend on what they would say of it, nor on how far the judge is off"

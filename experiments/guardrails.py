@@ -84,10 +84,10 @@ def judge(experiment: Experiment, frame: Frame) -> list[Verdict]:
     """A verdict for each guardrail and treatment, at any look.
 
     One-sided, each at ``alpha_each``. Rates by the units that failed, a unit once, as in the
-    watch of the same metric: there an alarm stays. Means, judged ones too, and ratios by the one-sided sequence
-    over units, the control's scaled by the tolerance; quantiles by each unit's first row, scaled
-    alike. Blocks by the pairs in which the treatment's block was the worse one: under no harm
-    that is a fair coin.
+    watch of the same metric: there an alarm stays. Means, judged ones too, and ratios by the
+    one-sided sequence over units, the control's scaled by the tolerance; quantiles by each unit's
+    first row, scaled alike. Blocks by the pairs in which the treatment's block was the worse one:
+    under no harm that is a fair coin.
     """
     exposure = expose(experiment, frame)
     return [

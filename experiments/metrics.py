@@ -170,11 +170,11 @@ METRICS: Mapping[str, Metric] = {
     for each in (
         Metric("quality", "mean of people's ratings, of the answers that they rated", "0 to 1",
                Kind.MEAN, _GOAL, _UP, ("quality",), _number("quality")),
+        Metric("reward", "quality less what money and waiting cost", "0 to 1", Kind.MEAN, _GOAL,
+               _UP, ("reward",), _number("reward")),
         Metric("judged_quality", "mean of a judge's scores, corrected by people's ratings",
                "0 to 1", Kind.JUDGED, _GOAL, _UP, ("judged", "quality"), _number("judged"),
                label=_number("quality")),
-        Metric("reward", "quality less what money and waiting cost", "0 to 1", Kind.MEAN, _GOAL,
-               _UP, ("reward",), _number("reward")),
         Metric("success_rate", "requests answered with status 200", "share", Kind.RATE, _GOAL, _UP,
                ("status",), _succeeded),
         Metric("cost_per_request", "money spent, a request", "micro-dollars", Kind.RATIO, _GOAL,

@@ -17,8 +17,8 @@ from service.routing.assignments import NO_HOLDOUT, AssignmentHolder, Holdout
 from service.routing.treatments import DEPLOYMENT, Treatment
 from service.runtime import Runtime
 from service.scheduler import Job
-from service.storage.experiments import ExperimentStore
-from service.storage.frames import experiment_frame
+from service.storage.experiments import Conducted, ExperimentStore
+from service.storage.frames import earlier_frame, experiment_frame
 
 log = logging.getLogger("headgate.experiments")
 
@@ -38,6 +38,9 @@ def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
         cursor = kept.database.cursor()
         return experiment_frame(cursor, experiment, since_us, runtime.plan.reward.metric)
 
+    def earlier(conducted: Conducted) -> Frame:
+        return earlier_frame(kept.database.cursor(), conducted, runtime.plan.reward.metric)
+
     parts = DeskParts(
         store=ExperimentStore(kept.database),
         log=kept.log,
@@ -54,7 +57,9 @@ def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
     guard = Guard(GuardParts(desk, promotions, kept.log, clock, live, frame))
     desk.moved = guard.moved
     runtime.ledger.guarded = guard.ended
-    runtime.experiments = Experimentation(desk, promotions, versions, followers, guard, frame)
+    runtime.experiments = Experimentation(
+        desk, promotions, versions, followers, guard, frame, earlier
+    )
     runtime.scheduler.put(Job("guardrails", LOOK_EVERY_S, guard.look))
     desk.refresh()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from experiments.analysis import Across, Options, Report, across, analyse
 from experiments.design import Experiment
 from experiments.metrics import Frame
+from experiments.slopes import slopes
 from experiments.states import State
 from experiments.statistics.power import Comparison, sizes_for
 from service.domain.errors import Conflict
@@ -22,7 +23,9 @@ from service.storage.experiments import Conducted
 
 @dataclass(slots=True)
 class Experimentation:
-    """What a route may ask for. ``frame``: of an experiment's id, since a time; it blocks."""
+    """What a route may ask for. ``frame``: of an experiment's id, since a time; ``earlier``: of the
+    days before one began; both block.
+    """
 
     desk: ExperimentDesk
     promotions: Promotions
@@ -30,6 +33,7 @@ class Experimentation:
     followers: Followers
     guard: Guard
     frame: Callable[[str, int], Frame]
+    earlier: Callable[[Conducted], Frame]
 
     async def report(self, conducted: Conducted) -> Report:
         """What an experiment's data say now; raises Conflict for a draft."""
@@ -43,7 +47,7 @@ class Experimentation:
     def _analysed(self, conducted: Conducted) -> Report:
         assert conducted.started_us is not None
         frame = self.frame(conducted.id, conducted.started_us)
-        return analyse(conducted.design, frame, Options(best_at=best_at(conducted.design)))
+        return analyse(conducted.design, frame, options_for(conducted, self.earlier))
 
     async def across(self) -> Across:
         """Which of the experiments that have ended found something, in the order of their ends."""
@@ -54,6 +58,14 @@ class Experimentation:
         ]  # fmt: skip
         ended.sort(key=lambda each: each.steps[-1].at_us)
         return await asyncio.to_thread(lambda: across([self._analysed(e) for e in ended]))
+
+
+def options_for(conducted: Conducted, earlier: Callable[[Conducted], Frame]) -> Options:
+    """How to analyse an experiment: by what its design says, and what was before its start."""
+    design, theta = conducted.design, {}
+    if design.covariate is not None:
+        theta = slopes(design, earlier(conducted))
+    return Options(best_at=best_at(design), theta=theta)
 
 
 def best_at(design: Experiment) -> float:

@@ -69,7 +69,8 @@ REFUSED: list[tuple[Make, str, str]] = [
         lambda: replace(SOUND, reverse=True, variants=(replace(TREATMENT, name="a"), TREATMENT)),
         "variants.cheaper.settings", "leave reverse out",
     ),
-    (lambda: replace(SOUND, covariate="cost"), "covariate", "tokens_in, predicted_quality"),
+    (lambda: replace(SOUND, covariate="cost"), "covariate", "use one of tokens_in"),
+    (lambda: replace(SOUND, covariate="predicted_quality"), "covariate", "use one of tokens_in"),
     (
         lambda: replace(SOUND, unit=Unit.BLOCK, blocks=BLOCKS, covariate="tokens_in"),
         "covariate", "leave it out",
