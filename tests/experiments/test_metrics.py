@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -169,3 +171,16 @@ def test_a_row_that_is_not_whole_is_refused(changes: dict[str, object], message:
     }  # fmt: skip
     with pytest.raises(ExperimentError, match=message):
         Metric(**{**whole, **changes})  # type: ignore[arg-type]
+
+
+def test_the_docs_list_every_metric_as_it_is() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text("utf-8")
+    section = text.split("\n## Metrics\n")[1].split("\n### ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    assert rows == [
+        f"| `{slug}` | {each.meaning} | {each.unit} | {each.kind} | "
+        f"{each.direction or 'say which'} | {each.role} |"
+        for slug, each in METRICS.items()
+    ]
+    kinds = section.split("| kind | compared by")[1].splitlines()[2:]
+    assert [line.split(" | ")[0] for line in kinds if line[:1] == "|"] == [f"| {k}" for k in Kind]

@@ -175,7 +175,8 @@ def fooled(paths: int, biases: tuple[float, float], seed: int) -> tuple[float, f
     """The shares of seeded streams of equal quality in which the corrected means, and the judge's
     own, ever differ at 100 looks from 20 to 1,000 sessions an arm.
     """
-    rng, sequence, wrong, raw = np.random.default_rng(seed), AsymptoticSequence(), 0, 0
+    rng, sequence = np.random.default_rng(seed), AsymptoticSequence(best_at=1_000.0)
+    wrong, raw = 0, 0
     for _ in range(paths):
         arms = [arm(rng, 1_000, bias) for bias in biases]
         alarms = [False, False]
