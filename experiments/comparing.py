@@ -270,7 +270,7 @@ def _judged(control: Arm, treatment: Arm, setting: Setting) -> Estimate | Cannot
     labels = [int(each.labelled.sum()) for each in (one, two)]
     words = (
         f"{labels[1]} ratings of the treatment and {labels[0]} of the control correct the judge's "
-        f"scores; {ASSUMED}"
+        f"scores, taken {setting.scale:.3g} times; {ASSUMED}"
     )
     found = _with(found, note=words)
     for name, arms, said in (

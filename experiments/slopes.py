@@ -1,4 +1,4 @@
-"""The slope of outcomes on the covariate, from the time before an experiment (CUPED's theta)."""
+"""What the time before an experiment tells: slopes of a covariate, and the scale of a judge."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from experiments.design import Experiment
 from experiments.errors import ExperimentError
 from experiments.metrics import METRICS, Frame, Kind, Values
 from experiments.statistics.fixed_horizon import Sums
+from experiments.statistics.judged import JudgedSums, best_scale
 
 DAYS = 14  # before the start
 LEAST_UNITS = 200
@@ -60,6 +61,22 @@ def slopes(experiment: Experiment, before: Frame) -> dict[str, float]:
         square = float((known_before**2).sum())
         if square > 0.0:
             found[slug] = float((outcome * known_before).sum()) / square
+    return found
+
+
+def judge_scale(before: Frame) -> float:
+    """What a judge's scores are best multiplied by (PPI++), over rows that ended before the
+    experiment began; 1 with fewer than ``LEAST_UNITS`` units that people rated and the judge
+    scored. Any scale from before keeps the level.
+    """
+    measured = METRICS["judged_quality"].measure(before)
+    assert measured.labels is not None  # a judged metric has them
+    units = np.asarray(before["unit"]).astype(str)[measured.rows]
+    sums = JudgedSums.by_unit(units, measured.values, measured.labels)
+    if int((sums.labelled > 0.0).sum()) < LEAST_UNITS:
+        return 1.0
+    found = best_scale([sums])
+    assert isinstance(found, float)  # there are labels enough
     return found
 
 

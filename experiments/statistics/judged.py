@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,6 +177,18 @@ class TunedDifference:
     scale: float
 
 
+def best_scale(arms: Sequence[JudgedSums]) -> float | CannotSay:
+    """The scale, common to all arms, at which the sum of their means' variances is least; 0 where
+    the judge tells nothing apart.
+    """
+    if min((arm.labelled > 0.0).sum() for arm in arms) < 2:
+        return CannotSay("two rated units of each arm are needed")
+    parts = [arm.parts() for arm in arms]
+    square = math.fsum(float((judge**2).sum()) / len(judge) ** 2 for judge, _ in parts)
+    crossed = math.fsum(float((judge * own).sum()) / len(judge) ** 2 for judge, own in parts)
+    return -crossed / square if square > 0.0 else 0.0
+
+
 def tuned_difference(
     control: JudgedSums, treatment: JudgedSums, alpha: float = 0.05
 ) -> TunedDifference | CannotSay:
@@ -186,13 +199,9 @@ def tuned_difference(
     Student's quantile of the fewer labels.
     """
     arms = (control, treatment)
-    parts = [arm.parts() if (arm.labelled > 0.0).sum() > 1 else None for arm in arms]
-    if parts[0] is None or parts[1] is None:
-        return CannotSay("two rated units of each arm are needed")
-    both = [each for each in parts if each is not None]
-    square = math.fsum(float((judge**2).sum()) / len(judge) ** 2 for judge, _ in both)
-    crossed = math.fsum(float((judge * own).sum()) / len(judge) ** 2 for judge, own in both)
-    scale = -crossed / square if square > 0.0 else 0.0
+    scale = best_scale(arms)
+    if isinstance(scale, CannotSay):
+        return scale
     terms = [arm.linearised(scale) for arm in arms]
     one, two = terms
     if isinstance(one, CannotSay):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from experiments.analysis import Across, Options, Report, across, analyse
 from experiments.design import Experiment
-from experiments.metrics import Frame
-from experiments.slopes import slopes
+from experiments.metrics import METRICS, Frame, Kind
+from experiments.slopes import judge_scale, slopes
 from experiments.states import State
 from experiments.statistics.power import Comparison, sizes_for
 from service.domain.errors import Conflict
@@ -62,10 +62,15 @@ class Experimentation:
 
 def options_for(conducted: Conducted, earlier: Callable[[Conducted], Frame]) -> Options:
     """How to analyse an experiment: by what its design says, and what was before its start."""
-    design, theta = conducted.design, {}
-    if design.covariate is not None:
-        theta = slopes(design, earlier(conducted))
-    return Options(best_at=best_at(design), theta=theta)
+    design = conducted.design
+    watched = (*design.goals, *(each.metric for each in design.guardrails))
+    judged = any(METRICS[slug].kind is Kind.JUDGED for slug in watched)
+    asked = Options(best_at=best_at(design))
+    if design.covariate is None and not judged:
+        return asked
+    before = earlier(conducted)
+    theta, scale = slopes(design, before), judge_scale(before) if judged else 1.0
+    return replace(asked, theta=theta, scale=scale)
 
 
 def best_at(design: Experiment) -> float:

@@ -305,3 +305,18 @@ def test_a_judge_alone_breaches_nothing_and_few_ratings_are_not_enough() -> None
     assert verdict.status is Status.NOT_ENOUGH and verdict.effect is None
     assert "people rated" in verdict.words
     in_words(verdict)
+
+
+@pytest.mark.slow
+def test_what_a_judge_dislikes_alone_is_left_alone_at_many_looks() -> None:
+    """100 streams of sessions, one answer in ten rated, at 20 looks: at most 5 % + 3 deviations,
+    while the judge thinks a seventh less of the treatment.
+    """
+    asked, wrong = experiment(goals=("reward",), guardrails=(Guardrail("judged_quality"),)), 0
+    for seed in range(100):
+        frame = traffic(asked, 3_000, seed, rows_a_unit=2.0)
+        few = np.random.default_rng(seed).random(3_000) < 0.33
+        frame = times(frame, "judged", 0.85, of(frame, "cheaper"))
+        frame = {**frame, "quality": np.where(few, frame["quality"], np.nan)}
+        wrong += any(only(asked, look).breached for look in looks(frame, range(150, 3_001, 150)))
+    assert wrong / 100 <= allowed(0.05, 100)

@@ -12,7 +12,7 @@ from experiments.design import Guardrail
 from experiments.errors import ExperimentError
 from experiments.findings import Compared
 from experiments.metrics import METRICS, Frame
-from experiments.slopes import LEAST_UNITS, adjustable, at_first, slopes
+from experiments.slopes import LEAST_UNITS, adjustable, at_first, judge_scale, slopes
 from experiments.statistics.fixed_horizon import Covaried, cuped
 from tests.experiments.statistics.looks import allowed
 from tests.experiments.traffic import experiment, of, part, traffic
@@ -109,6 +109,32 @@ def test_equal_arms_do_not_differ() -> None:
 def test_equal_arms_do_not_differ_at_many_looks() -> None:
     """The same in 100 streams at 20 looks; a false alarm of this test: 0.1 %."""
     assert fooled(100, range(200, 4_001, 200)) <= allowed(0.05, 100)
+
+
+def flattened(rows: int, seed: int) -> Frame:
+    """Traffic of which people rate a tenth, and the judge scores all, half as far apart."""
+    rng = np.random.default_rng(seed)
+    meant = rng.beta(8, 2, rows)
+    return {
+        **traffic(ASKED, rows, seed),
+        "quality": np.where(rng.random(rows) < 0.1, meant, np.nan),
+        "judged": 0.4 + 0.5 * meant + rng.normal(0.0, 0.02, rows),
+    }
+
+
+def test_a_judge_is_taken_at_the_scale_that_was_best_before() -> None:
+    """A judge that flattens what people say, by a half: nearly twice, and the interval of the next
+    stream is narrower with it than with the scores as they are. With few ratings, once.
+    """
+    scale = judge_scale(flattened(6_000, 8))
+    assert 1.5 < scale < 2.0
+    asked, frame = experiment(goals=("judged_quality",)), flattened(4_000, 9)
+    once, more = (
+        analyse(asked, frame, Options(scale=each)).comparisons[0].effect for each in (1.0, scale)
+    )
+    assert once is not None and more is not None
+    assert more.high - more.low < 0.85 * (once.high - once.low)
+    assert judge_scale(part(flattened(6_000, 8), slice(0, 1_000))) == 1.0
 
 
 def test_what_has_no_slope_is_left_out_and_told() -> None:

@@ -159,6 +159,7 @@ def test_a_strong_covariate_narrows_an_experiment_through_storage() -> None:
     asked = options_for(begun(), lambda each: earlier_frame(database.cursor(), each, "rating"))
     assert asked.theta["latency_mean"] == pytest.approx(0.002, rel=0.1)
     assert list(asked.theta) == ["latency_mean"], "of quality there are 150 units"
+    assert asked.scale == 1.0, "nobody was judged"
     report = analyse(DESIGN, frame, asked)
     plain = analyse(replace(DESIGN, covariate=None), frame, replace(asked, theta={}))
     narrow, wide = (each.comparisons[0].effect for each in (report, plain))
