@@ -16,7 +16,10 @@ from experiments.switchback import Blocks
 
 BUCKETS = 10_000  # of a layer
 SHARES_ERROR = 1e-9
-COVARIATES = ("tokens_in", "predicted_quality")  # known before a variant is, so never its doing
+COVARIATES = ("tokens_in",)  # known before a variant is, so never its doing
+TOUCHED = {  # what looks like a covariate, and why it is none
+    "predicted_quality": ": the version that a variant sets predicts it, of what the variant left",
+}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -196,7 +199,8 @@ class Experiment:
         if self.covariate not in COVARIATES:
             raise DesignError(
                 "covariate",
-                f"{self.covariate!r} is not known before the assignment",
+                f"{self.covariate!r} is not known before the assignment"
+                f"{TOUCHED.get(self.covariate, '')}",
                 f"use one of {', '.join(COVARIATES)}",
             )
         if self.blocks is not None:
@@ -218,7 +222,7 @@ class Experiment:
         watched = [("goals", goal) for goal in self.goals]
         watched += [("guardrails", each.metric) for each in self.guardrails]
         for field, slug in watched:
-            if METRICS[slug].kind is Kind.QUANTILE:
+            if METRICS[slug].kind in (Kind.QUANTILE, Kind.JUDGED):
                 raise DesignError(
                     field, f"{slug} has no mean of a block", "take a mean, a rate or a ratio"
                 )

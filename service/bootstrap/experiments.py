@@ -19,8 +19,8 @@ from service.routing.assignments import NO_HOLDOUT, AssignmentHolder, Holdout
 from service.routing.treatments import DEPLOYMENT, Treatment
 from service.runtime import Runtime
 from service.scheduler import Job
-from service.storage.experiments import ExperimentStore
-from service.storage.frames import experiment_frame
+from service.storage.experiments import Conducted, ExperimentStore
+from service.storage.frames import earlier_frame, experiment_frame
 
 log = logging.getLogger("headgate.experiments")
 
@@ -45,6 +45,9 @@ def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
         cursor = kept.database.cursor()
         return experiment_frame(cursor, experiment, since_us, runtime.plan.reward.metric)
 
+    def earlier(conducted: Conducted) -> Frame:
+        return earlier_frame(kept.database.cursor(), conducted, runtime.plan.reward.metric)
+
     parts = DeskParts(
         store=ExperimentStore(kept.database),
         log=kept.log,
@@ -62,7 +65,7 @@ def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
     desk.moved = guard.moved
     runtime.ledger.guarded = guard.ended
     runtime.experiments = Experimentation(
-        desk, promotions, versions, followers, guard, gate, frame, runtime.publish
+        desk, promotions, versions, followers, guard, gate, frame, earlier, runtime.publish
     )
     runtime.scheduler.put(Job("guardrails", LOOK_EVERY_S, guard.look))
     desk.refresh()

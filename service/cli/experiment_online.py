@@ -186,12 +186,22 @@ def _show_report(found: dict[str, Any]) -> None:
         _say(f"  would change it: {change}")
     for caveat in (*found["invalid"], *found["caveats"]):
         _say(f"note: {caveat}")
+    if found["responses"]:
+        _say(f"rated of the first answers: {_rates(found['responses']['variants'])}")
     if found["comparisons"]:
         table(
             ("metric", "treatment", "finding", "control", "treated", "relative", "low", "high",
              "units", "days left"),
             [_row(each) for each in found["comparisons"]],
         )  # fmt: skip
+
+
+def _rates(variants: list[dict[str, Any]]) -> str:
+    return ", ".join(
+        f"{each['variant']} {each['rated']} of {each['answers']}"
+        + (f" (judged {each['judged']})" if each["judged"] else "")
+        for each in variants
+    )
 
 
 def _row(found: dict[str, Any]) -> tuple[Any, ...]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from experiments.design import Experiment
 from experiments.design_json import from_json
+from experiments.errors import ExperimentError
 from experiments.states import Signed, Standing, State, Step, Transition, replay
 from service.domain.experiments import ExperimentRecord, ExperimentStep
 from service.storage.cases import rows_of, us
 from service.storage.database import Database
+
+log = logging.getLogger("headgate.experiments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,10 @@ class ExperimentStore:
                 row["id"], us(row["ts"]), row["slug"], row["version"], row["layer"],
                 row["first"], row["stop"], row["design"], row["author"], row["reason"],
             )  # fmt: skip
-            self.put(made(record))
+            try:
+                self.put(made(record))
+            except ExperimentError as error:  # written when something else was allowed
+                log.error("%s is left out: its design does not stand: %s", record.id, error)
         for row in rows_of(cursor, "SELECT * FROM experiment_steps ORDER BY log_seq"):
             step = ExperimentStep(
                 row["id"], row["experiment"], us(row["ts"]), row["step"], row["before"],

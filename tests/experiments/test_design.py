@@ -69,10 +69,15 @@ REFUSED: list[tuple[Make, str, str]] = [
         lambda: replace(SOUND, reverse=True, variants=(replace(TREATMENT, name="a"), TREATMENT)),
         "variants.cheaper.settings", "leave reverse out",
     ),
-    (lambda: replace(SOUND, covariate="cost"), "covariate", "tokens_in, predicted_quality"),
+    (lambda: replace(SOUND, covariate="cost"), "covariate", "use one of tokens_in"),
+    (lambda: replace(SOUND, covariate="predicted_quality"), "covariate", "use one of tokens_in"),
     (
         lambda: replace(SOUND, unit=Unit.BLOCK, blocks=BLOCKS, covariate="tokens_in"),
         "covariate", "leave it out",
+    ),
+    (
+        lambda: replace(SOUND, unit=Unit.BLOCK, blocks=BLOCKS, goals=("judged_quality",)),
+        "goals", "take a mean, a rate or a ratio",
     ),
     (lambda: Guardrail("quality", tolerance=1.0), "guardrails.quality.tolerance", "less than 1"),
     (lambda: Guardrail("quality", least=0), "guardrails.quality.least", "1 or more"),
@@ -161,3 +166,8 @@ def test_every_metric_can_be_asked_for() -> None:
         assert guardrail.better in Direction
         if row.role is Role.GOAL:
             assert replace(SOUND, goals=(slug,), guardrails=()).goals == (slug,)
+
+
+def test_what_a_variant_can_touch_is_refused_as_a_covariate_with_the_reason() -> None:
+    with pytest.raises(DesignError, match="before the assignment: the version that a variant sets"):
+        replace(SOUND, covariate="predicted_quality")
