@@ -17,6 +17,11 @@ def place(
     design: Experiment, layer: str, share: float, known: Iterable[Conducted]
 ) -> tuple[int, int]:
     """The first free buckets of a layer, as many as the share asks; raises Conflict."""
+    if layer == WATCH_LAYER and not design.reverse:
+        raise Unprocessable(
+            f"layer: {WATCH_LAYER} is kept for the watches over promotions; give another",
+            param="layer",
+        )
     if design.unit is Unit.BLOCK:
         return 0, 0  # by time: it takes all traffic
     if not 0.0 < share <= 1.0:

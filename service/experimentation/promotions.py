@@ -7,10 +7,11 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from experiments.design import Action, Experiment, Guardrail, Unit, Variant
 from experiments.states import State, Step
-from service.domain.errors import Conflict, HeadgateError
+from service.domain.errors import Conflict, HeadgateError, StorageUnavailable
 from service.domain.experiments import How, Promotion
 from service.experimentation.desk import HEADGATE, QUARANTINE, Asked, ExperimentDesk, versions_in
 from service.experimentation.followers import Followers
@@ -21,6 +22,8 @@ from service.storage.experiments import Conducted
 
 log = logging.getLogger("headgate.experiments")
 
+PENDING = "a rollback"  # follows the version before until it is live
+JUST_NOW_US = 60_000_000
 KEPT = 0.1  # of the units stay on the version before, while a promotion is watched
 BEFORE, AFTER = "before", "after"
 WATCHED = (
@@ -40,6 +43,14 @@ class Back:
     before_us: int | None = None
 
 
+class _Pending(NamedTuple):
+    """A rollback that is in effect and not durable yet."""
+
+    by: Signature
+    before: str
+    onset_us: int | None
+
+
 class Promotions:
     """What makes a version the live one, and what takes it back."""
 
@@ -48,6 +59,8 @@ class Promotions:
     ) -> None:
         self._desk, self.versions, self._followers = desk, versions, followers
         self.watch_s = watch_s
+        self._pending: _Pending | None = None
+        self._returning = asyncio.Lock()
 
     async def promote(
         self, name: str, by: Signature, how: How = How.PROMOTED,
@@ -61,12 +74,7 @@ class Promotions:
                 "make a new version of what it was to do",
                 code="version_quarantined",
             )
-        if asked := [each.id for each in self._desk.running()
-                     if versions_in(each.design) and not each.design.reverse]:  # fmt: skip
-            raise Conflict(
-                f"{', '.join(asked)} compares versions with the live one; end it first, or ship it",
-                code="experiments_conflict",
-            )
+        self._check_alone()
         await self.end_watches("another version is promoted")
         made = await asyncio.wrap_future(self.versions.promote(version.id, how, by))
         if self.watch_s > 0.0 and made.from_version_id is not None:
@@ -77,26 +85,58 @@ class Promotions:
         await self._let_go(made)
         return made
 
-    async def ship(self, experiment: str, variant: str, by: Signature) -> Conducted:
+    async def ship(
+        self, experiment: str, variant: str, by: Signature, unproven: bool = False
+    ) -> Conducted:
         """Give everybody a variant; a version that it names becomes the live one."""
         mine = self._desk.find(experiment)
-        taken = await self._desk.take(mine.id, Asked(Step.SHIP, by, variant))
-        settings = next(dict(v.settings) for v in mine.design.variants if v.name == variant)
+        settings = {v.name: dict(v.settings) for v in mine.design.variants}.get(variant, {})
         version = settings.get(VERSION)
-        if version is not None and version != self._live_id() and not mine.design.reverse:
+        goes_live = version is not None and version != self._live_id() and not mine.design.reverse
+        if goes_live:
+            self._check_alone()  # first: what is shipped and not live would be neither
+        taken = await self._desk.take(mine.id, Asked(Step.SHIP, by, variant, unproven=unproven))
+        if goes_live:
+            assert version is not None
             await self.promote(version, by, How.SHIPPED, mine.design.guardrails)
         return taken
+
+    def _check_alone(self) -> None:
+        """The live version stays while experiments compare others with it."""
+        if asked := [each.id for each in self._desk.running()
+                     if versions_in(each.design) and not each.design.reverse]:  # fmt: skip
+            raise Conflict(
+                f"{', '.join(asked)} compares versions with the live one; end it first, or ship it",
+                code="experiments_conflict",
+            )
 
     async def roll_back(self, by: Signature, back: Back | None = None) -> Promotion:
         """Return to the version before; a rollback of a rollback returns to what that left."""
         back = back or Back()
-        to = self.versions.find(back.to).id if back.to else None
+        to = self.versions.find(back.to).id if back.to else self._before_live()
         await self.end_watches("it is rolled back", roll_back=True)
         made = await asyncio.wrap_future(
             self.versions.roll_back(by, to, back.checkpoint, back.before_us)
         )
         await self._let_go(made)
         return made
+
+    def _before_live(self) -> str | None:
+        """Where a rollback that names nothing goes: not back to what the service took away just
+        now, which somebody who acts at the same time as it would else bring back.
+        """
+        last = self.versions.store.promotions[-1:]
+        if not last:
+            return None
+        by_itself = last[0].how == How.ROLLED_BACK and last[0].author == HEADGATE
+        late_us = self._desk.now_us() - last[0].at_us
+        if self._pending or (by_itself and late_us < JUST_NOW_US):
+            raise Conflict(
+                "the service itself is returning, or has just returned, to the version before; "
+                "name the version that is wanted (to) where that is another",
+                code="rolled_back_already",
+            )
+        return last[0].from_version_id
 
     async def roll_back_experiment(
         self, name: str, by: Signature, onset_us: int | None = None
@@ -105,13 +145,40 @@ class Promotions:
         the version before comes back with its last checkpoint from before ``onset_us``.
         """
         mine = self._desk.find(name)
-        taken = await self._desk.take(mine.id, Asked(Step.ROLL_BACK, by))
-        before = self._before(mine)
+        before = self._before(mine) if Step.ROLL_BACK in mine.standing.legal() else None
         if before is None:
-            return taken, None
-        made = await asyncio.wrap_future(self.versions.roll_back(by, before, None, onset_us))
-        await self._let_go(made)
-        return taken, made
+            return await self._desk.take(mine.id, Asked(Step.ROLL_BACK, by)), None
+        self._pending = _Pending(by, before, onset_us)
+        self._followers.asked(before, PENDING)  # it goes on learning until it is the live one
+        self._desk.stand_in(before)
+        try:
+            await self._desk.take(mine.id, Asked(Step.ROLL_BACK, by))
+        except StorageUnavailable as error:  # in effect already, and logged later
+            log.warning("%s", error)
+        return self._desk.find(mine.id), await self._returned()
+
+    async def retry(self) -> None:
+        """Come to a rollback that could not be made durable; raises where it still cannot."""
+        if self._pending is not None and not self._returning.locked():
+            await self._returned()
+
+    async def _returned(self) -> Promotion | None:
+        """The version before, live again and durable. Until then it stands in."""
+        async with self._returning:
+            if self._pending is None:
+                return None
+            by, before, onset_us = self._pending
+            made = None
+            if before != self._live_id():
+                made = await asyncio.wrap_future(
+                    self.versions.roll_back(by, before, None, onset_us)
+                )
+            self._pending = None
+            self._desk.stand_in(None)
+            await self._followers.release(before, PENDING)
+            if made is not None:
+                await self._let_go(made)
+            return made
 
     def _before(self, mine: Conducted) -> str | None:
         """The version to come back, where rolling an experiment back takes the live one away."""
@@ -154,16 +221,20 @@ class Promotions:
         await self._desk.take(drawn.id, Asked(Step.START, by, percent=100))
 
     async def end_watches(self, why: str, roll_back: bool = False) -> None:
-        """End what watches a promotion: what it watched is live no more, or nobody's concern."""
-        for each in self.watches():
-            await self._end(each, why, roll_back)
+        """End what watches a promotion: what it watched is live no more, or nobody's concern. So
+        is what somebody stopped or paused, or a kill left a draft: it holds the layer's buckets.
+        """
+        for each in list(self._desk.store.known.values()):
+            if each.design.reverse and each.holds_buckets:
+                await self._end(each, why, roll_back)
 
     async def _end(self, watch: Conducted, why: str, roll_back: bool = False) -> None:
         by = Signature(HEADGATE, why)
-        if roll_back:
+        if roll_back or watch.standing.state is State.DRAFT:
             await self._desk.take(watch.id, Asked(Step.ROLL_BACK, by))
             return
-        await self._desk.take(watch.id, Asked(Step.STOP, by))
+        if watch.standing.state is not State.STOPPED:
+            await self._desk.take(watch.id, Asked(Step.STOP, by))
         if self._desk.find(watch.id).standing.state is State.STOPPED:
             await self._desk.take(watch.id, Asked(Step.SHIP, by, AFTER))
 

@@ -287,12 +287,17 @@ class Learner:
         self._publish(anew=True)
 
     def let_go(self, version_id: str) -> None:
-        """Park a version that learned beside, with a last checkpoint."""
-        fold = self.others.get(version_id)
-        if fold is not None:
+        """Park a version that learned beside, with a last checkpoint where that can be kept; the
+        one before it and the logged updates tell the rest.
+        """
+        fold = self.others.pop(version_id, None)
+        if fold is None:
+            return
+        self._publish(anew=True)
+        try:
             self.save(fold)
-            del self.others[version_id]
-            self._publish(anew=True)
+        except Exception as error:
+            log.warning("version %s is parked as last saved: %s", version_id, error)
 
     def go_live(self, fold: Fold) -> None:
         """Let a version decide for everybody; the one before learns on beside it."""
