@@ -162,6 +162,7 @@ class Guard:
         """Weigh all guardrails from the log, and end watches whose time is over."""
         try:
             await self._parts.desk.retry()
+            await self._parts.promotions.catch_up()
             await self._parts.promotions.retry()
             self._incomplete.clear()
         except HeadgateError as error:  # what runs is judged all the same

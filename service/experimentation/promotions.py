@@ -60,13 +60,19 @@ class Promotions:
         self._desk, self.versions, self._followers = desk, versions, followers
         self.watch_s = watch_s
         self._pending: _Pending | None = None
-        self._returning = asyncio.Lock()
+        self._returning, self._promoting = asyncio.Lock(), asyncio.Lock()
 
     async def promote(
         self, name: str, by: Signature, how: How = How.PROMOTED,
         guardrails: Sequence[Guardrail] = (),
     ) -> Promotion:  # fmt: skip
         """Let a version decide for everybody; the one before keeps a tenth while it is watched."""
+        async with self._promoting:
+            return await self._promote(name, by, how, guardrails)
+
+    async def _promote(
+        self, name: str, by: Signature, how: How, guardrails: Sequence[Guardrail]
+    ) -> Promotion:
         version = self.versions.find(name)
         if self._desk.rollbacks(version.id) >= QUARANTINE:
             raise Conflict(
@@ -80,7 +86,7 @@ class Promotions:
         if self.watch_s > 0.0 and made.from_version_id is not None:
             try:
                 await self._watch(made, guardrails or WATCHED)
-            except HeadgateError as error:  # it is live all the same, and that is said
+            except HeadgateError as error:  # it is live all the same, and tried again
                 log.error("the promotion of %s is not watched: %s", made.version_id, error)
         await self._let_go(made)
         return made
@@ -89,17 +95,55 @@ class Promotions:
         self, experiment: str, variant: str, by: Signature, unproven: bool = False
     ) -> Conducted:
         """Give everybody a variant; a version that it names becomes the live one."""
-        mine = self._desk.find(experiment)
-        settings = {v.name: dict(v.settings) for v in mine.design.variants}.get(variant, {})
-        version = settings.get(VERSION)
-        goes_live = version is not None and version != self._live_id() and not mine.design.reverse
-        if goes_live:
-            self._check_alone()  # first: what is shipped and not live would be neither
-        taken = await self._desk.take(mine.id, Asked(Step.SHIP, by, variant, unproven=unproven))
-        if goes_live:
-            assert version is not None
-            await self.promote(version, by, How.SHIPPED, mine.design.guardrails)
-        return taken
+        async with self._promoting:
+            mine = self._desk.find(experiment)
+            version = version_of(mine, variant)
+            if version in (None, self._live_id()) or mine.design.reverse:
+                version = None
+            else:
+                self._check_alone()  # first: what is shipped and not live would be neither
+            taken = await self._desk.take(mine.id, Asked(Step.SHIP, by, variant, unproven=unproven))
+            if version is not None:
+                await self._promote(version, by, How.SHIPPED, mine.design.guardrails)
+            return taken
+
+    async def catch_up(self) -> None:
+        """Do what a kill, or a log that could not be written, left half done: a shipped version
+        that is not live, a promotion that nobody watches, harm seen and not rolled back.
+        """
+        promotions = self.versions.store.promotions
+        if self._promoting.locked() or not promotions:
+            return
+        async with self._promoting:
+            for each in list(self._desk.store.known.values()):
+                if each.standing.shipped is None or each.design.reverse:
+                    continue
+                step, version = each.steps[-1], version_of(each, each.standing.shipped)
+                if version not in (None, self._live_id()) and step.at_us > promotions[-1].at_us:
+                    assert version is not None
+                    by = Signature(step.author, step.reason)
+                    await self._promote(version, by, How.SHIPPED, each.design.guardrails)
+            await self._watch_again(promotions[-1])
+
+    async def _watch_again(self, last: Promotion) -> None:
+        late_us = self._desk.now_us() - last.at_us
+        if last.how not in (How.PROMOTED, How.SHIPPED) or late_us >= self.watch_s * 1e6:
+            return
+        watches = self._desk.store.versions_of(_watch_slug(last))
+        if watches and watches[-1].standing.state is State.ROLLED_BACK and watches[-1].started_us:
+            step, before = watches[-1].steps[-1], last.from_version_id
+            cause = json.loads(step.cause)
+            if "metric" in cause and before is not None and self._pending is None:
+                by = Signature(step.author, step.reason, step.cause)
+                self._pending = _Pending(by, before, cause.get("onset_us"))
+                self._followers.asked(before, PENDING)
+                self._desk.stand_in(before)
+        elif last.from_version_id is not None and all(
+            each.standing.state is State.DRAFT for each in watches
+        ):
+            for each in watches:
+                await self._end(each, "it was left a draft")
+            await self._watch(last, WATCHED)
 
     def _check_alone(self) -> None:
         """The live version stays while experiments compare others with it."""
@@ -155,6 +199,11 @@ class Promotions:
             await self._desk.take(mine.id, Asked(Step.ROLL_BACK, by))
         except StorageUnavailable as error:  # in effect already, and logged later
             log.warning("%s", error)
+        except BaseException:  # somebody else has ended it meanwhile
+            self._pending = None
+            self._desk.stand_in(None)
+            await self._followers.release(before, PENDING)
+            raise
         return self._desk.find(mine.id), await self._returned()
 
     async def retry(self) -> None:
@@ -186,8 +235,7 @@ class Promotions:
             return dict(mine.design.control.settings)[VERSION]
         if mine.standing.shipped is None:
             return None
-        settings = {v.name: dict(v.settings) for v in mine.design.variants}
-        shipped = settings[mine.standing.shipped].get(VERSION)
+        shipped = version_of(mine, mine.standing.shipped)
         last = self.versions.store.promotions[-1:]
         if shipped is None or not last or last[0].version_id != shipped:
             return None
@@ -207,7 +255,7 @@ class Promotions:
         assert made.from_version_id is not None
         before = ((VERSION, made.from_version_id),)
         design = Experiment(
-            slug=f"watch-{made.id.replace('-', '')[-16:]}",
+            slug=_watch_slug(made),
             hypothesis=f"version {made.version_id} is no worse than {made.from_version_id}",
             variants=(Variant(BEFORE, KEPT, before), Variant(AFTER, 1.0 - KEPT)),
             goals=("success_rate",),
@@ -246,3 +294,13 @@ class Promotions:
 
     def _live_id(self) -> str:
         return self.versions.store.promotions[-1].version_id
+
+
+def version_of(mine: Conducted, variant: str) -> str | None:
+    """The policy version that a variant names, if it does."""
+    settings = {each.name: dict(each.settings) for each in mine.design.variants}
+    return settings.get(variant, {}).get(VERSION)
+
+
+def _watch_slug(made: Promotion) -> str:
+    return f"watch-{made.id.replace('-', '')[-16:]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,43 @@ def test_nothing_is_shipped_that_could_not_become_live(tmp_path: Path) -> None:
         assert here.runtime.live.current.mark.version_id == versions[0].id
 
     told(story, tmp_path)
+
+
+def test_what_a_kill_left_half_done_is_done_after_the_restart(tmp_path: Path) -> None:
+    """Each part of the story ends where a kill may: before what belongs to an act is logged."""
+    ids: dict[str, str] = {}
+
+    async def shipped(here: Bench) -> None:
+        ids["first"], ids["new"] = here.runtime.learner.version.id, (await made(here)).id
+        mine = await here.running(settings={"version": ids["new"]})
+        await here.experiments.desk.take(mine.id, Asked(Step.STOP, BY))
+        await here.experiments.desk.take(mine.id, Asked(Step.SHIP, BY, "treated", unproven=True))
+
+    async def promoted(here: Bench) -> None:
+        await here.experiments.guard.look()
+        assert here.runtime.live.current.mark.version_id == ids["new"]
+        assert here.experiments.versions.store.promotions[-1].how == How.SHIPPED
+        assert here.experiments.promotions.watches()
+        await here.experiments.promotions.end_watches("the test ends it")
+        version = await made(here)
+        ids["third"] = version.id
+        promote = here.experiments.versions.promote(version.id, How.PROMOTED, BY)
+        await asyncio.wrap_future(promote)
+
+    async def watched(here: Bench) -> None:
+        assert not here.experiments.promotions.watches()
+        await here.experiments.guard.look()
+        (watch,) = here.experiments.promotions.watches()
+        cause = json.dumps({"metric": "error_rate", "onset_us": None})
+        harm = Asked(Step.ROLL_BACK, replace(BY, author="headgate", cause=cause))
+        await here.experiments.desk.take(watch.id, harm)
+
+    async def returned(here: Bench) -> None:
+        assert here.runtime.live.current.mark.version_id == ids["third"]
+        await here.experiments.guard.look()
+        assert here.runtime.live.current.mark.version_id == ids["new"]
+        await here.experiments.guard.look()
+        assert here.experiments.followers.wanted == {} == here.runtime.learner.others
+
+    for part in (shipped, promoted, watched, returned):
+        told(part, tmp_path)
