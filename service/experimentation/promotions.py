@@ -136,8 +136,7 @@ class Promotions:
             if "metric" in cause and before is not None and self._pending is None:
                 by = Signature(step.author, step.reason, step.cause)
                 self._pending = _Pending(by, before, cause.get("onset_us"))
-                self._followers.asked(before, PENDING)
-                self._desk.stand_in(before)
+                self._stand_in(before)
         elif last.from_version_id is not None and all(
             each.standing.state is State.DRAFT for each in watches
         ):
@@ -158,12 +157,30 @@ class Promotions:
         """Return to the version before; a rollback of a rollback returns to what that left."""
         back = back or Back()
         to = self.versions.find(back.to).id if back.to else self._before_live()
-        await self.end_watches("it is rolled back", roll_back=True)
-        made = await asyncio.wrap_future(
-            self.versions.roll_back(by, to, back.checkpoint, back.before_us)
-        )
+        if to is not None:
+            self._stand_in(to)
+        try:
+            await self.end_watches("it is rolled back", roll_back=True)
+            made = await asyncio.wrap_future(
+                self.versions.roll_back(by, to, back.checkpoint, back.before_us)
+            )
+        finally:
+            if to is not None and self._pending is None:
+                await self._stand_back(to)
         await self._let_go(made)
         return made
+
+    def _stand_in(self, version: str) -> None:
+        """Let a version that learns beside the live one decide until the learner, which may be at
+        long work, has come to it; one that does not must not be caught up for that first.
+        """
+        if version in self._followers.wanted:
+            self._followers.asked(version, PENDING)
+        self._desk.stand_in(version)
+
+    async def _stand_back(self, version: str) -> None:
+        self._desk.stand_in(None)
+        await self._followers.release(version, PENDING)
 
     def _before_live(self) -> str | None:
         """Where a rollback that names nothing goes: not back to what the service took away just
@@ -193,16 +210,14 @@ class Promotions:
         if before is None:
             return await self._desk.take(mine.id, Asked(Step.ROLL_BACK, by)), None
         self._pending = _Pending(by, before, onset_us)
-        self._followers.asked(before, PENDING)  # it goes on learning until it is the live one
-        self._desk.stand_in(before)
+        self._stand_in(before)
         try:
             await self._desk.take(mine.id, Asked(Step.ROLL_BACK, by))
         except StorageUnavailable as error:  # in effect already, and logged later
             log.warning("%s", error)
         except BaseException:  # somebody else has ended it meanwhile
             self._pending = None
-            self._desk.stand_in(None)
-            await self._followers.release(before, PENDING)
+            await self._stand_back(before)
             raise
         return self._desk.find(mine.id), await self._returned()
 
@@ -223,8 +238,7 @@ class Promotions:
                     self.versions.roll_back(by, before, None, onset_us)
                 )
             self._pending = None
-            self._desk.stand_in(None)
-            await self._followers.release(before, PENDING)
+            await self._stand_back(before)
             if made is not None:
                 await self._let_go(made)
             return made

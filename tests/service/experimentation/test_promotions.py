@@ -98,6 +98,28 @@ def test_a_rollback_does_not_wait_for_a_learner_at_other_work(tmp_path: Path) ->
     told(story, tmp_path)
 
 
+def test_neither_does_a_persons(tmp_path: Path) -> None:
+    async def story(here: Bench) -> None:
+        before = here.runtime.learner.version.id
+        await here.experiments.promotions.promote((await made(here)).id, BY)
+        done = threading.Event()
+        busy = here.runtime.learner.ask(lambda: done.wait(30))
+        back = asyncio.create_task(here.experiments.promotions.roll_back(BY))
+        try:
+            async with asyncio.timeout(20):
+                while deciding(here) != before:
+                    await asyncio.sleep(0)
+            assert here.runtime.live.current.mark.version_id != before
+        finally:
+            done.set()
+        assert (await back).version_id == here.runtime.live.current.mark.version_id == before
+        await asyncio.wrap_future(busy)
+        assert not here.runtime.router._parts.assignments.current.active
+        assert here.experiments.followers.wanted == {}
+
+    told(story, tmp_path)
+
+
 def test_who_rolls_back_just_after_the_service_did_does_not_bring_the_harm_back(
     tmp_path: Path,
 ) -> None:
