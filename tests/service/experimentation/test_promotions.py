@@ -12,12 +12,14 @@ import pytest
 
 from experiments.design_json import from_json
 from experiments.states import State, Step
-from service.domain.errors import Conflict, Unprocessable
+from service.domain.errors import Conflict, StorageUnavailable, Unprocessable
 from service.domain.experiments import How
+from service.domain.live import LivePolicy
 from service.domain.records import Version
 from service.experimentation.desk import Asked
 from service.experimentation.promotions import Back
 from service.feedback.promoting import Drafted
+from service.feedback.versions import Wanted
 from service.storage.errors import WriteFailed
 from tests.service.experimentation.rig import design_of
 from tests.service.experimentation.test_guard import BY, Bench, told
@@ -219,3 +221,25 @@ def test_what_a_kill_left_half_done_is_done_after_the_restart(tmp_path: Path) ->
 
     for part in (shipped, promoted, watched, returned):
         told(part, tmp_path)
+
+
+def test_a_reload_does_not_undo_a_rollback_that_came_while_it_waited(tmp_path: Path) -> None:
+    async def story(here: Bench) -> None:
+        learner, promotions = here.runtime.learner, here.experiments.promotions
+        before = learner.version.id
+        bad = await made(here)
+        await promotions.promote(bad.id, BY)
+        wanted = Wanted(bad.policy, bad.kind, {"x": 0}, learner.policy.setup, "ann")
+        done = threading.Event()
+        busy = learner.ask(lambda: done.wait(30))
+        change = learner.change(wanted, LivePolicy(here.runtime.live.current), bad.id)
+        back = asyncio.create_task(promotions.roll_back(BY))
+        await asyncio.sleep(0)
+        done.set()
+        await back
+        await asyncio.wrap_future(busy)
+        with pytest.raises(StorageUnavailable, match="another version became live"):
+            await asyncio.wrap_future(change)
+        assert here.runtime.live.current.mark.version_id == before
+
+    told(story, tmp_path)
