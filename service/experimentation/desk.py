@@ -277,11 +277,15 @@ class ExperimentDesk:
         self._parts.holder.current = Assignments(running, self.holdout, shipped)
 
     def follow_again(self) -> list[Future[None]]:
-        """After a restart: the versions that running experiments need."""
+        """After a restart, and whatever else came between: the versions that running experiments
+        need and that do not learn beside the live one. Until they do, everybody gets that.
+        """
+        live = self._parts.live()
         return [
             self._parts.followers.asked(version, each.id)
             for each in self.running()
             for version in self._beside(each)
+            if live.of(version) is None
         ]
 
     def _in_force(self, conducted: Conducted) -> None:

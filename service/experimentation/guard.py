@@ -167,6 +167,7 @@ class Guard:
             self._incomplete.clear()
         except HeadgateError as error:  # what runs is judged all the same
             log.warning("what was done is not wholly durable yet: %s", error)
+        self._parts.desk.follow_again()
         for watched in list(self._watched.values()):
             try:
                 await self._look_at(watched)

@@ -12,7 +12,7 @@ import pytest
 from experiments.design_json import from_json
 from experiments.states import State, Step
 from service.domain.clock import new_id
-from service.domain.errors import StorageUnavailable
+from service.domain.errors import Conflict, StorageUnavailable
 from service.domain.experiments import ExperimentRecord, ExperimentStep
 from service.experimentation.desk import Asked
 from service.feedback.promoting import Drafted
@@ -118,5 +118,34 @@ def test_a_draft_can_be_given_up_and_exposes_nobody(tmp_path: Path) -> None:
         await here.experiments.promotions.roll_back_experiment(draft.id, BY)
         assert not here.runtime.router._parts.assignments.current.active
         assert (await desk.create(design, "main", 1.0, BY)).id == "one@2"
+
+    told(story, tmp_path)
+
+
+def test_a_version_that_could_not_be_followed_is_tried_again(tmp_path: Path) -> None:
+    async def story(here: Bench) -> None:
+        versions, learner = here.experiments.versions, here.runtime.learner
+        made = await asyncio.wrap_future(versions.create(Drafted("uniform", {}), BY))
+        await here.running(settings={"version": made.id})
+        await asyncio.wrap_future(versions.leave(made.id))  # as where it failed at a restart
+        assert here.runtime.live.of(made.id) is None
+        await here.experiments.guard.look()
+        await asyncio.wrap_future(learner.ask(lambda: None))
+        assert here.runtime.live.of(made.id) is not None
+
+    told(story, tmp_path)
+
+
+def test_no_version_is_tried_where_a_shipped_deployment_answers_all(tmp_path: Path) -> None:
+    async def story(here: Bench) -> None:
+        desk, versions = here.experiments.desk, here.experiments.versions
+        made = await asyncio.wrap_future(versions.create(Drafted("uniform", {}), BY))
+        first = await here.running()
+        await desk.take(first.id, Asked(Step.STOP, BY))
+        await desk.take(first.id, Asked(Step.SHIP, BY, "treated"))
+        with pytest.raises(Conflict, match="one@1 is shipped and gives everybody one deployment"):
+            await here.running(slug="two", settings={"version": made.id})
+        await desk.take(first.id, Asked(Step.ROLL_BACK, BY))
+        await desk.take("two", Asked(Step.START, BY, unproven=True))
 
     told(story, tmp_path)
