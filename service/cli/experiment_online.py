@@ -146,10 +146,9 @@ def _show_all(found: dict[str, Any]) -> None:
         _say("there is no experiment yet; headgate experiment create makes one")
         return
     table(
-        ("experiment", "state", "exposed %", "layer", "variants", "goals", "hypothesis"),
+        ("id", "state", "exposed %", "layer", "variants"),
         [
-            (e["id"], e["state"], e["exposed"], e["layer"], _shares(e), ", ".join(e["goals"]),
-             e["hypothesis"])
+            (e["id"], e["state"], e["exposed"], e["layer"], _shares(e))
             for e in found["experiments"]
         ],
     )  # fmt: skip
@@ -210,5 +209,11 @@ def _row(found: dict[str, Any]) -> tuple[Any, ...]:
     units = "/".join(str(each) for each in found["counts"]["units"])
     return (
         found["metric"], found["treatment"], found["finding"], *means, gap["estimate"],
-        gap["low"], gap["high"], units, found["days"],
+        gap["low"], gap["high"], units, _days(found["days"]),
     )  # fmt: skip
+
+
+def _days(days: float | None) -> str:
+    if days is None:
+        return "-"
+    return "under 0.1" if days < 0.1 else f"{days:.1f}"
