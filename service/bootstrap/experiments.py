@@ -12,6 +12,7 @@ from service.experimentation.followers import Followers
 from service.experimentation.guard import LOOK_EVERY_S, Guard, GuardParts
 from service.experimentation.promotions import Promotions
 from service.experimentation.whole import Experimentation
+from service.feedback.catching_up import CatchUp
 from service.feedback.gate import Gate, GateParts
 from service.feedback.promoting import VersionDesk
 from service.plan.whole import Plan
@@ -31,7 +32,8 @@ EVALUATED_US = 7 * 86_400_000_000  # for so long an evaluation lets a version be
 def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
     """Give a runtime its experiments, as the log left them; before requests are taken."""
     kept, clock = runtime.kept, runtime.clock
-    versions = VersionDesk(runtime.learner, kept.database.cursor, clock)
+    catch_up = CatchUp(kept.state_dir, runtime.publish, child_environment())
+    versions = VersionDesk(runtime.learner, kept.database.cursor, clock, catch_up)
     followers = Followers(versions.follow, versions.leave)
 
     gate = Gate(

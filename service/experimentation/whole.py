@@ -65,7 +65,7 @@ class Experimentation:
         ended = [
             each for each in self.desk.store.known.values()
             if each.standing.state in (State.STOPPED, State.SHIPPED, State.ROLLED_BACK)
-            and not each.design.reverse
+            and not each.design.reverse and each.started_us is not None
         ]  # fmt: skip
         ended.sort(key=lambda each: each.steps[-1].at_us)
         return await asyncio.to_thread(lambda: across([self._analysed(e) for e in ended]))
