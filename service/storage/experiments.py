@@ -43,8 +43,8 @@ class Conducted:
 
     @property
     def started_us(self) -> int | None:
-        """When it was started, microseconds since the epoch; None for a draft."""
-        return self.steps[0].at_us if self.steps else None
+        """When it was started, microseconds since the epoch; None where it never was."""
+        return next((each.at_us for each in self.steps if each.step == Step.START), None)
 
     def after(self, step: ExperimentStep) -> Conducted:
         """With one more step, checked against the rules."""
