@@ -17,6 +17,7 @@ from service.api import (
     caller,
     experiments,
     health,
+    knowledge,
     operations,
     plan,
     policies,
@@ -58,7 +59,7 @@ ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reviews, tickets, queue, experiments, policies,
-    shadows,
+    shadows, knowledge,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -10,6 +10,7 @@ from service.cli import (
     evaluate,
     experiment,
     history,
+    knowledge,
     override,
     policy,
     queue,
@@ -30,6 +31,7 @@ for group in (serve, show, history, evaluate, reload):
     group.register(app)
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
 app.add_typer(review.app, name="review")
