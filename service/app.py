@@ -25,6 +25,7 @@ from service.api import (
     reviews,
     shadows,
     tickets,
+    trends,
 )
 from service.api.asgi import (
     ClientGone,
@@ -59,7 +60,7 @@ ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reviews, tickets, queue, experiments, policies,
-    shadows, knowledge,
+    shadows, knowledge, trends,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

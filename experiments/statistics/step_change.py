@@ -146,10 +146,10 @@ def scan(daily: Daily, onsets: int) -> StepScan | CannotSay:
 
 def _within_weekday(columns: Floats, weights: Floats, weekdays: Ints) -> Floats:
     """Columns [n, k] less their weighted mean on the same weekday."""
-    left = columns.copy()
-    for day in np.unique(weekdays):
-        rows = weekdays == day
-        left[rows] -= np.average(columns[rows], axis=0, weights=weights[rows])
+    member = (weekdays[:, None] == np.unique(weekdays)[None, :]).astype(np.float64)
+    weighted = member * weights[:, None]
+    means = (weighted.T @ columns) / weighted.sum(0)[:, None]
+    left: Floats = columns - member @ means
     return left
 
 

@@ -19,6 +19,7 @@ from service.cli import (
     serve,
     shadow,
     show,
+    trends,
 )
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, show, history, evaluate, reload):
+for group in (serve, show, history, evaluate, reload, trends):
     group.register(app)
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
