@@ -119,7 +119,7 @@ _SIDES = st.lists(
 Side = list[tuple[str, str, int, float, float, float]]
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=30, derandomize=True, deadline=None)
 @given(_SIDES, _SIDES)
 def test_the_parts_always_add_up(one: Side, two: Side) -> None:
     sides = [

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from experiments.trends import find
 from service.storage.history import connect
 from service.storage.knowledge import entries
 from tests.conftest import KEY
+from tests.experiments.days import MONDAY, traffic
 from tests.service.cli.test_commands import run
 from tests.service.experimentation.rig import Site, site, until
 
@@ -68,6 +70,7 @@ def test_everything_that_ends_is_written_down_once(
         assert over["result"]["decisions"] == 3 and over["result"]["lasted_s"] > 0.0
         assert over["why"] == "a storm at the mill; ended: the storm is over"
         people(here)
+        trends(here, monkeypatch)
         before = told(here, past=True)
     # Nothing is written twice by the next process, and the history holds the same.
     with site(tmp_path / "state", PLAN, kind="uniform") as here:
@@ -76,6 +79,25 @@ def test_everything_that_ends_is_written_down_once(
     assert [e.id for e in entries(connect(tmp_path / "state"))] == [
         e["id"] for e in reversed(before)
     ]
+
+
+def trends(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the board holds is shown and warned of; before its first look that is said."""
+    assert here.get("/admin/trends") == {"pending": True, "findings": []}
+    code, out, _ = run("trends", "--url", here.url)
+    assert code == 0 and "nothing was judged yet" in out
+
+    def dearer(day: int, task: str, deployment: str, f: dict[str, Any]) -> None:
+        f["prices"] = (1e-5, 2e-5) if day >= 30 else f["prices"]
+
+    found = find(traffic(36, 1, dearer), MONDAY + 35)
+    monkeypatch.setattr(here.runtime.trends, "current", found)
+    told = here.get("/admin/trends")
+    assert told["through"] == "2026-05-11" and len(told["findings"]) == len(found.findings) > 0
+    warnings = here.get("/admin/status")["warnings"]
+    assert any(each.startswith("cost per request of all traffic rose") for each in warnings)
+    code, out, _ = run("trends", "--url", here.url)
+    assert code == 0 and "SEVERE" in out
 
 
 def people(here: Site) -> None:
