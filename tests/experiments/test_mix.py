@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from experiments.errors import CannotSay, ExperimentError
@@ -119,7 +119,9 @@ _SIDES = st.lists(
 Side = list[tuple[str, str, int, float, float, float]]
 
 
-@settings(max_examples=30, derandomize=True, deadline=None)
+@settings(
+    max_examples=30, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(_SIDES, _SIDES)
 def test_the_parts_always_add_up(one: Side, two: Side) -> None:
     sides = [
