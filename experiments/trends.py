@@ -130,7 +130,8 @@ def find(cells: Iterable[Cell], last_day: int, options: Options | None = None) -
             daily = series(metric, days, last_day)
             told = scan(daily, ONSETS)
             if isinstance(told, CannotSay):
-                silent[str(told)] = silent.get(str(told), 0) + 1
+                why = str(told).partition(", there are")[0]  # not each with its own number
+                silent[why] = silent.get(why, 0) + 1
             else:
                 found.append((metric, where, told))
     log_e = np.array([each.evidence.log_e for _, _, each in found])

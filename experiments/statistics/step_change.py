@@ -15,7 +15,7 @@ from experiments.statistics.moments import Interval
 
 BASE_DAYS = 14  # with data, before the first day on which a change can be said to begin
 AFTER_DAYS = 3  # with data, from that day on, before it can count
-PRIOR = 4.0  # variance of the shift that is bet on, in variances of a day
+PRIOR = 16.0  # variance of the shift that is bet on, in variances of a day
 BIAS = 4.0  # over the days: by about so much too low is the correlation of residuals
 WEEK = 7
 
