@@ -93,6 +93,7 @@ def shown(found: Found) -> dict[str, Any]:
     return {
         "id": each.id,
         "at": when(each.at_us),
+        "tried_at": when(each.tried_us),
         "source": each.source,
         "subject": each.subject or None,
         "title": each.title,

@@ -22,7 +22,7 @@ from service.cli.output import (
 app = typer.Typer(help="Every change ever tried, and what came of it.", no_args_is_help=True)
 
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="Only with it; several: with all.")]
-Since = Annotated[str | None, typer.Option(help="Written since a date: 2026-03-01.")]
+Since = Annotated[str | None, typer.Option(help="Ended since a date: 2026-03-01.")]
 Past = Annotated[bool, typer.Option("--past", help="Superseded entries as well.")]
 Limit = Annotated[int, typer.Option(help="At most so many.")]
 
@@ -119,7 +119,7 @@ def _show(found: dict[str, Any]) -> None:
         _say("nothing of that kind was tried")
         return
     for each in found["entries"]:
-        _say(f"{each['id']}  {each['at'][:10]}  {each['title']}")
+        _say(f"{each['id']}  {each['tried_at'][:10]}  {each['title']}")
         _say(f"    {each['cited']}")
         if each["tags"]:
             _say(f"    {', '.join(each['tags'])}")

@@ -31,7 +31,8 @@ class Entry:
 
     ``source``: ``experiment``, ``promotion``, ``override``, ``review`` or ``person``; ``subject``:
     what it is about (``experiment:slug@1``); ``occasion``: what it was written upon, once each;
-    ``design`` and ``result``: as JSON holds them, each with its ``words``; ``author``: who made
+    ``design`` and ``result``: as JSON holds them, each with its ``words``
+    (and the result of what ended with ``ended_us``); ``author``: who made
     the change. ``supersedes``: the entry in whose place this one stands.
     """
 
@@ -50,6 +51,11 @@ class Entry:
     tags: tuple[str, ...] = ()
     supersedes: str | None = None
     occasion: str = ""
+
+    @property
+    def tried_us(self) -> int:
+        """When what it tells of ended; of a person's entry when it was written."""
+        return int(self.result.get("ended_us") or self.at_us)
 
     def texts(self) -> dict[str, str]:
         """The parts that are searched."""
@@ -99,15 +105,15 @@ def search(entries: Sequence[Entry], wanted: Wanted) -> list[Found]:
     """
     kept = [
         each for each in (entries if wanted.past else in_force(entries))
-        if each.at_us >= wanted.since_us and set(wanted.tags) <= set(each.tags)
+        if each.tried_us >= wanted.since_us and set(wanted.tags) <= set(each.tags)
     ]  # fmt: skip
     asked = words_of(wanted.words)
     if not asked:
         plain = [Found(each, 0.0) for each in kept] if not wanted.words.strip() else []
-        return sorted(plain, key=lambda found: (-found.entry.at_us, found.entry.id))
+        return sorted(plain, key=lambda found: (-found.entry.tried_us, found.entry.id))
     told = [(each, worth) for each, worth, _ in _weighed(kept, asked) if worth > 0.0]
     found = [Found(each, worth) for each, worth in told]
-    return sorted(found, key=lambda f: (-f.worth, -f.entry.at_us, f.entry.id))
+    return sorted(found, key=lambda f: (-f.worth, -f.entry.tried_us, f.entry.id))
 
 
 def related(entries: Sequence[Entry], about: Entry | str, most: int = 3) -> list[Found]:
@@ -125,12 +131,12 @@ def related(entries: Sequence[Entry], about: Entry | str, most: int = 3) -> list
     if isinstance(about, Entry):
         kept = [each for each in kept if each.subject != about.subject or not about.subject]
     found = [Found(each, worth) for each, worth, share in _weighed(kept, asked) if share >= RELATED]
-    return sorted(found, key=lambda f: (-f.worth, -f.entry.at_us, f.entry.id))[:most]
+    return sorted(found, key=lambda f: (-f.worth, -f.entry.tried_us, f.entry.id))[:most]
 
 
 def cited(entry: Entry) -> str:
     """In a clause, such as "tried in March 2026: rolled back, lost 2.0 % of quality"."""
-    month = datetime.fromtimestamp(entry.at_us / 1e6, UTC).strftime("%B %Y")
+    month = datetime.fromtimestamp(entry.tried_us / 1e6, UTC).strftime("%B %Y")
     result = str(entry.result.get("brief") or entry.result.get("words") or "")
     told = ", ".join(part for part in (entry.decision, result) if part)
     return f"tried in {month}: {told}" if told else f"tried in {month}"

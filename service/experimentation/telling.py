@@ -85,7 +85,8 @@ def of_override(ended: EndedOverride, entry_id: str, at_us: int) -> Entry:
          "deployment": ended.deployment, "task": ended.task or None},
         {"words": touched, "brief": f"{ended.decisions} decisions in {lasted_s / 3600.0:.1f} h",
          "lasted_s": lasted_s, "decisions": ended.decisions, "failed": ended.failed,
-         "cost_usd": ended.cost_micro_usd / 1e6, "ended_by": ended.end_author},
+         "cost_usd": ended.cost_micro_usd / 1e6, "ended_by": ended.end_author,
+         "ended_us": ended.ended_us},
         ended.how, why, ended.author, {"override": ended.id},
         tuple(dict.fromkeys(tag for tag in tags if tag)), None, f"override:{ended.id}",
     )  # fmt: skip

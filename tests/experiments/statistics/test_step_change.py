@@ -92,7 +92,9 @@ def test_the_factor_is_that_of_the_prior() -> None:
 
     x, y = x * math.sqrt(0.5), y * math.sqrt(0.5)  # equal counts: each day has the weight 1/2
     prior = stats.norm(scale=math.sqrt(PRIOR))
-    top = integrate.quad(lambda d: float(prior.pdf(d)) * of_scale(d), -30, 30, points=[-3, 0, 3], epsrel=1e-7)[0]
+    top = integrate.quad(
+        lambda d: float(prior.pdf(d)) * of_scale(d), -30, 30, points=[-3, 0, 3], epsrel=1e-7
+    )[0]
     plain = math.log(top / of_scale(0.0))
     kept = (1.0 - found.correlation) / (1.0 + found.correlation)
     leverage = float((x**2).sum())

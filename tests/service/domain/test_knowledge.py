@@ -75,3 +75,6 @@ def test_an_entry_is_cited_in_a_clause() -> None:
     lost = entry("x", "y", decision="rolled back", result={"words": "w", "brief": "lost 2.0 %"})
     assert cited(lost) == "tried in March 2026: rolled back, lost 2.0 %"
     assert cited(entry("x", "y", decision="")) == "tried in March 2026"
+    late = entry("x", "y", result={"ended_us": MARCH_US - 20 * DAY_US})  # written after its end
+    assert cited(late).startswith("tried in February 2026")
+    assert search([late], Wanted(since_us=MARCH_US - DAY_US)) == []
