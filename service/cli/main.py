@@ -10,6 +10,7 @@ from service.cli import (
     evaluate,
     experiment,
     history,
+    knowledge,
     override,
     policy,
     queue,
@@ -18,6 +19,7 @@ from service.cli import (
     serve,
     shadow,
     show,
+    trends,
 )
 
 app = typer.Typer(
@@ -26,10 +28,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, show, history, evaluate, reload):
+for group in (serve, show, history, evaluate, reload, trends):
     group.register(app)
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
 app.add_typer(review.app, name="review")
