@@ -1,0 +1,53 @@
+"""Which published files of a day become one, and which days are over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+FAN_IN = 12  # files of a day that is not over that are joined at once
+SMALL_BYTES = 256 * 1024
+GROWTH = 8
+TIERS = 6
+DAY_S = 86_400.0
+
+
+def by_day(paths: Sequence[str]) -> Mapping[str, list[str]]:
+    """Files of a table by their day, as YYYY-MM-DD, in the order of their rows."""
+    days: dict[str, list[str]] = {}
+    for path in sorted(paths, key=lambda path: path.rsplit("/", 1)[-1]):
+        days.setdefault(path.split("/")[1].removeprefix("day="), []).append(path)
+    return days
+
+
+def to_join(paths: Sequence[str], closed: bool, size: Callable[[str], int]) -> list[str]:
+    """The files of a day that become one now; empty where none should.
+
+    All of a day that is over. Of another one the newest, once there are ``FAN_IN`` that are alike
+    in size: so each row is written a few times and a day has a few dozen files.
+    """
+    if closed:
+        return list(paths) if len(paths) > 1 else []
+    if len(paths) < FAN_IN:
+        return []
+    sizes = [size(path) for path in paths]
+    for tier in range(TIERS):
+        bound = SMALL_BYTES * GROWTH**tier
+        run = 0
+        while run < len(paths) and sizes[-1 - run] <= bound:
+            run += 1
+        if run >= FAN_IN:
+            return list(paths[-run:])
+    return []
+
+
+def joined_name(paths: Sequence[str]) -> str:
+    """The name of the file that holds the rows of all these."""
+    first = min(path.split("rows-")[1].split("-")[0] for path in paths)
+    last = max(path.split("rows-")[1].split("-")[1] for path in paths)
+    return f"{paths[0].rsplit('/', 1)[0]}/rows-{first}-{last}"
+
+
+def in_order(paths: Sequence[str]) -> bool:
+    """Whether the files, one after the other, hold their rows in the order of the log."""
+    spans = [path.split("rows-")[1].removesuffix(".parquet").split("-") for path in paths]
+    return all(a[1] < b[0] for a, b in zip(spans, spans[1:], strict=False))
