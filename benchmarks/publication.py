@@ -1,8 +1,8 @@
-"""What publishing costs the service, and how long each view's typical query takes on a long history.
+"""What publishing costs the service, and how long each view's typical query takes.
 
-    python -m benchmarks.publication                       some five minutes
-    python -m benchmarks.publication --only publishing --hours 0.5
-    python -m benchmarks.publication --only queries --decisions 1000000
+python -m benchmarks.publication                       some five minutes
+python -m benchmarks.publication --only publishing --hours 0.5
+python -m benchmarks.publication --only queries --decisions 1000000
 """
 
 from __future__ import annotations
@@ -21,8 +21,20 @@ import numpy as np
 
 from benchmarks.published_rows import make_history
 from service.domain.clock import new_id
-from service.domain.records import Attempt, Caller, Candidates, Decision, Feedback, Mode
-from service.domain.records import Outcome, PolicyMark, Role, Update, Usage, Weight
+from service.domain.records import (
+    Attempt,
+    Caller,
+    Candidates,
+    Decision,
+    Feedback,
+    Mode,
+    Outcome,
+    PolicyMark,
+    Role,
+    Update,
+    Usage,
+    Weight,
+)
 from service.storage.database import FILE, Database
 from service.storage.history import Publisher, connect
 from service.storage.manifest import FOLDER, read_manifest
@@ -40,17 +52,20 @@ QUERIES = {
     "ratings": "SELECT metric, kind, count(*), avg(quality) FROM ratings GROUP BY ALL",
     "response_rates": "SELECT deployment, sum(rated) / sum(answers) FROM response_rates GROUP BY 1",
     "spend": "SELECT hour::DATE, deployment, sum(usd) FROM spend GROUP BY ALL",
-    "spend by task, tenant, feature": "SELECT task, tenant, feature, sum(usd) FROM spend GROUP BY ALL",
+    "spend by task, tenant, feature": "SELECT task, tenant, feature, sum(usd) FROM spend "
+    "GROUP BY ALL",
     "spend_by_tag": "SELECT tag, sum(usd) FROM spend_by_tag GROUP BY 1",
     "sessions": "SELECT held, count(*), avg(turns), avg(cost_usd) FROM sessions GROUP BY 1",
     "weights_over_time": "SELECT task, deployment, why, count(*) FROM weights_over_time "
     "WHERE abs(moved) > 0.02 GROUP BY ALL",
     "drift_events": "SELECT deployment, kind, count(*) FROM drift_events GROUP BY ALL",
-    "fallbacks": "SELECT failed, tried, error_kind, count(*), sum(lost_s) FROM fallbacks GROUP BY ALL",
+    "fallbacks": "SELECT failed, tried, error_kind, count(*), sum(lost_s) FROM fallbacks "
+    "GROUP BY ALL",
     "breaker_episodes": "SELECT * FROM breaker_episodes ORDER BY opened",
     "overrides_in_time": "SELECT * FROM overrides_in_time ORDER BY starts_at",
     "experiments_in_time": "SELECT * FROM experiments_in_time",
-    "exposures": "SELECT experiment, variant, count(*), count(DISTINCT unit) FROM exposures GROUP BY ALL",
+    "exposures": "SELECT experiment, variant, count(*), count(DISTINCT unit) FROM exposures "
+    "GROUP BY ALL",
     "rollbacks": "SELECT * FROM rollbacks",
     "versions_in_time": "SELECT * FROM versions_in_time",
 }  # fmt: skip
@@ -156,11 +171,12 @@ def query_alone(state: Path, name: str) -> dict[str, float]:
     begun = time.perf_counter()
     connection = connect(state)
     connection.execute("SET threads = 2")
-    opened = time.perf_counter()
+    opened, cpu = time.perf_counter(), time.process_time()
     rows = len(connection.execute(QUERIES[name]).fetchall())
-    ended = time.perf_counter()
+    ended, cpu = time.perf_counter(), time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-    return {"open, s": opened - begun, "answer, s": ended - opened, "peak, MB": peak, "rows": rows}
+    return {"open, s": opened - begun, "answer, s": ended - opened, "CPU, s": cpu,
+            "peak, MB": peak, "rows": rows}  # fmt: skip
 
 
 def queries(state: Path) -> None:
@@ -183,7 +199,9 @@ def main() -> None:
     parser.add_argument("--only", choices=("publishing", "queries"))
     parser.add_argument("--hours", type=float, default=1.0, help="of publishing")
     parser.add_argument("--decisions", type=int, default=10_000_000, help="of the long history")
-    parser.add_argument("--state", type=Path, help="a history that is there, rather than a made one")
+    parser.add_argument(
+        "--state", type=Path, help="a history that is there, rather than a made one"
+    )
     parser.add_argument("--query", help="run this one alone")
     asked = parser.parse_args()
     if asked.query:

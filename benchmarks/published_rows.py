@@ -1,4 +1,4 @@
-"""A long published history made by SQL alone: plain, seeded, large; for timing, not for analysis."""
+"""A long published history made by SQL alone: plain and large; for timing, not for analysis."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ _ROWS = {
             CASE WHEN a % 3 = 0 THEN ['batch', 'de'] ELSE ['web'] END AS tags,
             'u' || n // 5 AS unit, 's' || n // 5 AS session, 'task' || a % 6 AS task,
             1.0::DOUBLE AS task_confidence, 'rule' AS task_source, hex(b) AS prompt_hash,
-            list_transform(range(24), x -> ((hash(n + x) % 1000) / 1000)::FLOAT) AS features,
-            (b % 2000)::BIGINT AS tokens_in, 0::BIGINT AS tokens_out_limit, 1.0::DOUBLE AS cost_dial,
+            list_transform(range(24), lambda x: ((hash(n + x) % 1000) / 1000)::FLOAT) AS features,
+            (b % 2000)::BIGINT AS tokens_in, 0::BIGINT AS tokens_out_limit,
+            1.0::DOUBLE AS cost_dial,
             false AS stream, {arms} AS eligible, [0.1, 0.2, 0.3, 0.4]::DOUBLE[] AS propensities,
             [0.5, 0.6, 0.7, 0.8]::DOUBLE[] AS quality,
             [1e-5, 2e-5, 1e-4, (a % 100) / 1e6]::DOUBLE[] AS cost_usd,
@@ -95,7 +96,7 @@ _ONCE = {
         'default' AS policy, 'linear' AS kind,
         '{{"scale": {{"worth_usd": 0.1, "patience_s": 30.0}}}}' AS parameters,
         NULL::VARCHAR AS parent, 'plan' AS author, '' AS reason""",
-    "acts": """SELECT 2 + 2 * i + o AS log_seq, 'act' || i || o AS id,
+    "acts": """SELECT (2 + 2 * i + o)::BIGINT AS log_seq, 'act' || i || o AS id,
         TIMESTAMP '{day}' + to_hours((i * 24 + 1 + o)::INT) AS ts, 'headgate' AS actor,
         CASE o WHEN 0 THEN 'breaker.open' ELSE 'breaker.closed' END AS act, 'other' AS subject,
         'server' AS reason, '{{}}' AS detail FROM range(60) r(i), range(2) s(o)""",

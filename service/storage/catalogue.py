@@ -126,9 +126,7 @@ def create_views(
         connection.execute(f"COMMENT ON VIEW {view.name} IS '{quoted(view.meaning)}'")
 
 
-def table_sql(
-    name: str, files: Mapping[str, Sequence[str]], schemas: Mapping[str, int]
-) -> str:
+def table_sql(name: str, files: Mapping[str, Sequence[str]], schemas: Mapping[str, int]) -> str:
     """All rows of a table with the columns of the newest schema, null where a file lacks one.
 
     Files with the same columns are read together, so that making the view opens one of them; the

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 FAN_IN = 12  # files of a day that is not over that are joined at once
 SMALL_BYTES = 256 * 1024
-GROWTH = 8
-TIERS = 6
+TIERS = 4  # of sizes, each ``FAN_IN`` times the one before; larger files wait for the day's end
 DAY_S = 86_400.0
 
 
@@ -23,21 +23,28 @@ def to_join(paths: Sequence[str], closed: bool, size: Callable[[str], int]) -> l
     """The files of a day that become one now; empty where none should.
 
     All of a day that is over. Of another one the newest, once there are ``FAN_IN`` that are alike
-    in size: so each row is written a few times and a day has a few dozen files.
+    in size: so each row is written a few times and a day has a few dozen files (a log-structured
+    merge; O'Neil et al., Acta Informatica 33, 1996).
     """
     if closed:
         return list(paths) if len(paths) > 1 else []
     if len(paths) < FAN_IN:
         return []
-    sizes = [size(path) for path in paths]
+    tiers = [_tier(size(path)) for path in paths]
     for tier in range(TIERS):
-        bound = SMALL_BYTES * GROWTH**tier
         run = 0
-        while run < len(paths) and sizes[-1 - run] <= bound:
+        while run < len(paths) and tiers[-1 - run] <= tier:
             run += 1
-        if run >= FAN_IN:
+        if tiers[len(paths) - run :].count(tier) >= FAN_IN:
             return list(paths[-run:])
     return []
+
+
+def _tier(size: int) -> int:
+    tier = 0
+    while size > SMALL_BYTES * FAN_IN**tier:
+        tier += 1
+    return tier
 
 
 def joined_name(paths: Sequence[str]) -> str:
@@ -50,4 +57,4 @@ def joined_name(paths: Sequence[str]) -> str:
 def in_order(paths: Sequence[str]) -> bool:
     """Whether the files, one after the other, hold their rows in the order of the log."""
     spans = [path.split("rows-")[1].removesuffix(".parquet").split("-") for path in paths]
-    return all(a[1] < b[0] for a, b in zip(spans, spans[1:], strict=False))
+    return all(a[1] < b[0] for a, b in itertools.pairwise(spans))

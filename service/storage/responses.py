@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from experiments.statistics.response_rate import Cell
-from service.storage.catalogue import views
 from service.storage.cases import at_time, rows_of
+from service.storage.catalogue import views
 from service.storage.database import Cursor
 
 DAY_US = 86_400_000_000
@@ -16,7 +16,7 @@ _LIVE = f"""
          ratings AS (SELECT decision_id, arg_max(quality, log_seq) AS quality FROM main.feedback
                      WHERE ts >= ? AND metric = ? AND quality IS NOT NULL
                      GROUP BY decision_id, kind, author)
-    {views()['response_rates'].sql}"""
+    {views()["response_rates"].sql}"""
 
 
 def drawn_responses(cursor: Cursor, metric: str, since_us: int, until_us: int) -> list[Cell]:

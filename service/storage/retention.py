@@ -19,7 +19,7 @@ PATIENCE_S = 3_600.0
 HOUR_S = 3_600.0
 
 # The last update that every checkpoint in use holds: later ones are needed to come back to what was
-# learned. Null where there is no checkpoint, and then all of them are. In use are the checkpoints of
+# learned. Null where there is no checkpoint; then all of them are. In use are the checkpoints of
 # versions that were saved within a day of the newest one.
 NEEDED = """
     SELECT min(seq) FROM (SELECT max(update_seq) AS seq, max(ts) AS ts FROM checkpoints

@@ -18,15 +18,18 @@
 -- cost_usd [US dollars]: the same
 -- rated: how many turns were rated on a scale
 -- quality [0 to 1]: the mean of these
-SELECT session, tenant, arg_min(feature, ts) AS feature,
-       arg_min(task, ts) AS task, min(ts) AS started, max(ts) AS ended, count(*) AS turns,
-       count(*) FILTER (decided = 'randomised') AS drawn,
-       coalesce(list(DISTINCT served ORDER BY served) FILTER (served IS NOT NULL), [])
-           AS deployments,
-       count(DISTINCT served) <= 1 AS held,
-       count(*) FILTER (served_mode = 'fallback') AS fallbacks,
-       count(*) FILTER (status <> 200) AS failed,
-       sum(tokens_in)::BIGINT AS tokens_in, sum(tokens_out)::BIGINT AS tokens_out,
-       sum(cost_micro_usd)::BIGINT AS cost_micro_usd, sum(cost_micro_usd) / 1e6 AS cost_usd,
-       count(quality) AS rated, avg(quality) AS quality
-FROM rounds WHERE session <> '' GROUP BY session, tenant
+SELECT d.session, d.tenant, arg_min(d.feature, d.ts) AS feature, arg_min(d.task, d.ts) AS task,
+       min(d.ts) AS started, max(d.ts) AS ended, count(*) AS turns,
+       count(*) FILTER (d.mode = 'randomised') AS drawn,
+       list_sort(list_distinct(list(o.deployment))) AS deployments,
+       coalesce(min(o.deployment) = max(o.deployment), true) AS held,
+       count(*) FILTER (o.mode = 'fallback') AS fallbacks,
+       count(*) FILTER (o.status <> 200) AS failed,
+       sum(o.tokens_in)::BIGINT AS tokens_in, sum(o.tokens_out)::BIGINT AS tokens_out,
+       sum(o.cost_micro_usd)::BIGINT AS cost_micro_usd, sum(o.cost_micro_usd) / 1e6 AS cost_usd,
+       count(r.quality) AS rated, avg(r.quality) AS quality
+FROM decisions d
+LEFT JOIN outcomes o ON o.decision_id = d.id
+LEFT JOIN (SELECT decision_id, avg(quality) AS quality FROM ratings
+           WHERE quality IS NOT NULL GROUP BY decision_id) r ON r.decision_id = d.id
+WHERE d.session <> '' GROUP BY d.session, d.tenant

@@ -1,4 +1,4 @@
--- Money and tokens of all calls, by hour, deployment, role and the labels of the request: what was
+-- A row for each call with its money, its tokens and the labels of its request, to be summed: what was
 -- paid to providers, calls beside the answer (shadow, judge) included. Its sums are those of attempts.
 --
 -- hour: in which the call ended, UTC
@@ -10,18 +10,18 @@
 -- tier: of the key that asked; empty: none
 -- feature: as the request says; empty: none
 -- tags: as the request says, together; the view spend_by_tag has them one by one
--- calls: how many
--- failed: how many of them ended in an error
--- tokens_in [tokens]: as the providers say
--- tokens_out [tokens]: as the providers say
--- cached_tokens [tokens]: those of tokens_in that the providers took from a cache
--- cost_micro_usd [micro-dollars]: what they cost
+-- calls: 1, to be summed
+-- failed: 1 where it ended in an error, else 0
+-- tokens_in [tokens]: as the provider says
+-- tokens_out [tokens]: as the provider says
+-- cached_tokens [tokens]: those of tokens_in that the provider took from a cache
+-- cost_micro_usd [micro-dollars]: what it cost
 -- usd [US dollars]: the same
+-- ts: when the call ended
+-- decision_id: of which request
 SELECT date_trunc('hour', a.ts) AS hour, a.deployment, a.provider, a.role,
        d.task, d.tenant, d.tier, d.feature, d.tags,
-       count(*) AS calls, count(a.error_kind) AS failed,
-       sum(a.tokens_in)::BIGINT AS tokens_in, sum(a.tokens_out)::BIGINT AS tokens_out,
-       sum(a.cached_tokens)::BIGINT AS cached_tokens,
-       sum(a.cost_micro_usd)::BIGINT AS cost_micro_usd, sum(a.cost_micro_usd) / 1e6 AS usd
+       1::BIGINT AS calls, (a.error_kind IS NOT NULL)::BIGINT AS failed,
+       a.tokens_in, a.tokens_out, a.cached_tokens, a.cost_micro_usd, a.cost_micro_usd / 1e6 AS usd,
+       a.ts, a.decision_id
 FROM attempts a LEFT JOIN decisions d ON d.id = a.decision_id
-GROUP BY ALL
