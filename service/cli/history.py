@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 @contextmanager
-def opened(state: str) -> Iterator[Cursor]:
+def opened(state: str, check: bool = False) -> Iterator[Cursor]:
     """The history; what it lacks is said on standard error, and the rest is shown."""
     from service.storage.errors import StorageError
     from service.storage.history import connect
@@ -40,7 +40,7 @@ def opened(state: str) -> Iterator[Cursor]:
     with warnings.catch_warnings(record=True) as lacking:
         warnings.simplefilter("always")
         try:
-            connection = connect(Path(state))
+            connection = connect(Path(state), check)
         except StorageError as error:
             fail(str(error))
     for each in lacking:
@@ -59,6 +59,9 @@ def read(
     dictionary: Annotated[
         bool, typer.Option("--dictionary", help="Print what every table, view and column means.")
     ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read every file first; leave out what is damaged.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Read the published history; the running service is never touched."""
@@ -69,7 +72,7 @@ def read(
 
         sys.stdout.write(page())
         return
-    with opened(state) as connection:
+    with opened(state, check) as connection:
         if sql is None:
             _overview(connection, Path(state), as_json)
         else:

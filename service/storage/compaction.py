@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 FAN_IN = 12  # files of a day that is not over that are joined at once
 SMALL_BYTES = 256 * 1024
-TIERS = 4  # of sizes, each ``FAN_IN`` times the one before; larger files wait for the day's end
+TIERS = 3  # of sizes, each ``FAN_IN`` times the one before
+MOST_BYTES = 384 * 1024 * 1024  # of files that are joined at once: a publication must not wait long
 DAY_S = 86_400.0
 
 
@@ -22,12 +23,12 @@ def by_day(paths: Sequence[str]) -> Mapping[str, list[str]]:
 def to_join(paths: Sequence[str], closed: bool, size: Callable[[str], int]) -> list[str]:
     """The files of a day that become one now; empty where none should.
 
-    All of a day that is over. Of another one the newest, once there are ``FAN_IN`` that are alike
-    in size: so each row is written a few times and a day has a few dozen files (a log-structured
-    merge; O'Neil et al., Acta Informatica 33, 1996).
+    Of a day that is over all, but for large ones, which are left as they are. Of another one the
+    newest, once there are ``FAN_IN`` that are alike in size: so each row is written a few times and
+    a day has a few dozen files (a log-structured merge; O'Neil et al., Acta Informatica 33, 1996).
     """
     if closed:
-        return list(paths) if len(paths) > 1 else []
+        return _small_neighbours(paths, size)
     if len(paths) < FAN_IN:
         return []
     tiers = [_tier(size(path)) for path in paths]
@@ -38,6 +39,23 @@ def to_join(paths: Sequence[str], closed: bool, size: Callable[[str], int]) -> l
         if tiers[len(paths) - run :].count(tier) >= FAN_IN:
             return list(paths[-run:])
     return []
+
+
+def _small_neighbours(paths: Sequence[str], size: Callable[[str], int]) -> list[str]:
+    """The first neighbours that together are no more than ``MOST_BYTES``."""
+    group: list[str] = []
+    whole = 0
+    for path in paths:
+        own = size(path)
+        large = own > MOST_BYTES / 3
+        if large or whole + own > MOST_BYTES:
+            if len(group) > 1:
+                return group
+            group, whole = [], 0
+        if not large:
+            group.append(path)
+            whole += own
+    return group if len(group) > 1 else []
 
 
 def _tier(size: int) -> int:

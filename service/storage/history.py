@@ -230,12 +230,13 @@ class Publisher:
         os.replace(aside, self._root / CATALOGUE)
 
 
-def connect(state_dir: Path | str) -> duckdb.DuckDBPyConnection:
+def connect(state_dir: Path | str, check: bool = False) -> duckdb.DuckDBPyConnection:
     """A connection with the published history as views; it never touches the live file.
 
     Views: every table of the log, and those of ``catalogue.views()`` (docs/data-dictionary.md).
-    What was published later is seen by connecting again. A file that is missing, damaged or of a
-    newer schema is left out with a warning.
+    What was published later is seen by connecting again. A file that is missing, cut short or of a
+    newer schema is left out with a warning; with ``check`` every file is read through first, and
+    one that is not what was written is left out as well.
     """
     root = Path(state_dir) / FOLDER
     if not (root / MANIFEST).exists():
@@ -248,8 +249,17 @@ def connect(state_dir: Path | str) -> duckdb.DuckDBPyConnection:
         warnings.warn(
             f"{root / MANIFEST} is damaged; the files are taken by their names", stacklevel=2
         )
+    try:
+        return _opened(root, manifest, check)
+    except duckdb.Error as error:
+        if check:
+            raise StorageError(f"the published history cannot be opened: {error}") from None
+        return _opened(root, manifest, check=True)
+
+
+def _opened(root: Path, manifest: Manifest, check: bool) -> duckdb.DuckDBPyConnection:
     files = {
-        name: [str(root / path) for path in readable(root, name, manifest)]
+        name: [str(root / path) for path in _readable(root, name, manifest, check)]
         for name in NAMES
         if name not in PRIVATE
     }
@@ -261,25 +271,28 @@ def connect(state_dir: Path | str) -> duckdb.DuckDBPyConnection:
         "autoinstall_known_extensions": False,
     }
     connection = duckdb.connect(":memory:", config=config)
-    create_views(connection, files, schemas)
+    try:
+        create_views(connection, files, schemas)
+    except duckdb.Error:
+        connection.close()
+        raise
     return connection
 
 
-def readable(root: Path, name: str, manifest: Manifest) -> list[str]:
+def _readable(root: Path, name: str, manifest: Manifest, check: bool) -> list[str]:
     """The files of a table that can be shown; a warning for those that cannot."""
     known, paths = max(migrations()), []
     for path in manifest.files.get(name, ()):
-        schema = manifest.schemas.get(path, 0)
+        schema, why = manifest.schemas.get(path, 0), ""
         if schema > known:
-            warnings.warn(
-                f"{root / path} was written by a newer version of Headgate (schema {schema}, this "
-                f"one reads up to {known}); the history is shown without it", stacklevel=4,
-            )  # fmt: skip
+            why = f"was written by a newer version of Headgate (schema {schema}, this one reads up "
+            why += f"to {known})"
         elif not whole(root / path):
-            warnings.warn(
-                f"{root / path} is missing or cut short; the history is shown without it",
-                stacklevel=4,
-            )
+            why = "is missing or cut short"
+        elif check and damage(root / path, manifest.digests.get(path, "")):
+            why = "is damaged"
+        if why:
+            warnings.warn(f"{root / path} {why}; the history is shown without it", stacklevel=5)
         else:
             paths.append(path)
     return paths
@@ -293,7 +306,10 @@ def query(
         result = connection.execute(sql)
         return [column[0] for column in result.description or ()], result.fetchall()
     except duckdb.Error as error:
-        raise StorageError(f"the query cannot be run: {error}") from None
+        hint = ""
+        if not isinstance(error, duckdb.ProgrammingError):
+            hint = "; where a published file is damaged, --check leaves it out"
+        raise StorageError(f"the query cannot be run: {error}{hint}") from None
 
 
 def _write_aside(path: Path, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.storage.compaction import FAN_IN, by_day, in_order, joined_name, to_join
+from service.storage.compaction import FAN_IN, MOST_BYTES, by_day, in_order, joined_name, to_join
 
 
 def names(count: int, day: str = "2026-01-01") -> list[str]:
@@ -12,6 +12,15 @@ def names(count: int, day: str = "2026-01-01") -> list[str]:
 def test_a_day_that_is_over_becomes_one_file() -> None:
     assert to_join(names(3), True, lambda _: 1) == names(3)
     assert to_join(names(1), True, lambda _: 1) == []
+
+
+def test_large_files_of_a_day_that_is_over_are_left_as_they_are() -> None:
+    paths = names(7)
+    sizes = dict(zip(paths, [1, 1, 1, MOST_BYTES, 1, MOST_BYTES // 4, 1], strict=True))
+    assert to_join(paths, True, sizes.__getitem__) == paths[:3]
+    assert to_join(paths[2:], True, sizes.__getitem__) == paths[4:]
+    assert to_join(paths[2:5], True, sizes.__getitem__) == []
+    assert to_join(paths, True, lambda _: MOST_BYTES // 4) == paths[:4]
 
 
 def test_an_open_day_is_joined_once_there_are_enough() -> None:
