@@ -136,7 +136,8 @@ class GeneratedHistory:
         target.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(
             whole.select(["log_seq", *_BY_NAME[name].columns]), target, compression="zstd",
-            compression_level=1, store_schema=False, row_group_size=ROW_GROUP, use_dictionary=_repeated(whole),
+            compression_level=1, store_schema=False, row_group_size=ROW_GROUP,
+            use_dictionary=_repeated(whole),
         )  # fmt: skip
         if name in PRIVATE:
             target.chmod(0o600)
