@@ -77,7 +77,7 @@ def columns(
     totals = [math.fsum(each[day] for each in series.values()) for day in range(7)]
     high = _nice(max(totals, default=0.0) or 1.0)
     frame, below = Frame(0.0, high, 7), [0.0] * 7
-    parts = _axes(frame, lambda v: _dollars(v))
+    parts = _axes(frame, lambda v: _of_size(v, high))
     names: list[tuple[float, str, str]] = []
     seen = [day for day in range(7) if totals[day] > 0.0]
     for name, values in sorted(series.items()):
@@ -94,7 +94,8 @@ def columns(
             names.append((middle, _short(name), colour[name]))
         below = [low + value for low, value in zip(below, values, strict=True)]
     for day in seen:
-        parts.append(_text(frame.x(day + 0.5), frame.y(totals[day]) - 4, _dollars(totals[day]), "middle"))
+        place = frame.x(day + 0.5), frame.y(totals[day]) - 4
+        parts.append(_text(*place, _of_size(totals[day], high), "middle", "axis"))
     parts += _beside(frame, names)
     return _svg(title, parts, frame, _days(frame, 1.0))
 
@@ -242,10 +243,12 @@ def _nice(value: float) -> float:
                 if step * size >= value * 1.04)  # fmt: skip
 
 
-def _dollars(value: float) -> str:
-    if value >= 100 or value == 0:
-        return f"${value:,.0f}"
-    return f"${value:.3g}"
+def _of_size(value: float, high: float) -> str:
+    """Dollars with as many places as the greatest of the chart needs, so that all are alike."""
+    if high >= 10_000.0:
+        return f"${value / 1_000.0:,.1f}k"
+    places = 0 if high >= 100.0 else max(1, 2 - math.floor(math.log10(high) + 0.3))
+    return f"${value:,.{places}f}"
 
 
 def _short(name: str) -> str:

@@ -53,7 +53,7 @@ def as_markdown(review: Review) -> str:
         lines += [f"## {heading}", "", f"*{under}*", ""]
         for each in found:
             lines += [
-                f"### {each.title}", "", f"{each.words}.", "", f"- money: {money_words(each)}",
+                f"### {each.title}", "", f"{sentence(each.words)}.", "", f"- money: {money_words(each)}",
                 f"- proposal: {each.proposal}", *(f"- see {link}" for link in each.links), "",
             ]  # fmt: skip
             if each.sql:
@@ -94,6 +94,11 @@ def as_html(review: Review) -> str:
         + "\n".join(body)
         + "</main></body></html>\n"
     )
+
+
+def sentence(words: str) -> str:
+    """With a capital where it begins."""
+    return words[:1].upper() + words[1:]
 
 
 def money_words(finding: Finding) -> str:
@@ -158,7 +163,7 @@ def _card(finding: Finding) -> str:
     more = f"<ul>{links}</ul>" if links else ""
     return (
         f'<article id="{escape(finding.slug)}"><h3>{escape(finding.title)}</h3>'
-        f"<p>{escape(finding.words)}.</p>{more}"
+        f"<p>{escape(sentence(finding.words))}.</p>{more}"
         f'<p class="money"><b>Money</b> {escape(money_words(finding))}</p>'
         f"<p><b>Proposal</b> {escape(finding.proposal)}</p>{sql}</article>"
     )

@@ -1,0 +1,55 @@
+"""A review made from a state directory, by its kind and period."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from experiments.reviewing import weekly
+from experiments.reviewing.finding import Review
+from service.domain.errors import Unprocessable
+from service.reporting.periods import week
+from service.reporting.reading import read_week
+from service.reporting.shelf import keep
+from service.storage.long_look import LongLook
+
+
+def make(state_dir: Path, kind: str, period: str | None = None) -> Review:
+    """The review; of the last period with decisions where none is named. Blocks for long.
+
+    Raises StorageError where there is no history, Unprocessable where the period is none.
+    """
+    if kind not in KINDS:
+        raise Unprocessable(f"kind: {kind!r} is none of {', '.join(KINDS)}", param="kind")
+    with LongLook(state_dir) as look:
+        return KINDS[kind](look, period)
+
+
+def _weekly(look: LongLook, period: str | None) -> Review:
+    if period is not None:
+        week(period)
+    read = read_week(look, period)
+    if read is None:
+        return empty(look, "weekly", "no week")
+    return weekly.review(*read)
+
+
+def empty(look: LongLook, kind: str, title: str) -> Review:
+    """Of a history without a decision: it says so."""
+    missing = (*look.damage, "the history holds no decision yet")
+    return Review(f"{kind}-none", f"Nothing to review: {title} has decisions", "-", "-",
+                  "nothing", missing, (), {})  # fmt: skip
+
+
+KINDS: Mapping[str, Callable[[LongLook, str | None], Review]] = {"weekly": _weekly}
+
+
+def main(arguments: list[str]) -> None:
+    """As a child process of the service: make a review and keep it."""
+    state_dir, kind, period = Path(arguments[0]), arguments[1], arguments[2]
+    keep(state_dir, make(state_dir, kind, period))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
