@@ -155,7 +155,7 @@ def bands(title: str, days: Sequence[Mapping[str, float] | None]) -> str:
     parts += _beside(
         frame,
         [(frame.y(last[name]), f"{label} {last[name]:.3g} s", "var(--c0)")
-         for name, label in (("p50", "median"), ("p90", "90 %"), ("p95", "95 %"))],
+         for name, label in (("p50", "50 %"), ("p90", "90 %"), ("p95", "95 %"))],
     )  # fmt: skip
     return _svg(title, parts, frame, _days(frame, 1.0))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from experiments.reviewing import weekly
 from experiments.reviewing.finding import Review
 from service.domain.errors import Unprocessable
+from service.reporting.longer import monthly_review, quarterly_review
 from service.reporting.periods import week
 from service.reporting.reading import read_week
 from service.reporting.shelf import keep
@@ -42,7 +43,19 @@ def empty(look: LongLook, kind: str, title: str) -> Review:
                   "nothing", missing, (), {})  # fmt: skip
 
 
-KINDS: Mapping[str, Callable[[LongLook, str | None], Review]] = {"weekly": _weekly}
+def _monthly(look: LongLook, period: str | None) -> Review:
+    return monthly_review(look, period) or empty(look, "monthly", "no month")
+
+
+def _quarterly(look: LongLook, period: str | None) -> Review:
+    return quarterly_review(look, period) or empty(look, "quarterly", "no quarter")
+
+
+KINDS: Mapping[str, Callable[[LongLook, str | None], Review]] = {
+    "weekly": _weekly,
+    "monthly": _monthly,
+    "quarterly": _quarterly,
+}
 
 
 def main(arguments: list[str]) -> None:

@@ -48,6 +48,8 @@ def as_markdown(review: Review) -> str:
     if review.missing:
         lines += ["## What is missing", "", *(f"- {each}" for each in review.missing), ""]
     lines += [*(f"- {name}: {value}" for name, value in _tiles(review)), ""]
+    if schedule := review.figures.get("schedule", ()):
+        lines += ["## Schedule", "", *(f"- {each}" for each in schedule), ""]
     for kind, found in _by_kind(review):
         heading, under = HEADINGS[kind]
         lines += [f"## {heading}", "", f"*{under}*", ""]
@@ -77,6 +79,10 @@ def as_html(review: Review) -> str:
     )
     if tiles:
         body.append(f'<dl class="tiles">{tiles}</dl>')
+    schedule = review.figures.get("schedule", ())
+    if schedule:
+        items = "".join(f"<li>{escape(each)}</li>" for each in schedule)
+        body.append(f"<section><h2>Schedule</h2><ul>{items}</ul></section>")
     body += _charts(review.charts)
     for kind, found in _by_kind(review):
         heading, under = HEADINGS[kind]
@@ -116,7 +122,7 @@ def money_words(finding: Finding) -> str:
 def looked_words(review: Review) -> str:
     """How many hypotheses were tested, and what bounds the false ones."""
     if not review.looked:
-        return "Nothing could be tested."
+        return "Nothing was tested: what is said here are facts and estimates."
     told = ", ".join(f"{number} {kind}" for kind, number in review.looked.items())
     whole = sum(review.looked.values())
     return (

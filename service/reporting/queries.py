@@ -178,3 +178,35 @@ def text(value: str) -> str:
 def within(sql: str, since: str, until: str) -> str:
     """A query with its period put in."""
     return sql.replace("<<since>>", since).replace("<<until>>", until).strip()
+
+
+FLOW = f"""
+SELECT count(*) AS requests, count(DISTINCT CASE WHEN session = '' THEN id::VARCHAR ELSE session
+       END) AS units, count(DISTINCT ts::DATE) AS days
+FROM decisions WHERE {_PERIOD}"""
+
+RATED = f"SELECT count(quality) / greatest(count(*), 1) AS share FROM rounds WHERE {_PERIOD}"
+
+HELD = """
+SELECT e.id, e.layer, e.first, e.stop, e.design, coalesce(s.after, 'draft') AS state
+FROM experiments e
+LEFT JOIN (SELECT experiment, arg_max(after, log_seq) AS after FROM experiment_steps
+           GROUP BY experiment) s ON s.experiment = e.id
+WHERE s.after IS NULL OR s.after NOT IN ('shipped', 'rolled back') ORDER BY e.log_seq"""
+
+PASSED = """
+SELECT v.id, v.kind, e.report
+FROM (SELECT version_id, arg_max(passed, log_seq) AS passed, arg_max(report, log_seq) AS report
+      FROM evaluations GROUP BY version_id) e
+JOIN versions v ON v.id = e.version_id
+WHERE e.passed AND v.id <> coalesce((SELECT arg_max(version_id, log_seq) FROM promotions), '')
+ORDER BY v.id"""
+
+MONTHLY_PRICES = f"""
+SELECT deployment, strftime(ts, '%Y-%m') AS month, count(*) AS calls,
+       count(DISTINCT ts::DATE) AS days, sum(tokens_in) AS tokens_in, sum(tokens_out) AS tokens_out,
+       sum(i * i) AS ii, sum(i * o) AS io, sum(o * o) AS oo, sum(i * c) AS ic, sum(o * c) AS oc
+FROM (SELECT deployment, ts, tokens_in, tokens_out, tokens_in::HUGEINT AS i,
+             tokens_out::HUGEINT AS o, cost_micro_usd::HUGEINT AS c
+      FROM attempts WHERE {_PERIOD} AND status = 200 AND cached_tokens = 0)
+GROUP BY ALL ORDER BY deployment, month"""

@@ -146,7 +146,7 @@ def read_week(look: LongLook, name: str | None) -> tuple[Span, Tables] | None:
     reader.look.narrow("rounds", queries.within(queries.ROUNDS, period.since, period.until))
     for slug, sql in OF_THE_WEEK.items():
         tables[slug] = reader.table(slug, sql, period)
-    rates = _rates(reader, period)
+    rates = rates_of(reader, period)
     found = {slug: each for slug, each in tables.items() if each is not None}
     sql = queries.within(queries.drawn(["NAME"]), period.since, period.until)
     return span, Tables(found, reader.tasks(period), rates, reader.missing, sql)
@@ -165,7 +165,8 @@ def _latencies_before(reader: Reader, period: Period) -> Table | None:
     return Table(joined(frames)) if frames else None
 
 
-def _rates(reader: Reader, period: Period) -> Rates:
+def rates_of(reader: Reader, period: Period) -> Rates:
+    """What the version that decided most of the period says that things are worth."""
     found = reader.table("the worth of quality", queries.RATES, period)
     if found is None or not len(found):
         return Rates()
