@@ -75,7 +75,9 @@ def steps(taken: Table, exposed: Table) -> list[Finding]:
     ``exposed``: experiment, variant, requests, cost_usd.
     """
     told = []
-    for name in sorted(set(taken["experiment"].astype(str)) | set(exposed["experiment"].astype(str))):
+    for name in sorted(
+        set(taken["experiment"].astype(str)) | set(exposed["experiment"].astype(str))
+    ):
         mine = taken.where(taken["experiment"].astype(str) == name)
         seen = exposed.where(exposed["experiment"].astype(str) == name)
         story = "; ".join(
@@ -83,7 +85,9 @@ def steps(taken: Table, exposed: Table) -> list[Finding]:
             f"({row['reason']})" for row in mine.rows()
         )  # fmt: skip
         shown = ", ".join(f"{row['variant']} {int(row['requests']):,}" for row in seen.rows())
-        back = bool(np.isin(mine["step"].astype(str), ("roll back", "rolled back", "rollback")).any())
+        back = bool(
+            np.isin(mine["step"].astype(str), ("roll back", "rolled back", "rollback")).any()
+        )
         title = f"{name} was rolled back" if back else f"{name}: an experiment of the week"
         words = f"{story or 'no step was taken'}; decisions by variant: {shown or 'none'}"
         told.append(Finding(

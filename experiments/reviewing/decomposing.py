@@ -70,22 +70,26 @@ def decompose(before: tuple[Floats, Floats], now: tuple[Floats, Floats],
         for group, one, two in zip(groups, mix, within, strict=True)
     )
     volume = (whole1 - whole0) * rate0
-    return Decomposition(
-        total0, total1, volume, float(mix.sum()), float(within.sum()), parts
-    )
+    return Decomposition(total0, total1, volume, float(mix.sum()), float(within.sum()), parts)
 
 
 def of_week(days: Table, last_day: int, total: str, count: str, weeks: int = 4) -> Decomposition:
     """A sum of the week against the mean week before, by task and deployment.
 
-    Days without rows are nowhere: the weeks before are scaled to as many days as the week has.
+    Only weekdays that the week has are taken of the weeks before, scaled to as many days.
     """
-    pairs = np.char.add(np.char.add(days["task"].astype(str), " on "), days["deployment"].astype(str))
+    pairs = np.char.add(
+        np.char.add(days["task"].astype(str), " on "), days["deployment"].astype(str)
+    )
     groups, place = np.unique(pairs, return_inverse=True)
     day = days["day"].astype(np.int64)
     current = (day > last_day - WEEK) & (day <= last_day)
     earlier = (day > last_day - WEEK * (weeks + 1)) & (day <= last_day - WEEK)
-    seen = [len(np.unique(day[rows & (days.number("requests") > 0)])) for rows in (earlier, current)]
+    open_days = day[current & (days.number("requests") > 0)]
+    earlier &= np.isin(day % WEEK, open_days % WEEK)
+    seen = [
+        len(np.unique(day[rows & (days.number("requests") > 0)])) for rows in (earlier, current)
+    ]
     scale = seen[1] / seen[0] if seen[0] else 0.0
 
     def sums(name: str, rows: NDArray[np.bool_]) -> Floats:

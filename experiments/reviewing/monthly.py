@@ -135,7 +135,9 @@ def _effect(candidate: Candidate, rows: float, traffic: Traffic) -> float:
     return round(min(max(relative, SMALLEST), GREATEST), 3)
 
 
-def _design(candidate: Candidate, size: Sized | CannotSay, layer: str, share: float) -> dict[str, Any]:
+def _design(
+    candidate: Candidate, size: Sized | CannotSay, layer: str, share: float
+) -> dict[str, Any]:
     effect = size.effect if isinstance(size, Sized) else 0.05
     return {
         "layer": layer,
@@ -174,7 +176,8 @@ def _finding(
     month, layer, effect = where
     settings = ", ".join(f"{name}: {value}" for name, value in candidate.settings.items())
     worth = (
-        f"worth {usd_range(candidate.value)} a week if everybody had it, by the log's own draws"
+        f"worth {usd_range(candidate.value)} a week if everybody had it, by the log's "
+        "own draws (an interval that holds for all candidates together)"
         if isinstance(candidate.value, Interval)
         else f"its worth cannot be told from the log ({candidate.value}), which is why to try it"
     )
@@ -194,7 +197,7 @@ def _finding(
         )
         proposal = (
             f"approve it: headgate experiment create {candidate.slug}.yaml --layer {layer} --share "
-            f"{share:g} --reason \"...\"; then headgate experiment start {candidate.slug}"
+            f'{share:g} --reason "..."; then headgate experiment start {candidate.slug}'
         )
         links = (f"{candidate.slug}.yaml",)
     return Finding(

@@ -42,7 +42,9 @@ class Measure:
         if not self.under:
             return sums[self.over]
         with np.errstate(divide="ignore", invalid="ignore"):
-            told: Floats = np.where(sums[self.under] > 0, sums[self.over] / sums[self.under], np.nan)
+            told: Floats = np.where(
+                sums[self.under] > 0, sums[self.over] / sums[self.under], np.nan
+            )
         return told
 
 
@@ -121,7 +123,9 @@ def _noise(off: Floats, seen: NDArray[np.bool_], degrees: float) -> tuple[float,
     return total / degrees, degrees
 
 
-def moves(days: Table, last_day: int, weeks: int = 4) -> Iterator[tuple[str, str, Move | CannotSay]]:
+def moves(
+    days: Table, last_day: int, weeks: int = 4
+) -> Iterator[tuple[str, str, Move | CannotSay]]:
     """Every figure of every slice: (dimension, name, move). ``days``: sums by day, task,
     deployment and tenant, ``day`` counted from any origin; the week ends with ``last_day``.
     """
@@ -134,9 +138,7 @@ def moves(days: Table, last_day: int, weeks: int = 4) -> Iterator[tuple[str, str
             yield dimension, name, _move(measure, sums, open_days)
 
 
-def slices(
-    days: Table, last_day: int
-) -> Iterator[tuple[str, str, NDArray[np.bool_] | None]]:
+def slices(days: Table, last_day: int) -> Iterator[tuple[str, str, NDArray[np.bool_] | None]]:
     """All of it, then each task, each deployment, and the tenants that spend most."""
     yield "", "", None
     current = days["day"] > last_day - WEEK
@@ -164,7 +166,9 @@ def sums_by_day(days: Table, last_day: int, weeks: int) -> dict[str, Floats]:
     }
 
 
-def _move(measure: Measure, sums: dict[str, Floats], open_days: NDArray[np.bool_]) -> Move | CannotSay:
+def _move(
+    measure: Measure, sums: dict[str, Floats], open_days: NDArray[np.bool_]
+) -> Move | CannotSay:
     if measure is QUALITY and sums["rated"][-1].sum() < LEAST_RATED:
         rated = int(sums["rated"][-1].sum())
         return CannotSay(f"{LEAST_RATED} ratings are needed in the week, there are {rated}")

@@ -59,7 +59,9 @@ def quality(rated: Table) -> list[dict[str, Any]]:
             continue
         mean = float(row["quality"]) / number
         variance = max(float(row["squares"]) / number - mean**2, 0.0) * number / (number - 1)
-        reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2.0, number - 1)) * math.sqrt(variance / number)
+        reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2.0, number - 1)) * math.sqrt(
+            variance / number
+        )
         told.append({
             "task": str(row["task"]), "deployment": str(row["deployment"]), "rated": int(number),
             "mean": round(mean, 4), "low": round(max(0.0, mean - reach), 4),

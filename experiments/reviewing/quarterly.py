@@ -18,6 +18,7 @@ from experiments.reviewing.finding import (
     Table,
     discovered,
     looked_at,
+    scaled,
     usd_range,
     weight_of,
 )
@@ -38,6 +39,7 @@ class Quarter:
     until: str
     rests_on: str
     through: str
+    weeks: int = 4
 
 
 def review(
@@ -48,7 +50,8 @@ def review(
     ``prices`` with the sums by deployment and month that give its prices.
     """
     found, draws = _gather(tasks)
-    candidates = [*retired(found, draws), *earning(found, draws, rates)]
+    candidates = [*retired(found, draws, quarter.weeks)]
+    candidates += earning(found, draws, (rates, quarter.weeks))
     if (prices := tables.get("prices")) is not None:
         candidates += moved_prices(prices)
     capability: list[dict[str, Any]] = []
@@ -104,7 +107,9 @@ def added(weeks: Sequence[Swap]) -> Swap:
     )  # fmt: skip
 
 
-def retired(found: Sequence[Swap], draws: dict[tuple[str, str], float]) -> list[Finding]:
+def retired(
+    found: Sequence[Swap], draws: dict[tuple[str, str], float], weeks: int = 4
+) -> list[Finding]:
     """Is there, in every task where it was drawn, another that is better and cheaper?
 
     The evidence is the least over its tasks of the greatest over the others divided by their
@@ -126,11 +131,10 @@ def retired(found: Sequence[Swap], draws: dict[tuple[str, str], float]) -> list[
             lines.append(f"{task}: {swap.other}")
         if not evidence:
             continue
-        cost = saving.added(saved).interval()
-        money = Interval(-cost.estimate, -cost.high, -cost.low)
+        money = scaled(saving.added(saved).interval(), -1.0 / weeks)
         words = (
             f"in every task where {name} was drawn another is better and cheaper ({'; '.join(lines)}); "
-            f"in the weeks looked at they would have cost {usd_range(money)} less"
+            f"they would have cost {usd_range(money)} less a week"
         )
         told.append(Finding(
             "retire", f"retire-{name}", f"{name} is dominated everywhere", words, money,
@@ -177,10 +181,11 @@ def _unused(draws: dict[tuple[str, str], float]) -> list[Finding]:
 
 
 def earning(
-    found: Sequence[Swap], draws: dict[tuple[str, str], float], rates: Rates
+    found: Sequence[Swap], draws: dict[tuple[str, str], float], over: tuple[Rates, int]
 ) -> list[Finding]:
     """Where the deployment that is drawn most of a task would better give its share to another."""
     told = []
+    rates, weeks = over
     for swap in found:
         task = swap.task
         shares = {name: count for (each, name), count in draws.items() if each == task}
@@ -188,11 +193,11 @@ def earning(
         net = None if swap.refused else wasting.net_of(swap, rates)
         if swap.deployment != lead or net is None:
             continue
-        money = net.value.interval()
+        money = scaled(net.value.interval(), 1.0 / weeks)
         words = (
             f"on the {swap.moved:,.0f} requests of {task} that {lead} got in those weeks, "
-            f"{swap.other} would have earned {usd_range(money)} more, cost, quality and waiting "
-            f"counted ({swap.ess:,.0f} effective draws of it)"
+            f"{swap.other} would have earned {usd_range(money)} more a week, cost, quality and "
+            f"waiting counted ({swap.ess:,.0f} effective draws of it)"
         )
         told.append(Finding(
             "candidate", f"candidate-{task}-{swap.other}", f"{swap.other} earns a place in {task}",

@@ -12,10 +12,18 @@ from numpy.typing import NDArray
 from experiments.errors import CannotSay
 from experiments.reviewing import saving
 from experiments.reviewing.finding import Rates
-from experiments.reviewing.swapping import COST, LATENCY, METRICS, QUALITY, Drawn, Estimate, foretold
+from experiments.reviewing.swapping import (
+    LIMITS,
+    COST,
+    LATENCY,
+    METRICS,
+    QUALITY,
+    Drawn,
+    Estimate,
+    foretold,
+)
 from experiments.statistics.adaptive import LEAST_DRAWS
 from experiments.statistics.moments import Interval
-from experiments.statistics.off_policy import LIMITS
 
 Floats = NDArray[np.float64]
 
@@ -45,10 +53,12 @@ class Gathering:
     rows: float = 0.0
     costs: list[Floats] = field(default_factory=list)
     qualities: list[Floats] = field(default_factory=list)
+    number: int = 0
 
     def add(self, drawn: Drawn) -> None:
         """One task."""
         self.rows += len(drawn)
+        self.number = max(self.number, 2 * len(drawn.names))
         costs, rated = drawn.values[COST], drawn.values[QUALITY]
         self.costs.append(costs[np.isfinite(costs)])
         self.qualities.append(rated[np.isfinite(rated)])
@@ -77,7 +87,9 @@ class Gathering:
         told = []
         for key in sorted({*self.changes, *self.refused}):
             kind, name = key
-            parts = {metric: saving.added(each) for metric, each in self.changes.get(key, {}).items()}
+            parts = {
+                metric: saving.added(each) for metric, each in self.changes.get(key, {}).items()
+            }
             hypothesis = (
                 f"without {name} everybody is served as well or better for the money"
                 if kind == "exclude" else f"{name} serves everybody better for the money than the mix"
@@ -92,11 +104,15 @@ class Gathering:
     def _value(self, key: tuple[str, str], parts: Mapping[str, Estimate]) -> Interval | CannotSay:
         if self.refused.get(key):
             return CannotSay("; ".join(self.refused[key][:3]))
-        return value_of(parts, self.rates)
+        return value_of(parts, self.rates, 0.05 / max(1, self.number))
 
 
-def value_of(parts: Mapping[str, Estimate], rates: Rates) -> Interval | CannotSay:
-    """Dollars a week of a change, all counted; errors as if they always erred together."""
+def value_of(
+    parts: Mapping[str, Estimate], rates: Rates, alpha: float = 0.05
+) -> Interval | CannotSay:
+    """Dollars a week of a change, all counted; errors as if they always erred together. ``alpha``
+    is of this one: shared by all that the best is chosen from, or the best flatters itself.
+    """
     if COST not in parts:
         return CannotSay("too few outcomes")
     if QUALITY not in parts:
@@ -108,7 +124,7 @@ def value_of(parts: Mapping[str, Estimate], rates: Rates) -> Interval | CannotSa
         worth.append((LATENCY, -rates.second_usd))
     total = math.fsum(each * parts[name].total for name, each in worth)
     error = math.fsum(abs(each) * parts[name].error for name, each in worth)
-    return Estimate(total, error, min(parts[name].rows for name, _ in worth)).interval()
+    return Estimate(total, error, min(parts[name].rows for name, _ in worth)).interval(1.0 - alpha)
 
 
 def without(drawn: Drawn, at: int) -> tuple[dict[str, Estimate], float] | CannotSay:

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from experiments.errors import CannotSay
 from experiments.reviewing.finding import Finding, Rates, Table, scaled, usd_range
-from experiments.reviewing.swapping import COST, QUALITY, Drawn, Estimate, foretold
+from experiments.reviewing.swapping import LIMITS, COST, QUALITY, Drawn, Estimate, foretold
 from experiments.statistics.adaptive import LEAST_DRAWS
 from experiments.statistics.moments import Interval
-from experiments.statistics.off_policy import LIMITS
 
 Floats = NDArray[np.float64]
 Said = tuple[Estimate, Estimate | None, float] | CannotSay
@@ -55,12 +54,16 @@ def always(drawn: Drawn, arm: str) -> Said:
     e_k = drawn.propensities[rows, k]
     hit = drawn.drawn[rows] == k
     if int(hit.sum()) < LEAST_DRAWS:
-        return CannotSay(f"{arm} in {drawn.task} was drawn {int(hit.sum())} times, {LEAST_DRAWS} are needed")
+        return CannotSay(
+            f"{arm} in {drawn.task} was drawn {int(hit.sum())} times, {LEAST_DRAWS} are needed"
+        )
     weights = hit / e_k
     ess = min(float(weights.sum() ** 2 / (weights**2).sum()), number**2 / float((1.0 / e_k).sum()))
     needed = max(LIMITS.least_ess, LIMITS.least_ess_share * number)
     if ess < needed or float(weights.max()) > LIMITS.greatest_weight:
-        return CannotSay(f"{arm} in {drawn.task}: an effective sample of {ess:.0f}, {needed:.0f} are needed")
+        return CannotSay(
+            f"{arm} in {drawn.task}: an effective sample of {ess:.0f}, {needed:.0f} are needed"
+        )
     cost = _estimate(drawn, COST, (k, rows), weights)
     if cost is None:
         return CannotSay(f"{arm} in {drawn.task}: too few outcomes")
@@ -149,7 +152,9 @@ def choices_of(before: Table, rates: Rates) -> list[Choice]:
     if values:
         best = max(sorted(values), key=lambda name: values[name])
         tasks = {task for task, _ in found}
-        told.insert(0, Choice(BEST, "the best fixed deployment", dict.fromkeys(sorted(tasks), best)))
+        told.insert(
+            0, Choice(BEST, "the best fixed deployment", dict.fromkeys(sorted(tasks), best))
+        )
     return told
 
 
@@ -183,7 +188,8 @@ def as_finding(saving: Saving, requests: float, sql: str) -> Finding:
     if not saving.covered:
         why = CannotSay("; ".join(saving.refused) or "there are no drawn decisions")
         words = f"what {choice.words} would have cost cannot be said: {why}"
-        return Finding("savings", slug, title, words, why, None, sql,
+        short = CannotSay("its draws are too few, or too unlike what was drawn")
+        return Finding("savings", slug, title, words, short, None, sql,
                        "raise the floor of exploration, or keep a holdout on it")  # fmt: skip
     money = saving.cost.interval()
     better = "nobody rated enough to tell its quality"

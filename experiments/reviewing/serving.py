@@ -55,7 +55,11 @@ def _times(mine: Table) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     for day in np.unique(mine["day"]):
         yield f"day-{day}", f"on {DAYS[int(day)]}", mine["day"] == day
     for hour in np.unique(mine["hour"]):
-        yield f"hour-{int(hour):02d}", f"from {int(hour):02d}:00 to {int(hour) + 1:02d}:00 UTC", mine["hour"] == hour
+        yield (
+            f"hour-{int(hour):02d}",
+            f"from {int(hour):02d}:00 to {int(hour) + 1:02d}:00 UTC",
+            mine["hour"] == hour,
+        )
 
 
 def _slow(
@@ -123,7 +127,9 @@ def fallbacks(served: Table, rates: Rates) -> list[Finding]:
         number, fell = float(row["requests"]), float(row["fallbacks"])
         if number < LEAST_REQUESTS:
             continue
-        z = (fell - number * FALLBACK_RATE) / math.sqrt(number * FALLBACK_RATE * (1 - FALLBACK_RATE))
+        z = (fell - number * FALLBACK_RATE) / math.sqrt(
+            number * FALLBACK_RATE * (1 - FALLBACK_RATE)
+        )
         money = _cost_of_falling(row, rates)
         rate = wilson(int(fell), int(number))
         task, deployment = str(row["task"]), str(row["deployment"])

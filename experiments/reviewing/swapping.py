@@ -14,12 +14,15 @@ from experiments.errors import CannotSay
 from experiments.reviewing.finding import CONFIDENCE
 from experiments.statistics.adaptive import LEAST_DRAWS, SHRUNK
 from experiments.statistics.moments import Interval
-from experiments.statistics.off_policy import LIMITS
+from experiments.statistics.off_policy import Limits
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Longs = NDArray[np.int64]
 
+# A review reports an interval and passes nothing through a gate, and here the effective sample is
+# held below what the propensities promise: so many decisions may be few of all of them.
+LIMITS = Limits(least_ess=200.0, least_ess_share=0.005)
 COST, QUALITY, LATENCY = "cost_usd", "quality", "latency_s"
 METRICS = (COST, QUALITY, LATENCY)
 
@@ -129,9 +132,14 @@ def _pair(
         if rows[at] < 2:
             continue
         ess = one[at] ** 2 / two[at] if two[at] > 0 else 0.0
-        share = min(whole[at] ** 2 / max(whole2[at], 1e-300), rows[at] ** 2 / max(promised[at], rows[at]))
+        share = min(
+            whole[at] ** 2 / max(whole2[at], 1e-300), rows[at] ** 2 / max(promised[at], rows[at])
+        )
         refused = _refusal(
-            (float(rows[at]), float(share)), (float(draws[0][at]), float(draws[1][at])), float(ess), greatest
+            (float(rows[at]), float(share)),
+            (float(draws[0][at]), float(draws[1][at])),
+            float(ess),
+            greatest,
         )
         changes = {metric: _estimate([float(each[at]) for each in told], float(rows[at]))
                    for metric, told in sums.items()}  # fmt: skip

@@ -58,9 +58,7 @@ def shares(
                    for at in range(first, stop) for half in (0.0, 1.0)]  # fmt: skip
             bottom = [f"{frame.x(at + half):.1f},{frame.y(below[at]):.1f}"
                       for at in reversed(range(first, stop)) for half in (1.0, 0.0)]  # fmt: skip
-            parts.append(
-                f'<polygon points="{" ".join(top + bottom)}" fill="{colour[name]}"/>'
-            )
+            parts.append(f'<polygon points="{" ".join(top + bottom)}" fill="{colour[name]}"/>')
         ends = [at for at, value in enumerate(values) if value is not None]
         if ends and (values[ends[-1]] or 0.0) >= 0.02:
             middle = frame.y((above[ends[-1]] + below[ends[-1]]) / 2.0)
@@ -70,9 +68,7 @@ def shares(
     return _svg(title, parts, frame, _days(frame, steps / 7.0))
 
 
-def columns(
-    title: str, series: Mapping[str, Sequence[float]], colour: Mapping[str, str]
-) -> str:
+def columns(title: str, series: Mapping[str, Sequence[float]], colour: Mapping[str, str]) -> str:
     """Dollars by day, one deployment upon the other, the total above."""
     totals = [math.fsum(each[day] for each in series.values()) for day in range(7)]
     high = _nice(max(totals, default=0.0) or 1.0)
@@ -154,7 +150,7 @@ def bands(title: str, days: Sequence[Mapping[str, float] | None]) -> str:
     last = told[-1][1]
     parts += _beside(
         frame,
-        [(frame.y(last[name]), f"{label} {last[name]:.3g} s", "var(--c0)")
+        [(frame.y(last[name]), f"{label} {last[name]:.2g} s", "var(--c0)")
          for name, label in (("p50", "50 %"), ("p90", "90 %"), ("p95", "95 %"))],
     )  # fmt: skip
     return _svg(title, parts, frame, _days(frame, 1.0))

@@ -20,6 +20,6 @@ def _text(name: str, placed: dict[str, Any]) -> str:
     return (
         "# Proposed by the monthly review; nothing starts before you approve it:\n"
         f"# headgate experiment create {name}.yaml --layer {placed['layer']} "
-        f"--share {placed['share']:g} --reason \"...\"\n"
+        f'--share {placed["share"]:g} --reason "..."\n'
         f"{told}"
     )

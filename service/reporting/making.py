@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,8 +11,8 @@ from experiments.reviewing import weekly
 from experiments.reviewing.finding import Review
 from service.domain.errors import Unprocessable
 from service.reporting.longer import monthly_review, quarterly_review
-from service.reporting.periods import week
-from service.reporting.reading import read_week
+from service.reporting.periods import Period, month, quarter, week
+from service.reporting.reading import known, read_week
 from service.reporting.shelf import keep
 from service.storage.long_look import LongLook
 
@@ -58,10 +59,25 @@ KINDS: Mapping[str, Callable[[LongLook, str | None], Review]] = {
 }
 
 
+PERIODS: Mapping[str, Callable[[str], Period]] = {
+    "weekly": week,
+    "monthly": month,
+    "quarterly": quarter,
+}
+
+
 def main(arguments: list[str]) -> None:
-    """As a child process of the service: make a review and keep it."""
-    state_dir, kind, period = Path(arguments[0]), arguments[1], arguments[2]
-    keep(state_dir, make(state_dir, kind, period))
+    """As a child process of the service: make a review and keep it, where its period, or one
+    before, has decisions. It yields to whoever serves requests.
+    """
+    os.nice(10)
+    state_dir, kind, name = Path(arguments[0]), arguments[1], arguments[2]
+    with LongLook(state_dir) as look:
+        held = known(look)
+        if held is None or held.first > PERIODS[kind](name).last:
+            return
+        made = KINDS[kind](look, name)
+    keep(state_dir, made)
 
 
 if __name__ == "__main__":

@@ -87,12 +87,12 @@ def as_html(review: Review) -> str:
     for kind, found in _by_kind(review):
         heading, under = HEADINGS[kind]
         cards = "".join(_card(each) for each in found)
-        body.append(
-            f'<section><h2>{heading}</h2><p class="under">{under}</p>{cards}</section>'
-        )
+        body.append(f'<section><h2>{heading}</h2><p class="under">{under}</p>{cards}</section>')
     if not review.findings:
         body.append("<section><h2>Findings</h2><p>None.</p></section>")
-    body.append(f"<section><h2>What was looked at</h2><p>{escape(looked_words(review))}</p></section>")
+    body.append(
+        f"<section><h2>What was looked at</h2><p>{escape(looked_words(review))}</p></section>"
+    )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -148,7 +148,10 @@ def _tiles(review: Review) -> list[tuple[str, str]]:
     change = figures.get("quality_change")
     if change:
         told.append(
-            ("rating against before", f"{change['mix']:+.3f} by mix, {change['within']:+.3f} within")
+            (
+                "rating against before",
+                f"{change['mix']:+.3f} by mix, {change['within']:+.3f} within",
+            )
         )
     return told
 
@@ -182,7 +185,9 @@ def _charts(drawn: Mapping[str, Any]) -> list[str]:
     told = []
     if drawn.get("weights"):
         panels = [charts.shares(task, by, colour) for task, by in sorted(drawn["weights"].items())]
-        told.append(_figure("Weights", "share of each task by deployment, every three hours", panels))
+        told.append(
+            _figure("Weights", "share of each task by deployment, every three hours", panels)
+        )
     if drawn.get("spend"):
         panel = charts.columns("US dollars a day", drawn["spend"], colour)
         told.append(_figure("Spend", "by day and the deployment drawn, all attempts", [panel]))
@@ -191,7 +196,9 @@ def _charts(drawn: Mapping[str, Any]) -> list[str]:
         for row in drawn["quality"]:
             by.setdefault(row["task"], []).append(row)
         panels = [charts.dots(task, rows, colour) for task, rows in by.items()]
-        told.append(_figure("Quality", "mean rating of drawn answers (0 to 1), 95 % intervals", panels))
+        told.append(
+            _figure("Quality", "mean rating of drawn answers (0 to 1), 95 % intervals", panels)
+        )
     if drawn.get("latency"):
         panels = [charts.bands(task, days) for task, days in drawn["latency"].items() if any(days)]
         told.append(_figure("Latency", "of answered requests: median to 95th percentile", panels))

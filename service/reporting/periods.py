@@ -54,7 +54,9 @@ def week(name: str) -> Period:
     except ValueError:
         first = None
     if first is None:
-        raise Unprocessable(f"week: {name!r} is no ISO week; give one such as 2026-W47", param="week")
+        raise Unprocessable(
+            f"week: {name!r} is no ISO week; give one such as 2026-W47", param="week"
+        )
     return Period(name.strip(), first, first + timedelta(days=6))
 
 

@@ -55,7 +55,8 @@ def known(look: LongLook) -> Known | None:
     if str(found["first"][0]) in ("NaT", ""):
         return None
     first, last = (
-        date.fromisoformat(str(found[name][0].astype("datetime64[D]"))) for name in ("first", "last")
+        date.fromisoformat(str(found[name][0].astype("datetime64[D]")))
+        for name in ("first", "last")
     )
     newest = str(found["newest"][0].astype("datetime64[s]")).replace("T", " ")
     return Known(first, last, f"{newest} UTC (row {look.through_seq})")
@@ -139,7 +140,9 @@ def read_week(look: LongLook, name: str | None) -> tuple[Span, Tables] | None:
         return None
     period = week(name) if name else week_of(held.last)  # type: ignore[union-attr]
     through = held.through if held else "nothing: it has no decisions"
-    span = Span(period.name, period.since, period.last.isoformat(), period.last_number, through, WEEKS)
+    span = Span(
+        period.name, period.since, period.last.isoformat(), period.last_number, through, WEEKS
+    )
     reader = Reader(look, list(look.damage))
     tables: dict[str, Table | None] = {"days": reader.days(period, WEEKS)}
     tables["latencies_before"] = _latencies_before(reader, period)

@@ -20,7 +20,7 @@ p{margin:4px 0}
 .tiles div{background:var(--card);border-radius:8px;padding:8px 12px}
 dt{color:var(--soft);font-size:13px}dd{margin:0;font-size:17px;font-weight:600}
 .panels{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(320px,100%),1fr));gap:12px}
-.panel{background:var(--card);border-radius:8px;padding:10px}
+.panel{background:var(--card);border-radius:8px;padding:10px;max-width:520px}
 .panel svg{display:block;width:100%;max-width:500px;height:auto}
 svg text{font-size:11px;fill:var(--ink)}svg .axis{fill:var(--soft);font-size:10.5px}
 svg .head{font-size:13px;font-weight:600}svg .grid{stroke:var(--line);stroke-width:1}
