@@ -84,9 +84,7 @@ class Providers:
     def __init__(self, cast: Cast, happened: Happenings, beliefs: Beliefs) -> None:
         self._cast, self._happened, self._beliefs = cast, happened, beliefs
 
-    def answer(
-        self, made: Choices, stream: Flags, rng: np.random.Generator
-    ) -> tuple[Calls, Ends]:
+    def answer(self, made: Choices, stream: Flags, rng: np.random.Generator) -> tuple[Calls, Ends]:
         """The calls of a day's requests and how each ended."""
         count, width = len(made.chosen), len(self._cast.members)
         overhead = np.round(0.001 + rng.lognormal(-5.8, 0.4, count), 5)
@@ -107,10 +105,7 @@ class Providers:
             if not len(rows):
                 break
         joined = Calls(
-            *(
-                np.concatenate([getattr(each, name) for each in rounds])
-                for name in Calls.__slots__
-            )
+            *(np.concatenate([getattr(each, name) for each in rounds]) for name in Calls.__slots__)
         )
         return joined, _ends(joined, made, overhead, count)
 

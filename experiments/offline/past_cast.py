@@ -43,7 +43,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A caller's organisation: its share of the traffic, its tier (a place), key, features, tags."""
+    """A caller's organisation: its share of the traffic, tier (a place), key, features, tags."""
 
     name: str
     share: float
@@ -123,7 +123,8 @@ class Cast:
     @cached_property
     def errors(self) -> Reals:
         """The usual share of failed calls, [K]."""
-        return 0.004 + 0.004 * np.abs(np.sin(1.0 + np.arange(len(self.members))))
+        found: Reals = 0.004 + 0.004 * np.abs(np.sin(1.0 + np.arange(len(self.members))))
+        return found
 
     @property
     def _spread(self) -> Reals:
@@ -212,7 +213,7 @@ def _text(task: int, number: int, difficulty: float) -> str:
 
 
 def truth_of(members: tuple[Member, ...], tasks: int, seed: int) -> tuple[Reals, Reals]:
-    """The quality of every deployment at every task, [K, tasks], and what hard prompts lose, [K]."""
+    """The quality of every deployment at every task, [K, tasks]; what hard prompts lose, [K]."""
     spread = ranks_of(members) / max(len(members) - 1, 1)
     liking = np.random.default_rng([seed, 2]).uniform(-0.08, 0.08, (len(members), tasks))
     quality = np.round(0.66 + 0.26 * spread[:, None] ** 0.8 + liking, 4)

@@ -80,15 +80,11 @@ class Choices:
 class Chooser:
     """Decides a day's requests turn by turn, as a session's first draw holds the ones after."""
 
-    def __init__(
-        self, cast: Cast, happened: Happenings, beliefs: Beliefs, regime: Regime
-    ) -> None:
+    def __init__(self, cast: Cast, happened: Happenings, beliefs: Beliefs, regime: Regime) -> None:
         self._cast, self._happened = cast, happened
         self._beliefs, self._regime = beliefs, regime
 
-    def decide(
-        self, visits: Visits, turns: Turns, ids: Bytes, rng: np.random.Generator
-    ) -> Choices:
+    def decide(self, visits: Visits, turns: Turns, ids: Bytes, rng: np.random.Generator) -> Choices:
         """The choices of all requests of a day."""
         made = self._blank(visits, turns, ids, rng)
         self._assign(made, visits, turns)
@@ -98,9 +94,7 @@ class Chooser:
             self._turn(made, rows, visits, turns, held)
         return made
 
-    def _blank(
-        self, visits: Visits, turns: Turns, ids: Bytes, rng: np.random.Generator
-    ) -> Choices:
+    def _blank(self, visits: Visits, turns: Turns, ids: Bytes, rng: np.random.Generator) -> Choices:
         count, width = len(turns.visit), len(self._cast.members)
         task = visits.task[turns.visit]
         tier = np.array([each.tier for each in self._cast.tenants])[visits.tenant[turns.visit]]
@@ -156,9 +150,7 @@ class Chooser:
                 made.trial[variant >= 0] = number
                 made.variant[variant >= 0] = variant[variant >= 0]
 
-    def _turn(
-        self, made: Choices, rows: Whole, visits: Visits, turns: Turns, held: Whole
-    ) -> None:
+    def _turn(self, made: Choices, rows: Whole, visits: Visits, turns: Turns, held: Whole) -> None:
         visit = turns.visit[rows]
         forced = np.array([will.action == "force" for will in self._happened.wills] + [False])
         by_will = forced[made.will[rows]]
@@ -211,9 +203,7 @@ class Chooser:
                 continue
             inside = rows[mine]
             other, utility = self._treated(made, inside, number)
-            treatment = propensities(
-                utility, made.eligible[inside], temper[other], floor[other]
-            )
+            treatment = propensities(utility, made.eligible[inside], temper[other], floor[other])
             made.control[inside], made.treatment[inside] = shares[mine], treatment
             treated = made.variant[inside] == 1
             shares[mine[treated]] = treatment[treated]

@@ -1,4 +1,4 @@
-"""Columns of a made-up past, as arrays of one length; whoever stores them gives them their types."""
+"""Columns of a made-up past, as arrays of one length; who stores them gives them types."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def happenings(cast: Cast, start_us: int, end_us: int, popular: int, leader: int
     price = Event("price change", at(0.56, 0), end_us, strongest, -1, 1.0 / BEFORE_PRICE)
     minute = HOUR_US // 60
     forced_us = at(0.18, 8)
-    wills = (
+    planned = (
         Will("force", strongest, popular, forced_us, forced_us + 4 * HOUR_US,
              forced_us + 4 * HOUR_US, "expired", "ida", "a launch event: the best answers only"),
         Will("exclude", second, -1, outage_us + 25 * minute, outage_us + 6 * HOUR_US,
@@ -119,10 +119,8 @@ def happenings(cast: Cast, start_us: int, end_us: int, popular: int, leader: int
              at(0.51, 10) + 30 * HOUR_US, "lifted", "noor", "answers take far too long"),
     )  # fmt: skip
     # One that would outlive the history has not ended in it.
-    wills = tuple(each for each in wills if each.starts_us < end_us and each.ended_us < end_us)
-    return Happenings(
-        start_us, end_us, outage, slow, worse, price, wills, _ejections(outage)
-    )
+    wills = tuple(each for each in planned if each.starts_us < end_us and each.ended_us < end_us)
+    return Happenings(start_us, end_us, outage, slow, worse, price, wills, _ejections(outage))
 
 
 def _ejections(outage: Event) -> tuple[tuple[int, int], ...]:

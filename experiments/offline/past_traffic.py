@@ -1,4 +1,4 @@
-"""When requests come in a made-up past, and from whom: sessions of several turns, days and weeks."""
+"""When requests come in a made-up past, and from whom: days, weeks, sessions of several turns."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def task_shares(cast: Cast, part: float) -> Reals:
 def hour_shares() -> Reals:
     """The traffic of the 24 hours, UTC: two humps, quiet nights."""
     hours = np.arange(24)
-    shape = 0.25 + np.exp(-(((hours - 10.0) / 3.0) ** 2)) + 0.8 * np.exp(
-        -(((hours - 15.5) / 3.5) ** 2)
+    shape = (
+        0.25 + np.exp(-(((hours - 10.0) / 3.0) ** 2)) + 0.8 * np.exp(-(((hours - 15.5) / 3.5) ** 2))
     )
     found: Reals = shape / shape.sum()
     return found

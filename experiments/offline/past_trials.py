@@ -56,7 +56,7 @@ class Trial:
         second = salt("variant", slug, version)
         sums = np.cumsum([each.share for each in self.design.variants])
         bounds = [int(each * _WHOLE) for each in sums[:-1]]
-        for row in np.flatnonzero(percent):
+        for row in np.flatnonzero(percent).tolist():
             if draw(first, units[row]) < _WHOLE * int(percent[row]) // 100:
                 found[row] = bisect_right(bounds, draw(second, units[row]))
         return found

@@ -14,7 +14,7 @@ from experiments.metrics import Frame
 from experiments.offline.past import Day, Past, trial_frame
 from experiments.offline.past_cast import Cast
 from experiments.offline.past_choices import Regime
-from experiments.offline.past_events import DAY_US, Event, Happenings, happenings
+from experiments.offline.past_events import DAY_US, Event, happenings
 from experiments.offline.past_policy import Manner
 from experiments.offline.past_rows import Marks
 from experiments.offline.past_traffic import task_shares
@@ -157,7 +157,8 @@ class Generator:
 
     def _last(self, day: Day) -> Checkpoint:
         """The newest checkpoint, so that a service that starts here learns the updates after."""
-        times = np.sort(np.concatenate([each["ts"].values for each in day.tables["updates"]]))
+        times = np.sort(np.concatenate([day.ends.at_us[day.calls.row], day.ratings.at_us]))
+        times = times[times < self._happened.end_us]
         at_us = int(times[max(len(times) - LEARNED_AT_START, 0)])
         at_us = max(at_us, self._checkpoints[-1].at_us + 1)
         return self._checkpoint(self._line, 2, at_us)
@@ -185,7 +186,7 @@ class Generator:
         found = [*good.until(ends_us), *bad.until(ends_us)]
         if good.running and good.trial.ends_us < ends_us:
             at_us, variant = good.trial.ends_us, good.trial.design.variants[1].name
-            found += good.step(Step.STOP, at_us, PERSON, "the interval is clear of nothing")
+            found += good.step(Step.STOP, at_us, PERSON, "its time is over")
             found += good.step(Step.SHIP, at_us + SHIPPED_AFTER_US, PERSON,
                                "better answers for the same money", (variant, None))  # fmt: skip
         if bad.running:

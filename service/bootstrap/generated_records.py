@@ -94,7 +94,7 @@ def _version(wanted: Wanted, id_: str, at_us: int, parent: str | None, reason: s
 
 
 def checkpoint(version: Version, at_us: int, names: Names) -> tuple[Checkpoint, bytes]:
-    """A checkpoint of the untaught policy; its number in the updates is given when it is written."""
+    """A checkpoint of the untaught policy; its place in the updates is told when it is written."""
     data = policy_of(version).freeze()
     digest = hashlib.sha256(data).hexdigest()
     return Checkpoint(names.at(at_us), at_us, version.id, 0, digest, len(data)), data
@@ -116,15 +116,16 @@ def promotions(line: Lineage, begun: Sequence[Checkpoint], names: Names) -> list
         )  # fmt: skip
         before = version.id
     second = line.versions[1]
-    made.append(_act(names, second.at_us, PERSON, "policy.created", second.id, second.reason))
-    made.append(_act(names, line.since_us[1], PERSON, "policy.shipped", second.id, reasons[1]))
+    made.append(_act(names, second.at_us, PERSON, "policy.created", (second.id, second.reason)))
+    made.append(_act(names, line.since_us[1], PERSON, "policy.shipped", (second.id, reasons[1])))
     return made
 
 
 def _act(
-    names: Names, at_us: int, actor: str, act: str, subject: str, reason: str, detail: Any = None
+    names: Names, at_us: int, actor: str, act: str, told: tuple[str, str], detail: Any = None
 ) -> Act:
-    return Act(names.at(at_us), at_us, actor, act, subject, reason, json.dumps(detail or {}))
+    """``told``: the subject and the reason."""
+    return Act(names.at(at_us), at_us, actor, act, *told, json.dumps(detail or {}))
 
 
 class Chronicle:
@@ -143,7 +144,7 @@ class Chronicle:
             trial.id, at_us, design.slug, design.version, trial.layer, 0, BUCKETS,
             to_json(design), self._author, reason,
         )  # fmt: skip
-        act = _act(self._names, at_us, self._author, "experiment.created", trial.id, reason)
+        act = _act(self._names, at_us, self._author, "experiment.created", (trial.id, reason))
         return [record, act]
 
     def until(self, at_us: int) -> list[Any]:
@@ -159,7 +160,12 @@ class Chronicle:
         return found
 
     def step(
-        self, step: Step, at_us: int, author: str, reason: str, more: tuple[str | None, Any] = (None, None)
+        self,
+        step: Step,
+        at_us: int,
+        author: str,
+        reason: str,
+        more: tuple[str | None, Any] = (None, None),
     ) -> list[Any]:
         """One step, with its act; ``more``: the variant that is shipped, and the cause."""
         variant, cause = more
@@ -173,7 +179,7 @@ class Chronicle:
         )  # fmt: skip
         detail = {**(cause or {}), "percent": taken.percent, "variant": variant, "unproven": True}
         act = f"experiment.{step.value.replace(' ', '_')}"
-        return [record, _act(self._names, at_us, author, act, self.trial.id, reason, detail)]
+        return [record, _act(self._names, at_us, author, act, (self.trial.id, reason), detail)]
 
     @property
     def running(self) -> bool:
@@ -201,16 +207,15 @@ def overrides(cast: Cast, happened: Happenings, names: Names) -> tuple[list[Any]
         override = _override(cast, will, names.at(will.starts_us))
         ids.append(override.id)
         about = {"deployment": override.deployment}
+        expired = will.how == "expired"
+        ended = (HEADGATE, "expiry") if expired else (will.author, "it is well again")
         made += [
             override,
-            _act(names, will.starts_us, will.author, f"override.{will.action}", override.id,
-                 will.reason, about),
-            OverrideEnd(override.id, will.ended_us, will.how,
-                        HEADGATE if will.how == "expired" else will.author,
-                        "expiry" if will.how == "expired" else "it is well again"),
-            _act(names, will.ended_us, HEADGATE if will.how == "expired" else will.author,
-                 f"override.{will.how}", override.id,
-                 "expiry" if will.how == "expired" else "it is well again", about),
+            _act(names, will.starts_us, will.author, f"override.{will.action}",
+                 (override.id, will.reason), about),
+            OverrideEnd(override.id, will.ended_us, will.how, *ended),
+            _act(names, will.ended_us, ended[0], f"override.{will.how}",
+                 (override.id, ended[1]), about),
         ]  # fmt: skip
     return made, tuple(ids)
 
@@ -231,18 +236,16 @@ def others(cast: Cast, happened: Happenings, names: Names) -> list[Any]:
             names.digest())
         for each in cast.tenants
     ]  # fmt: skip
-    made.append(_act(names, start_us, HEADGATE, "service.started", "generated", ""))
+    made.append(_act(names, start_us, HEADGATE, "service.started", ("generated", "")))
     name = cast.names[happened.outage.deployment]
     for number, (opens_us, ends_us) in enumerate(happened.ejections):
         why = "the probe failed: server" if number else "5 calls in a row failed, the last: server"
         detail = {"why": why, "for_s": float(EJECTED_S[min(number, len(EJECTED_S) - 1)])}
-        made.append(_act(names, opens_us, HEADGATE, "breaker.open", name, why, detail))
+        made.append(_act(names, opens_us, HEADGATE, "breaker.open", (name, why), detail))
         if number == len(happened.ejections) - 1:
             why = "the probe was answered"
-            made.append(_act(names, ends_us + 1_000_000, HEADGATE, "breaker.closed", name, why,
+            made.append(_act(names, ends_us + 1_000_000, HEADGATE, "breaker.closed", (name, why),
                              {"why": why, "for_s": 0.0}))  # fmt: skip
     detail = {"reason": f"the price of {cast.names[event.deployment]} changed"}
-    made.append(_act(names, event.begins_us, PERSON, "plan.loaded", "generated", "", detail))
+    made.append(_act(names, event.begins_us, PERSON, "plan.loaded", ("generated", ""), detail))
     return made
-
-

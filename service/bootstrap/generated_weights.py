@@ -65,9 +65,9 @@ class Weights:
             rows = eligible[:, arm]
             shares[rows] = 0.0
             shares[rows, arm] = 1.0
-        whys = {arm: "excluded by an operator" for arm in excluded}
+        whys = dict.fromkeys(excluded, "excluded by an operator")
         if forced:
-            whys = {arm: "forced by an operator" for arm in range(len(cast.members))} | whys
+            whys = dict.fromkeys(range(len(cast.members)), "forced by an operator") | whys
         return self._rows(task, at_us, (scores, shares), np.flatnonzero(known), whys)
 
     def _rows(
@@ -76,13 +76,11 @@ class Weights:
         scores, shares = told
         cast, found = self._past.cast, []
         for arm in arms.tolist():
-            means = [
-                round(float(part[:, arm].mean()), 9)
-                for part in (shares, scores.quality, scores.cost_usd, scores.latency_s,
-                             scores.error_rate, scores.utility)
-            ]  # fmt: skip
             made = Weight(
-                at_us, cast.tasks[task], cast.names[arm], *means, CONTEXTS, 0, whys.get(arm, ""),
+                at_us, cast.tasks[task], cast.names[arm], _mean(shares, arm),
+                _mean(scores.quality, arm), _mean(scores.cost_usd, arm),
+                _mean(scores.latency_s, arm), _mean(scores.error_rate, arm),
+                _mean(scores.utility, arm), CONTEXTS, 0, whys.get(arm, ""),
                 self._state(arm, task, at_us),
             )  # fmt: skip
             found.append(self._told(made))
@@ -115,7 +113,9 @@ class Weights:
         return STEADY
 
 
+def _mean(values: Reals, arm: int) -> float:
+    return round(float(values[:, arm].mean()), 9)
+
+
 def _holds(will: Will, task: int, at_us: int) -> bool:
     return will.task in (-1, task) and will.starts_us <= at_us < will.ended_us
-
-

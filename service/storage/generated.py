@@ -267,5 +267,3 @@ def _hex(column: Hashes) -> pa.Array:
     return pa.StringArray.from_buffers(
         len(known), pa.py_buffer(offsets.tobytes()), pa.py_buffer(digits.tobytes())
     )
-
-
