@@ -58,8 +58,8 @@ SMALL_VALUES = 2_000  # each unknown field costs an error of its own
 ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
-    health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments, policies,
-    shadows,
+    health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
+    policies, shadows,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

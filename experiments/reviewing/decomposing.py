@@ -94,8 +94,8 @@ def of_week(days: Table, last_day: int, total: str, count: str, weeks: int = 4) 
 
     def sums(name: str, rows: NDArray[np.bool_]) -> Floats:
         values = np.nan_to_num(days.number(name))
-        told: Floats = np.bincount(place, weights=values * rows, minlength=len(groups))
-        return told
+        told = np.bincount(place, weights=values * rows, minlength=len(groups))
+        return told.astype(np.float64)
 
     return decompose(
         (sums(count, earlier) * scale, sums(total, earlier) * scale),

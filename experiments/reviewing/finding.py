@@ -44,10 +44,7 @@ class Table:
 
     def number(self, name: str) -> NDArray[np.float64]:
         """A column as floats; NaN where it was null."""
-        column = self[name]
-        if isinstance(column, np.ma.MaskedArray):
-            column = column.astype(np.float64).filled(np.nan)
-        told: NDArray[np.float64] = np.asarray(column, dtype=np.float64)
+        told: NDArray[np.float64] = np.asarray(self[name], dtype=np.float64)
         return told
 
     def where(self, rows: NDArray[np.bool_]) -> Table:

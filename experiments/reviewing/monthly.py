@@ -108,7 +108,8 @@ def _of_versions(standing: Standing, flow: Flow, rates: Rates) -> list[Candidate
             value = Interval(difference.estimate * factor, difference.low * factor,
                              difference.high * factor)  # fmt: skip
         told.append(Candidate(
-            f"version-{name[:8].lower()}", f"version {name[:8]} ({kind}) earns more than the live one",
+            f"version-{name[:8].lower()}",
+            f"version {name[:8]} ({kind}) earns more than the live one",
             {"version": name}, {}, value,
         ))  # fmt: skip
     return told
@@ -190,8 +191,8 @@ def _finding(
         seen = shown_in(days, share, traffic)
         quality = seen if isinstance(seen, CannotSay) else f"{seen:.3f} of quality"
         words = (
-            f"{worth}. In {days} days at {share:.0%} of the layer {layer} it shows a relative change "
-            f"of cost of {effect:.1%} with 80 % power at every look; the "
+            f"{worth}. In {days} days at {share:.0%} of the layer {layer} it shows a relative "
+            f"change of cost of {effect:.1%} with 80 % power at every look; the "
             f"same days show {quality}. It fits from {month.next_name}-{taken.from_day:02d} to "
             f"{month.next_name}-{taken.to_day:02d}"
         )

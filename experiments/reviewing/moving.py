@@ -161,7 +161,9 @@ def sums_by_day(days: Table, last_day: int, weeks: int) -> dict[str, Floats]:
     return {
         name: np.bincount(
             place[kept], weights=np.nan_to_num(days.number(name)[kept]), minlength=number
-        ).reshape(weeks + 1, WEEK)
+        )
+        .astype(np.float64)
+        .reshape(weeks + 1, WEEK)
         for name in SUMS
     }
 
@@ -235,7 +237,7 @@ _PROPOSALS = {
     ("quality", "fell"): "see the decomposition; where it fell within a deployment, evaluate the "
     "deployment afresh before it gets more",
     ("quality", ""): "nothing to mend",
-    ("error_rate", "rose"): "see the deployment's failures and its limits; exclude it while it lasts",
+    ("error_rate", "rose"): "see the deployment's failures and limits; exclude it while they last",
     ("error_rate", ""): "nothing to mend",
     ("fallback_rate", "rose"): "see which deployment is left, and for what failure",
     ("fallback_rate", ""): "nothing to mend",

@@ -58,8 +58,8 @@ def review(
     if (qualities := tables.get("qualities")) is not None:
         capability = pictures.quality(qualities)
         candidates += capabilities(capability, qualities.sql)
-    stands = sorted(discovered(candidates),
-                    key=lambda each: (KINDS.index(each.kind), -weight_of(each), each.slug))  # fmt: skip
+    stands = list(discovered(candidates))
+    stands.sort(key=lambda each: (KINDS.index(each.kind), -weight_of(each), each.slug))
     told = list(missing)
     if not found:
         told.append("no drawn decisions to estimate from: nothing can be retired or preferred")
@@ -118,7 +118,9 @@ def retired(
     told = []
     for name in sorted({deployment for _, deployment in draws}):
         tasks = sorted(task for (task, each), count in draws.items() if each == name and count)
-        evidence, lines, saved = [], [], []
+        evidence: list[float] = []
+        lines: list[str] = []
+        saved: list[Estimate] = []
         for task in tasks:
             mine = [each for each in found if (each.task, each.deployment) == (task, name)]
             best = _dominators(mine)
@@ -133,13 +135,13 @@ def retired(
             continue
         money = scaled(saving.added(saved).interval(), -1.0 / weeks)
         words = (
-            f"in every task where {name} was drawn another is better and cheaper ({'; '.join(lines)}); "
-            f"they would have cost {usd_range(money)} less a week"
+            f"in every task where {name} was drawn another is better and cheaper "
+            f"({'; '.join(lines)}); they would have cost {usd_range(money)} less a week"
         )
         told.append(Finding(
             "retire", f"retire-{name}", f"{name} is dominated everywhere", words, money,
-            min(evidence), "", f"drain {name} and take it out of the plan; its holdout first, if it "
-            "is one", (), {"deployment": name},
+            min(evidence), "", f"drain {name} and take it out of the plan; its holdout first, if "
+            "it is one", (), {"deployment": name},
         ))  # fmt: skip
     return [*told, *_unused(draws)]
 
@@ -237,7 +239,7 @@ def moved_prices(prices: Table) -> list[Finding]:
     told = []
     names = prices["deployment"].astype(str)
     for name in np.unique(names):
-        rows = [each for each in prices.where(names == name).rows()]
+        rows = list(prices.where(names == name).rows())
         solved = [(str(row["month"]), each) for row in rows if (each := _solve(row)) is not None]
         if len(solved) < 2:
             continue
@@ -245,7 +247,7 @@ def moved_prices(prices: Table) -> list[Finding]:
         changes = [new / old - 1.0 for new, old in ((in1, in0), (out1, out0)) if old > 0.0]
         if not changes or max(abs(each) for each in changes) < MOVED_PRICE:
             continue
-        last = [row for row in rows if str(row["month"]) == until][0]
+        last = next(row for row in rows if str(row["month"]) == until)
         usage = float(last["tokens_in"]) * (in1 - in0) + float(last["tokens_out"]) * (out1 - out0)
         month = usage / 1e6 * 7.0 / max(1.0, float(last["days"]))
         told.append(Finding(
@@ -259,7 +261,7 @@ def moved_prices(prices: Table) -> list[Finding]:
 
 
 def _solve(row: dict[str, Any]) -> tuple[float, float] | None:
-    """Dollars a million tokens in and out, by least squares; None where they cannot be told apart."""
+    """Dollars a million tokens in and out, by least squares; None where they are not apart."""
     ii, io, oo, ic, oc = (float(row[name]) for name in ("ii", "io", "oo", "ic", "oc"))
     determinant = ii * oo - io * io
     if float(row["calls"]) < 100 or determinant <= 1e-9 * ii * oo:

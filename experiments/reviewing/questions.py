@@ -13,9 +13,9 @@ from experiments.errors import CannotSay
 from experiments.reviewing import saving
 from experiments.reviewing.finding import Rates
 from experiments.reviewing.swapping import (
-    LIMITS,
     COST,
     LATENCY,
+    LIMITS,
     METRICS,
     QUALITY,
     Drawn,
@@ -92,7 +92,7 @@ class Gathering:
             }
             hypothesis = (
                 f"without {name} everybody is served as well or better for the money"
-                if kind == "exclude" else f"{name} serves everybody better for the money than the mix"
+                if kind == "exclude" else f"{name} serves everybody better for its money"
             )  # fmt: skip
             share = self.covered.get(key, 0.0) / (self.rows or 1.0)
             told.append(Candidate(

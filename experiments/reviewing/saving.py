@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from experiments.errors import CannotSay
 from experiments.reviewing.finding import Finding, Rates, Table, scaled, usd_range
-from experiments.reviewing.swapping import LIMITS, COST, QUALITY, Drawn, Estimate, foretold
+from experiments.reviewing.swapping import COST, LIMITS, QUALITY, Drawn, Estimate, foretold
 from experiments.statistics.adaptive import LEAST_DRAWS
 from experiments.statistics.moments import Interval
 
@@ -159,8 +159,10 @@ def choices_of(before: Table, rates: Rates) -> list[Choice]:
 
 
 def _by_pair(before: Table) -> dict[tuple[str, str], tuple[float, float, float, float]]:
-    pairs = np.char.add(np.char.add(before["task"].astype(str), "\n"),
-                        before["deployment"].astype(str)) if len(before) else np.zeros(0, str)  # fmt: skip
+    if not len(before):
+        return {}
+    tasks, deployments = (before[name].astype(str) for name in ("task", "deployment"))
+    pairs = np.char.add(np.char.add(tasks, "\n"), deployments)
     names, place = np.unique(pairs, return_inverse=True)
     sums = [
         np.bincount(place, weights=np.nan_to_num(before.number(name)), minlength=len(names))

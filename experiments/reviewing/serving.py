@@ -1,4 +1,4 @@
-"""How requests were served: slow hours, fallbacks, repeats that a cache would catch, wrong prices."""
+"""How requests were served: slow hours, fallbacks, repeats for a cache, wrong prices."""
 
 from __future__ import annotations
 
@@ -142,8 +142,8 @@ def fallbacks(served: Table, rates: Rates) -> list[Finding]:
         told.append(Finding(
             "fallback", f"fallback-{task}-{deployment}",
             f"{deployment} is often left for another in {task}", words, money, ratios.above(z),
-            served.sql, f"see its failures by kind (attempts); lower its rate limit in the plan, or "
-            f"exclude it from {task} until they are mended", (),
+            served.sql, f"see its failures by kind (attempts); lower its rate limit in the plan, "
+            f"or exclude it from {task} until they are mended", (),
             {"task": task, "deployment": deployment},
         ))  # fmt: skip
     return told
@@ -210,12 +210,13 @@ def mispriced(prices: Table) -> list[Finding]:
         if error <= 0.0:
             continue
         ends = [(sign * off - WRONG_PRICE * foretold) / error for sign in (1.0, -1.0)]
-        log_e = float(np.logaddexp(*(ratios.above(each) for each in ends)) - math.log(2.0))
+        dearer, cheaper = (ratios.above(each) for each in ends)
+        log_e = float(np.logaddexp(dearer, cheaper)) - math.log(2.0)
         task, deployment = str(row["task"]), str(row["deployment"])
         word = "dearer" if off > 0 else "cheaper"
         words = (
-            f"{number:,.0f} answers of {deployment} in {task} cost {usd(paid)} where the policy had "
-            f"foretold {usd(foretold)} ({off / foretold:+.0%})"
+            f"{number:,.0f} answers of {deployment} in {task} cost {usd(paid)} where the policy "
+            f"had foretold {usd(foretold)} ({off / foretold:+.0%})"
         )
         told.append(Finding(
             "mispriced", f"mispriced-{task}-{deployment}",

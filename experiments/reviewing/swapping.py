@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +170,7 @@ def _terms(
     pair: tuple[int, int],
     chances: tuple[Bools, Bools, Bools, Floats],
     spread: Floats,
-) -> tuple[Floats, ...]:
+) -> tuple[NDArray[Any], ...]:
     """Of each row: whether it is measured, the term, its square, the variance it must have, and
     whether an arm of the two was drawn and measured.
     """

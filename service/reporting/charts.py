@@ -82,7 +82,8 @@ def columns(title: str, series: Mapping[str, Sequence[float]], colour: Mapping[s
                 continue
             top, bottom = frame.y(below[day] + value), frame.y(below[day])
             parts.append(
-                f'<rect x="{frame.x(day + 0.14):.1f}" y="{top:.1f}" width="{frame.x(0.72) - LEFT:.1f}" '
+                f'<rect x="{frame.x(day + 0.14):.1f}" y="{top:.1f}" '
+                f'width="{frame.x(0.72) - LEFT:.1f}" '
                 f'height="{max(bottom - top, 0.2):.1f}" fill="{colour[name]}"/>'
             )
         if seen and values[seen[-1]] > 0.0:
@@ -139,7 +140,8 @@ def bands(title: str, days: Sequence[Mapping[str, float] | None]) -> str:
             bottom = [f"{x:.1f},{frame.y(each['p50']):.1f}"
                       for x, each in reversed(list(zip(xs, part, strict=True)))]  # fmt: skip
             parts.append(
-                f'<polygon points="{" ".join(top + bottom)}" fill="var(--c0)" fill-opacity="{shade}"/>'
+                f'<polygon points="{" ".join(top + bottom)}" fill="var(--c0)" '
+                f'fill-opacity="{shade}"/>'
             )
         line = " ".join(
             f"{x:.1f},{frame.y(each['p50']):.1f}" for x, each in zip(xs, part, strict=True)

@@ -55,7 +55,8 @@ def as_markdown(review: Review) -> str:
         lines += [f"## {heading}", "", f"*{under}*", ""]
         for each in found:
             lines += [
-                f"### {each.title}", "", f"{sentence(each.words)}.", "", f"- money: {money_words(each)}",
+                f"### {each.title}", "", f"{sentence(each.words)}.", "",
+                f"- money: {money_words(each)}",
                 f"- proposal: {each.proposal}", *(f"- see {link}" for link in each.links), "",
             ]  # fmt: skip
             if each.sql:

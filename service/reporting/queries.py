@@ -46,7 +46,8 @@ SELECT task, drawn AS deployment, count(*) AS requests, count(*) FILTER (fell) A
        coalesce(sum(ms) FILTER (own), 0) / 1e3 AS own_latency_s,
        coalesce(sum(ms * ms) FILTER (own), 0) / 1e6 AS own_latency_s_2
 FROM (SELECT task, drawn, served_mode = 'fallback' AS fell, cost_micro_usd::HUGEINT AS cost,
-             status = 200 AND served_mode <> 'fallback' AS own, round(latency_s * 1e3)::HUGEINT AS ms
+             status = 200 AND served_mode <> 'fallback' AS own,
+             round(latency_s * 1e3)::HUGEINT AS ms
       FROM rounds WHERE {_PERIOD} AND status IS NOT NULL) GROUP BY ALL ORDER BY ALL"""
 
 REPEATS = """

@@ -134,7 +134,7 @@ def as_drawn(task: str, names: list[str], found: dict[str, NDArray[Any]]) -> Dra
 
 
 def read_week(look: LongLook, name: str | None) -> tuple[Span, Tables] | None:
-    """A week's tables; the last week with decisions where none is named, None where there is none."""
+    """A week's tables; of the last with decisions where none is named, None where none is."""
     held = known(look)
     if name is None and held is None:
         return None

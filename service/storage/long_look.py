@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -90,7 +91,7 @@ def joined(frames: Sequence[dict[str, NDArray[np.generic]]]) -> dict[str, NDArra
     return {name: np.concatenate([each[name] for each in frames]) for name in frames[0]}
 
 
-def _plain(column: NDArray[np.generic]) -> NDArray[np.generic]:
+def _plain(column: Any) -> NDArray[np.generic]:
     hidden = np.ma.getmaskarray(column)
     values = np.ma.getdata(column)
     if values.dtype == object:

@@ -80,7 +80,9 @@ def _decisions(truth: Truth) -> dict[str, object]:
     seconds = rng.uniform(0, 86_400, number)
     order = np.lexsort((seconds, day))
     day, seconds = day[order], seconds[order]
-    at = [MONDAY + timedelta(days=int(d), seconds=float(s)) for d, s in zip(day, seconds)]
+    at = [
+        MONDAY + timedelta(days=int(d), seconds=float(s)) for d, s in zip(day, seconds, strict=True)
+    ]
     task = rng.choice(TASKS, number, p=(0.7, 0.3))
     shares = np.array([0.5, 0.3, 0.2])
     arm = rng.choice(3, number, p=shares)
@@ -130,7 +132,8 @@ def _outcomes(columns: Mapping[str, object], first: int) -> dict[str, object]:
     arm = np.asarray(columns["_arm"])
     return {
         "log_seq": np.arange(first + 1, first + number + 1), "decision_id": columns["id"],
-        "ts": columns["ts"], "deployment": [NAMES[0 if f else a] for f, a in zip(fell, arm)],
+        "ts": columns["ts"],
+        "deployment": [NAMES[0 if f else a] for f, a in zip(fell, arm, strict=True)],
         "mode": ["fallback" if f else "randomised" for f in fell],
         "status": np.full(number, 200), "latency_s": columns["_latency"],
         "overhead_s": np.zeros(number), "attempts": np.where(fell, 2, 1),
