@@ -158,7 +158,7 @@ def _text(value: str) -> str:
 
 
 _SQL = """\
-WITH both AS (
+WITH chances AS (
     SELECT r.drawn, r.cost_usd, r.quality,
            list_extract(d.propensities, list_position(d.eligible, {d})) AS e_d,
            list_extract(d.propensities, list_position(d.eligible, {b})) AS e_b,
@@ -176,4 +176,4 @@ SELECT count(*) AS rows, sum(e_d) AS moved,
        count(*) * avg(CASE WHEN quality IS NOT NULL THEN e_d * (q_b - q_d)
            + CASE drawn WHEN {b} THEN e_d / e_b * (quality - q_b)
              WHEN {d} THEN q_d - quality ELSE 0 END END) AS quality_change
-FROM both WHERE e_d > 0 AND e_b > 0"""
+FROM chances WHERE e_d > 0 AND e_b > 0"""

@@ -43,19 +43,14 @@ class _Opened:
         first = max(self.period.first, last - timedelta(days=days - 1))
         return Period("", first, last)
 
-    def narrowed(self, period: Period) -> None:
-        """Rounds of a period alone from now on."""
-        sql = queries.within(queries.ROUNDS, period.since, period.until)
-        self.reader.look.narrow("rounds", sql)
 
-
-def monthly_review(look: LongLook, name: str | None) -> Review | None:
-    """None where the history holds no decision."""
+def monthly_review(look: LongLook, name: str | None) -> tuple[Review, Period] | None:
+    """And the days that its estimates rest on; None where the history holds no decision."""
     opened = _open(look, month(name) if name else None, month_of)
     if opened is None:
         return None
     reader, period = opened.reader, opened.ending(RESTS_ON)
-    opened.narrowed(period)
+    opened.reader.narrowed(period)
     rates, flow = rates_of(reader, period), _flow(reader, period)
     standing = _standing(reader)
     after = month_of(opened.period.last + timedelta(days=1))
@@ -63,11 +58,12 @@ def monthly_review(look: LongLook, name: str | None) -> Review | None:
         opened.period.name, opened.period.since, opened.period.last.isoformat(),
         f"{period.since} to {period.last.isoformat()}", opened.through, after.name, after.days,
     )  # fmt: skip
-    return monthly.review(about, reader.tasks(period), rates, standing, flow, reader.missing)
+    made = monthly.review(about, reader.tasks(period), rates, standing, flow, reader.missing)
+    return made, period
 
 
-def quarterly_review(look: LongLook, name: str | None) -> Review | None:
-    """None where the history holds no decision."""
+def quarterly_review(look: LongLook, name: str | None) -> tuple[Review, Period] | None:
+    """And the days that its estimates rest on; None where the history holds no decision."""
     opened = _open(look, quarter(name) if name else None, quarter_of)
     if opened is None:
         return None
@@ -83,7 +79,7 @@ def quarterly_review(look: LongLook, name: str | None) -> Review | None:
         period.name, period.since, period.last.isoformat(),
         f"{whole.since} to {whole.last.isoformat()}", opened.through,
     )  # fmt: skip
-    return quarterly.review(about, _weeks(opened), rates, tables, reader.missing)
+    return quarterly.review(about, _weeks(opened), rates, tables, reader.missing), whole
 
 
 def _open(look: LongLook, asked: Period | None, of: Callable[[date], Period]) -> _Opened | None:
@@ -99,7 +95,7 @@ def _weeks(opened: _Opened) -> Iterator[Drawn]:
     for back in range(WEEKS - 1, -1, -1):
         period = opened.ending(7, 7 * back)
         if period.last >= period.first:
-            opened.narrowed(period)
+            opened.reader.narrowed(period)
             yield from opened.reader.tasks(period)
 
 

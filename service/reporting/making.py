@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from experiments.reviewing import weekly
@@ -12,6 +13,7 @@ from experiments.reviewing.finding import Review
 from service.domain.errors import Unprocessable
 from service.reporting.longer import monthly_review, quarterly_review
 from service.reporting.periods import Period, month, quarter, week
+from service.reporting.queries import within
 from service.reporting.reading import known, read_week
 from service.reporting.shelf import keep
 from service.storage.long_look import LongLook
@@ -34,7 +36,18 @@ def _weekly(look: LongLook, period: str | None) -> Review:
     read = read_week(look, period)
     if read is None:
         return empty(look, "weekly", "no week")
-    return weekly.review(*read)
+    span, tables = read
+    made = weekly.review(span, tables)
+    return _dated(made, week(span.name), look)
+
+
+def _dated(review: Review, period: Period, look: LongLook) -> Review:
+    """With its days in the queries that estimates wrote, and damage that showed while it was read."""
+    findings = tuple(
+        replace(each, sql=within(each.sql, period.since, period.until)) for each in review.findings
+    )
+    missing = dict.fromkeys((*look.damage, *review.missing))
+    return replace(review, findings=findings, missing=tuple(missing))
 
 
 def empty(look: LongLook, kind: str, title: str) -> Review:
@@ -45,11 +58,13 @@ def empty(look: LongLook, kind: str, title: str) -> Review:
 
 
 def _monthly(look: LongLook, period: str | None) -> Review:
-    return monthly_review(look, period) or empty(look, "monthly", "no month")
+    made = monthly_review(look, period)
+    return _dated(made[0], made[1], look) if made else empty(look, "monthly", "no month")
 
 
 def _quarterly(look: LongLook, period: str | None) -> Review:
-    return quarterly_review(look, period) or empty(look, "quarterly", "no quarter")
+    made = quarterly_review(look, period)
+    return _dated(made[0], made[1], look) if made else empty(look, "quarterly", "no quarter")
 
 
 KINDS: Mapping[str, Callable[[LongLook, str | None], Review]] = {

@@ -78,6 +78,14 @@ class Reader:
             self.missing.append(f"{name} cannot be read: {_brief(error)}")
             return None
 
+    def narrowed(self, period: Period) -> None:
+        """Rounds of a period alone from now on; where that fails the view stays as it is."""
+        try:
+            sql = queries.within(queries.ROUNDS, period.since, period.until)
+            self.look.narrow("rounds", sql)
+        except StorageError as error:
+            self.missing.append(f"the rounds of the week cannot be read: {_brief(error)}")
+
     def days(self, period: Period, weeks: int) -> Table | None:
         """Sums by day of a week and of those before it, a week at a time: a join of all of them at
         once would not fit.
@@ -146,7 +154,7 @@ def read_week(look: LongLook, name: str | None) -> tuple[Span, Tables] | None:
     reader = Reader(look, list(look.damage))
     tables: dict[str, Table | None] = {"days": reader.days(period, WEEKS)}
     tables["latencies_before"] = _latencies_before(reader, period)
-    reader.look.narrow("rounds", queries.within(queries.ROUNDS, period.since, period.until))
+    reader.narrowed(period)
     for slug, sql in OF_THE_WEEK.items():
         tables[slug] = reader.table(slug, sql, period)
     rates = rates_of(reader, period)

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from service.storage.errors import ReadFailed, StorageError
 from service.storage.history import connect
-from service.storage.manifest import read_manifest
+from service.storage.manifest import FOLDER, MANIFEST, damage, read_manifest, whole
 
 MEMORY = "900MB"  # of the queries; what they do not hold goes to a folder of their own
 THREADS = 2
@@ -29,21 +30,25 @@ class LongLook:
     """A connection of its own over the views; ``damage``: files that it does without, in words.
 
     A query sees a table made by ``narrow`` in place of the view of that name, so the text that is
-    shown to people and the text that is run are the same.
+    shown to people and the text that is run are the same. Where a query fails, every file is read
+    through once, and what is damaged is left out from then on.
     """
 
     def __init__(self, state_dir: Path) -> None:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            self._connection = connect(state_dir)
-            manifest = read_manifest(state_dir)
-        self.damage = tuple(sorted({_plainly(str(each.message), state_dir) for each in told}))
-        self.through_seq = manifest.through_seq
-        self._folder = tempfile.mkdtemp(prefix="headgate-look-")
-        self._connection.execute(
-            f"SET memory_limit = '{MEMORY}'; SET threads = {THREADS}; "
-            f"SET temp_directory = '{self._folder}'; SET preserve_insertion_order = false"
-        )
+        self._state_dir = state_dir
+        self._folder = Path(tempfile.mkdtemp(prefix="headgate-look-"))
+        self._narrowed: dict[str, str] = {}
+        self._read_through = False
+        self.damage: tuple[str, ...] = ()
+        try:
+            self.through_seq = read_manifest(state_dir).through_seq
+            try:
+                self._connection = self._open(state_dir)
+            except duckdb.Error as error:
+                self._connection = self._without_damage(error)
+        except StorageError:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
 
     def __enter__(self) -> LongLook:
         return self
@@ -61,37 +66,89 @@ class LongLook:
 
     def narrow(self, view: str, sql: str) -> None:
         """From now on ``view`` is the table that ``sql`` gives; replaces one made before."""
-        self._run(f"CREATE OR REPLACE TEMP TABLE {view} AS {sql}")
+        self.widen(view)  # first: the query may be over the view itself
+        self._run(f"CREATE TEMP TABLE {view} AS {sql}")
+        self._narrowed[view] = sql
 
     def widen(self, view: str) -> None:
         """From now on ``view`` is the view again."""
         self._run(f"DROP TABLE IF EXISTS temp.{view}")
+        self._narrowed.pop(view, None)
 
-    def columns(self, sql: str) -> dict[str, NDArray[np.generic]]:
+    def columns(self, sql: str) -> dict[str, NDArray[Any]]:
         """The columns of a query: numbers and times as arrays (null: NaN, NaT), all else as texts
         (null: empty). Raises ReadFailed.
         """
-        try:
-            found = self._connection.execute(sql).fetchnumpy()
-        except duckdb.Error as error:
-            raise ReadFailed(f"the history cannot be read: {error}") from error
+        found = self._run(sql).fetchnumpy()
         return {name: _plain(column) for name, column in found.items()}
 
-    def _run(self, sql: str) -> None:
+    def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
         try:
-            self._connection.execute(sql)
-        except duckdb.Error as error:
+            return self._connection.execute(sql)
+        except (duckdb.CatalogException, duckdb.BinderException, duckdb.ParserException) as error:
             raise ReadFailed(f"the history cannot be read: {error}") from error
+        except duckdb.Error as error:
+            if self._read_through:
+                raise ReadFailed(f"the history cannot be read: {error}") from error
+            try:
+                healed = self._without_damage(error)
+                self._connection.close()
+                self._connection = healed
+                for view, table in self._narrowed.items():
+                    healed.execute(f"CREATE TEMP TABLE {view} AS {table}")
+                return healed.execute(sql)
+            except duckdb.Error as again:
+                raise ReadFailed(f"the history cannot be read: {again}") from again
+
+    def _open(self, state_dir: Path) -> duckdb.DuckDBPyConnection:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            connection = connect(state_dir)
+        said = {_plainly(str(each.message), state_dir) for each in told}
+        self.damage = tuple(sorted({*self.damage, *said}))
+        connection.execute(
+            f"SET memory_limit = '{MEMORY}'; SET threads = {THREADS}; "
+            f"SET temp_directory = '{self._folder / 'spilled'}'; "
+            "SET preserve_insertion_order = false; SET parquet_metadata_cache = true"
+        )
+        return connection
+
+    def _without_damage(self, error: duckdb.Error) -> duckdb.DuckDBPyConnection:
+        """Opened again over the files that are what was written: the same folders under a manifest
+        of its own. Raises ReadFailed where no file is damaged: the trouble is another.
+        """
+        self._read_through = True
+        root, manifest = self._state_dir / FOLDER, read_manifest(self._state_dir)
+        bad = {
+            path
+            for paths in manifest.files.values()
+            for path in paths
+            if whole(root / path) and damage(root / path, manifest.digests.get(path, ""))
+        }
+        if not bad:
+            raise ReadFailed(f"the history cannot be read: {error}") from error
+        mine = self._folder / FOLDER
+        mine.mkdir()
+        for name in manifest.files:
+            (mine / name).symlink_to((root / name).resolve())
+        kept = {
+            name: tuple(path for path in paths if path not in bad)
+            for name, paths in manifest.files.items()
+        }
+        (mine / MANIFEST).write_text(replace(manifest, files=kept).text(), "utf-8")
+        said = {_plainly(f"{FOLDER}/{path} is damaged", self._folder) for path in bad}
+        self.damage = tuple(sorted({*self.damage, *said}))
+        return self._open(self._folder)
 
 
-def joined(frames: Sequence[dict[str, NDArray[np.generic]]]) -> dict[str, NDArray[np.generic]]:
+def joined(frames: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     """Frames of the same columns, one after the other."""
     if not frames:
         raise StorageError("there is no frame to join")
     return {name: np.concatenate([each[name] for each in frames]) for name in frames[0]}
 
 
-def _plain(column: Any) -> NDArray[np.generic]:
+def _plain(column: Any) -> NDArray[Any]:
     hidden = np.ma.getmaskarray(column)
     values = np.ma.getdata(column)
     if values.dtype == object:

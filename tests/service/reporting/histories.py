@@ -16,7 +16,7 @@ from service.storage.history import Publisher
 
 NAMES = ("brook", "granite", "sage")
 TASKS = ("extract", "write")
-MONDAY = datetime(2026, 10, 19, tzinfo=UTC)  # five weeks, the last is 2026-W47
+LAST_MONDAY = datetime(2026, 11, 16, tzinfo=UTC)  # the last week is 2026-W47
 SHAPE = np.array([1.1, 1.1, 1.05, 1.05, 1.0, 0.5, 0.45])
 VERSION = "v1"
 
@@ -26,7 +26,7 @@ class Truth:
     """``cost`` and ``quality`` by deployment; ``changed`` replaces the cost in the last week."""
 
     a_day: int = 300
-    weeks: int = 5
+    weeks: int = 3
     rated: float = 0.3
     cost: Mapping[str, float] = field(
         default_factory=lambda: {"brook": 0.001, "granite": 0.001, "sage": 0.001}
@@ -61,7 +61,7 @@ def write(state: Path, truth: Truth) -> None:
         f"INSERT INTO versions VALUES ({3 * rows + 1}, '{VERSION}', '2026-10-01', 'thompson', "
         f"'thompson', '{scale}', NULL, 'plan', '')"
     )
-    Publisher(database, state).publish(3 * rows + 10, MONDAY.timestamp() + 60 * 86_400)
+    Publisher(database, state).publish(3 * rows + 10, LAST_MONDAY.timestamp() + 60 * 86_400)
     database.close()
 
 
@@ -73,6 +73,7 @@ def _insert(cursor: object, name: str, columns: Mapping[str, object]) -> None:
 
 def _decisions(truth: Truth) -> dict[str, object]:
     rng = np.random.default_rng(truth.seed)
+    monday = LAST_MONDAY - timedelta(days=7 * (truth.weeks - 1))
     days = [day for day in range(7 * truth.weeks) if day not in truth.skip_days]
     counts = {day: int(rng.poisson(truth.a_day * SHAPE[day % 7])) for day in days}
     day = np.repeat(list(counts), list(counts.values()))
@@ -81,7 +82,7 @@ def _decisions(truth: Truth) -> dict[str, object]:
     order = np.lexsort((seconds, day))
     day, seconds = day[order], seconds[order]
     at = [
-        MONDAY + timedelta(days=int(d), seconds=float(s)) for d, s in zip(day, seconds, strict=True)
+        monday + timedelta(days=int(d), seconds=float(s)) for d, s in zip(day, seconds, strict=True)
     ]
     task = rng.choice(TASKS, number, p=(0.7, 0.3))
     shares = np.array([0.5, 0.3, 0.2])
@@ -97,7 +98,6 @@ def _decisions(truth: Truth) -> dict[str, object]:
     hashes = [f"h{i}" for i in range(number)]
     for i in np.flatnonzero(again):
         hashes[i] = hashes[max(0, i - 1)]
-    start = MONDAY.replace(tzinfo=None)
     ids = [f"00000000-0000-7000-8000-{i:012x}" for i in range(number)]
     foretold = (costs[None, :] * truth.foretold).repeat(number, 0)
     texts = dict.fromkeys(("key_id", "tier", "feature", "unit", "session", "reason",
@@ -122,7 +122,7 @@ def _decisions(truth: Truth) -> dict[str, object]:
         "_arm": arm, "_cost": cost * np.where(fell, 2.0, 1.0), "_fell": fell,
         "_latency": rng.lognormal(0.0, 0.4, number) * slower,
         "_quality": (rng.random(number) < means[arm]).astype(float),
-        "_rated": rng.random(number) < truth.rated, "_start": start,
+        "_rated": rng.random(number) < truth.rated,
     }  # fmt: skip
 
 
