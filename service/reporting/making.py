@@ -42,7 +42,7 @@ def _weekly(look: LongLook, period: str | None) -> Review:
 
 
 def _dated(review: Review, period: Period, look: LongLook) -> Review:
-    """With its days in the queries that estimates wrote, and damage that showed while it was read."""
+    """With its days in the queries that estimates wrote, and damage that showed in reading."""
     findings = tuple(
         replace(each, sql=within(each.sql, period.since, period.until)) for each in review.findings
     )

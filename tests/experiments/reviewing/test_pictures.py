@@ -25,7 +25,9 @@ def test_spend_adds_up() -> None:
     table = days(np.random.default_rng(0))
     told = pictures.spend(table, LAST_DAY)
     rows = table["day"] > LAST_DAY - 7
-    assert sum(map(sum, told.values())) == pytest.approx(table.number("cost_usd")[rows].sum(), abs=1e-3)
+    assert sum(map(sum, told.values())) == pytest.approx(
+        table.number("cost_usd")[rows].sum(), abs=1e-3
+    )
 
 
 def test_quality_has_intervals_and_few_ratings_have_no_dot() -> None:

@@ -46,7 +46,9 @@ def test_the_estimate_is_the_truth_within_its_interval() -> None:
 def test_an_account_says_what_it_covers_and_why_not_all() -> None:
     made = drawn(np.random.default_rng(1), 3_000, COST, QUALITY)
     rare = replace(made, task="write", drawn=np.where(made.drawn == 2, 0, made.drawn))
-    choice = saving.Choice("strongest", "always the strongest", {"extract": "sage", "write": "sage"})
+    choice = saving.Choice(
+        "strongest", "always the strongest", {"extract": "sage", "write": "sage"}
+    )
     said = [saving.of_task(each, [choice]) for each in (made, rare)]
     (found,) = saving.savings([choice], said, 6_000.0)
     assert found.covered == pytest.approx(0.5) and len(found.refused) == 1

@@ -24,7 +24,7 @@ def test_no_bucket_is_held_twice(lengths: list[float], taken: bool) -> None:
             continue
         slot, share = found
         assert slot.stop - slot.first == round(share * BUCKETS) and slot.stop <= BUCKETS
-        assert 1 <= slot.from_day and slot.to_day <= 30 and slot.to_day - slot.from_day >= 6
+        assert slot.from_day >= 1 and slot.to_day <= 30 and slot.to_day - slot.from_day >= 6
         held.append(slot)
     for one, two in itertools.combinations(held, 2):
         apart = one.to_day < two.from_day or two.to_day < one.from_day

@@ -43,8 +43,7 @@ def test_slow_hours_are_found_with_when_and_what_waiting_cost() -> None:
 def test_usual_hours_are_silent_and_a_task_without_a_past_is_left_out() -> None:
     rng = np.random.default_rng(1)
     assert stand(serving.slow(latencies(rng), latencies(rng), RATES)) == {}
-    nothing = latencies(rng).where(np.zeros(len(latencies(np.random.default_rng(1))), bool)[:0])
-    assert serving.slow(latencies(rng), _empty(nothing), RATES) == []
+    assert serving.slow(latencies(rng), _empty(latencies(rng)), RATES) == []
 
 
 def _empty(table: Table) -> Table:
@@ -66,7 +65,8 @@ def served(rate: float, dear: float = 2.0) -> Table:
         "task": np.array(["write"]), "deployment": np.array(["sage"]),
         "requests": np.array([number]), "fallbacks": np.array([fell]), "fell_n": np.array([fell]),
         "own_n": np.array([own]), "fell_cost_usd": np.array([0.001 * dear * fell]),
-        "fell_cost_usd_2": np.array([2e-6 * dear**2 * fell]), "own_cost_usd": np.array([0.001 * own]),
+        "fell_cost_usd_2": np.array([2e-6 * dear**2 * fell]),
+        "own_cost_usd": np.array([0.001 * own]),
         "own_cost_usd_2": np.array([2e-6 * own]), "fell_latency_s": np.array([2.0 * fell]),
         "fell_latency_s_2": np.array([5.0 * fell]), "own_latency_s": np.array([1.0 * own]),
         "own_latency_s_2": np.array([1.2 * own]),

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from service.reporting.making import make
+from experiments.reviewing.finding import Review
 from service.reporting.shelf import keep
 from tests.service.cli.test_commands import run
-from tests.service.reporting.conftest import marked
-
-__all__ = ["marked"]
 
 
 def test_weekly_in_all_forms(marked: Path, tmp_path: Path) -> None:
@@ -23,7 +20,9 @@ def test_weekly_in_all_forms(marked: Path, tmp_path: Path) -> None:
 
 
 def test_monthly_writes_designs_and_quarterly_speaks(marked: Path, tmp_path: Path) -> None:
-    code, _, _ = run("report", "monthly", "--designs", str(tmp_path / "next"), "--state", str(marked))
+    code, _, _ = run(
+        "report", "monthly", "--designs", str(tmp_path / "next"), "--state", str(marked)
+    )
     assert code == 0 and (tmp_path / "next" / "without-sage.yaml").exists()
     assert "Deployments to retire" in run("report", "quarterly", "--state", str(marked))[1]
 
@@ -43,11 +42,12 @@ def test_without_a_file_it_is_shown(marked: Path) -> None:
     assert "What moved" in shown and "money:" in shown
 
 
-def test_kept_ones_are_listed_and_shown(marked: Path) -> None:
-    keep(marked, make(marked, "weekly", "2026-W46"))
+def test_kept_ones_are_listed_and_shown(weekly: Review, tmp_path: Path) -> None:
+    marked = tmp_path
+    keep(marked, weekly)
     _, listed, _ = run("report", "list", "--json", "--state", str(marked))
     names = [each["name"] for each in json.loads(listed)]
-    assert "weekly-2026-W46.md" in names
-    _, shown, _ = run("report", "show", "weekly-2026-W46.md", "--state", str(marked))
-    assert shown.startswith("# Week 2026-W46")
+    assert "weekly-2026-W47.md" in names
+    _, shown, _ = run("report", "show", "weekly-2026-W47.md", "--state", str(marked))
+    assert shown.startswith("# Week 2026-W47")
     assert run("report", "show", "../plan", "--state", str(marked))[0] == 2

@@ -44,6 +44,7 @@ def test_each_is_due_from_six_on_its_day(now: str, names: tuple[str, ...]) -> No
     assert tuple(each.period for each in due(us(now))) == names
 
 
+@pytest.mark.slow
 def test_what_is_due_is_made_once_by_a_child_and_kept(marked: Path) -> None:
     reviews = Reviews(marked, SetClock("2026-11-23T06:00:30"), child_environment())
     asyncio.run(reviews.turn())
