@@ -230,10 +230,21 @@ def _array(column: Column, kind: pa.DataType, uuid: bool) -> pa.Array:
     if isinstance(column, Hashes):
         return _hex(column)
     if isinstance(column, Words):
-        codes = pa.array(column.codes.astype(np.int32), mask=column.codes < 0)
-        return pa.DictionaryArray.from_arrays(codes, pa.array(column.names, pa.string()))
+        return _words(column)
     mask = None if column.known is None else ~column.known
     return pa.array(_fitting(column, kind), kind, mask=mask)
+
+
+def _words(column: Words) -> pa.Array:
+    """Every text once: of a dictionary that names one twice pyarrow writes the rows in full, with
+    bytes in them that nobody set.
+    """
+    codes, places = column.codes, {name: at for at, name in enumerate(dict.fromkeys(column.names))}
+    if len(places) < len(column.names):
+        place = np.array([*(places[name] for name in column.names), -1])
+        codes = place[codes]
+    numbers = pa.array(codes.astype(np.int32), mask=codes < 0)
+    return pa.DictionaryArray.from_arrays(numbers, pa.array(list(places), pa.string()))
 
 
 def _fitting(column: Numbers, kind: pa.DataType) -> NDArray[np.generic]:
