@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.reviewing.finding import Finding, Table, usd
+from experiments.reviewing.moving import pairs_of
 from experiments.statistics.moments import Interval
 
 Floats = NDArray[np.float64]
@@ -78,10 +79,7 @@ def of_week(days: Table, last_day: int, total: str, count: str, weeks: int = 4) 
 
     Only weekdays that the week has are taken of the weeks before, scaled to as many days.
     """
-    pairs = np.char.add(
-        np.char.add(days["task"].astype(str), " on "), days["deployment"].astype(str)
-    )
-    groups, place = np.unique(pairs, return_inverse=True)
+    groups, place = np.unique(pairs_of(days), return_inverse=True)
     day = days["day"].astype(np.int64)
     current = (day > last_day - WEEK) & (day <= last_day)
     earlier = (day > last_day - WEEK * (weeks + 1)) & (day <= last_day - WEEK)

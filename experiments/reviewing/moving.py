@@ -133,14 +133,18 @@ def moves(
     open_days = whole["requests"] > 0
     for dimension, name, rows in slices(days, last_day):
         sums = whole if rows is None else sums_by_day(days.where(rows), last_day, weeks)
-        wanted = (REQUESTS, SPEND) if dimension == "tenant" else MEASURES
-        for measure in wanted:
+        for measure in _WANTED.get(dimension, MEASURES):
             yield dimension, name, _move(measure, sums, open_days)
 
 
 def slices(days: Table, last_day: int) -> Iterator[tuple[str, str, NDArray[np.bool_] | None]]:
-    """All of it, then each task, each deployment, and the tenants that spend most."""
+    """All of it, each task, each deployment, the tenants that spend most, and each deployment
+    within each task: there a change of quality is the deployment's own, not of who is drawn.
+    """
     yield "", "", None
+    pairs = pairs_of(days)
+    for pair in np.unique(pairs):
+        yield "pair", str(pair), pairs == pair
     current = days["day"] > last_day - WEEK
     for dimension in ("task", "deployment", "tenant"):
         names, place = np.unique(days[dimension].astype(str), return_inverse=True)
@@ -151,6 +155,16 @@ def slices(days: Table, last_day: int) -> Iterator[tuple[str, str, NDArray[np.bo
             order = np.arange(len(names))
         for at in order:
             yield dimension, str(names[at]), place == at
+
+
+_WANTED = {"tenant": (REQUESTS, SPEND), "pair": (COST, QUALITY)}
+
+
+def pairs_of(days: Table) -> NDArray[np.str_]:
+    """Task and deployment of each row, as people say it."""
+    tasks, deployments = (days[name].astype(str) for name in ("task", "deployment"))
+    told: NDArray[np.str_] = np.char.add(np.char.add(tasks, " on "), deployments)
+    return told
 
 
 def sums_by_day(days: Table, last_day: int, weeks: int) -> dict[str, Floats]:
@@ -193,13 +207,15 @@ def _move(
 def as_findings(days: Table, last_day: int, rates: Rates, weeks: int = 4) -> list[Finding]:
     """A candidate for every figure that could be compared."""
     told = []
+    pairs = pairs_of(days)
     requests = float(sums_by_day(days, last_day, weeks)["requests"][-1].sum())
     for dimension, name, move in moves(days, last_day, weeks):
         if isinstance(move, CannotSay):
             continue
         number = requests
         if dimension:
-            rows = (days[dimension].astype(str) == name) & (days["day"] > last_day - WEEK)
+            named = pairs if dimension == "pair" else days[dimension].astype(str)
+            rows = (named == name) & (days["day"] > last_day - WEEK)
             number = float(days.number("requests")[rows].sum())
         told.append(_finding(dimension, name, move, (number, rates), days.sql))
     return told
@@ -208,7 +224,10 @@ def as_findings(days: Table, last_day: int, rates: Rates, weeks: int = 4) -> lis
 def _finding(
     dimension: str, name: str, move: Move, at_stake: tuple[float, Rates], sql: str
 ) -> Finding:
-    measure, where = move.measure, f"{dimension} {name}" if dimension else "all traffic"
+    measure, where = (
+        move.measure,
+        f"{dimension} {name}".removeprefix("pair ") if dimension else "all traffic",
+    )
     slug = "-".join(part for part in ("moved", measure.slug, dimension, name) if part)
     up = "rose" if move.difference.estimate > 0 else "fell"
     change = relative_change(move)
@@ -221,7 +240,7 @@ def _finding(
     proposal = _PROPOSALS.get((measure.slug, up), _PROPOSALS[measure.slug, ""])
     money = _money(move, *at_stake)
     title = f"{measure.label[:1].upper()}{measure.label[1:]} of {where} {up}"
-    subject = {"figure": measure.slug, "slice": f"{dimension} {name}".strip(),
+    subject = {"figure": measure.slug, "slice": f"{dimension} {name}".removeprefix("pair ").strip(),
                "change": f"{change.estimate:+.1%}"}  # fmt: skip
     return Finding("moved", slug, title, words, money, move.log_e, sql, proposal, (), subject)
 

@@ -16,7 +16,7 @@ COUNTS = st.lists(st.integers(0, 10_000), min_size=4, max_size=4)
 RATE = st.lists(st.floats(0.0, 10.0), min_size=4, max_size=4)
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=40, deadline=None)
 @given(COUNTS, COUNTS, RATE, RATE)
 def test_the_parts_sum_to_the_change(
     n0: list[int], n1: list[int], r0: list[float], r1: list[float]

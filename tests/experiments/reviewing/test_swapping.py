@@ -32,14 +32,14 @@ def test_a_swap_is_the_mean_of_the_doubly_robust_terms() -> None:
 
 def test_intervals_cover_the_truth() -> None:
     missed = 0
-    for seed in range(40):
+    for seed in range(20):
         made = drawn(np.random.default_rng(seed), 1_500, DEAR)
         truth = -0.003 * float(made.propensities[:, 2].sum())
         found = next(each for each in swaps(made)
                      if (each.deployment, each.other) == ("sage", "brook"))  # fmt: skip
         interval = found.changes[COST].interval()
         missed += not interval.low <= truth <= interval.high
-    assert missed <= 6  # 2 expected; P(more than 6) < 0.3 %
+    assert missed <= 4  # 1 expected; P(more than 4) < 0.3 %
 
 
 def test_tenants_are_parts_of_the_task() -> None:

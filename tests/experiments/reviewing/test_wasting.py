@@ -37,8 +37,8 @@ def test_what_is_worth_its_money_is_left_alone() -> None:
 
 
 def test_all_alike_is_silent() -> None:
-    # False discoveries at most one in twenty reviews: P(3 of 12) < 2 %.
-    assert sum(bool(asked(seed)) for seed in range(10, 22)) <= 2
+    # False discoveries at most one in twenty reviews: P(2 of 6) < 4 %, and e-BH is cautious.
+    assert sum(bool(asked(seed)) for seed in range(10, 16)) <= 1
 
 
 def test_without_rates_or_ratings_only_domination_can_be_told() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from experiments.reviewing.finding import Review
 from service.reporting.shelf import keep
 from tests.service.cli.test_commands import run
@@ -19,6 +21,7 @@ def test_weekly_in_all_forms(marked: Path, tmp_path: Path) -> None:
     assert html.read_text().startswith("<!doctype html>") and md.read_text().startswith("# Week")
 
 
+@pytest.mark.slow
 def test_monthly_writes_designs_and_quarterly_speaks(marked: Path, tmp_path: Path) -> None:
     code, _, _ = run(
         "report", "monthly", "--designs", str(tmp_path / "next"), "--state", str(marked)
@@ -32,11 +35,16 @@ def test_what_is_wrong_is_said(marked: Path, tmp_path: Path) -> None:
     assert wrong[0] == 2 and "2026-W47" in wrong[2]
     none = run("report", "weekly", "--state", str(tmp_path))
     assert none[0] == 1 and "no published history" in none[2]
+
+
+@pytest.mark.slow
+def test_a_file_that_cannot_be_written_is_said(marked: Path, tmp_path: Path) -> None:
     unwritable = run("report", "weekly", "--html", str(tmp_path / "no" / "w.html"), "--state",
                      str(marked))  # fmt: skip
     assert unwritable[0] == 1 and "cannot be written" in unwritable[2]
 
 
+@pytest.mark.slow
 def test_without_a_file_it_is_shown(marked: Path) -> None:
     _, shown, _ = run("report", "weekly", "--state", str(marked))
     assert "What moved" in shown and "money:" in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from service.reporting.designs import texts
@@ -24,6 +25,7 @@ def test_a_month_proposes_and_a_quarter_retires(marked: Path) -> None:
     assert quarter.name == "quarterly-2026-Q4"
 
 
+@pytest.mark.slow
 def test_a_history_without_a_decision_says_so(tmp_path: Path) -> None:
     write(tmp_path, Truth(a_day=0))
     for kind in ("weekly", "quarterly"):

@@ -70,6 +70,7 @@ def test_the_last_week_with_data_is_taken_and_an_empty_one_is_said(
     assert empty.figures["requests"] == 0
 
 
+@pytest.mark.slow
 def test_a_week_without_ratings_still_shows_the_rest(tmp_path: Path) -> None:
     write(tmp_path, Truth(a_day=80, rated=0.0, skip_days=(16,)))
     found = make(tmp_path, "weekly")
