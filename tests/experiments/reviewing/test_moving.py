@@ -18,7 +18,8 @@ def stands(table: object) -> set[str]:
 
 
 def test_weeks_that_are_alike_are_silent() -> None:
-    # At most one in twenty of reviews may report anything (all would be false): P(2 of 6) < 4 %, and e-BH is cautious.
+    # At most one in twenty of reviews may report anything (all would be false): P(2 of 6) < 4 %,
+    # and e-BH is cautious.
     rng = np.random.default_rng(1)
     assert sum(bool(stands(days(rng))) for _ in range(6)) <= 1
 
