@@ -127,11 +127,14 @@ class Generator:
             if ends_us >= happened.end_us:
                 waiting.append(self._last(day))
             batches = batches_of([each for each in waiting if each is not None])
-            for name, parts in day.tables.items():
+            for name in list(day.tables):
+                parts = day.tables.pop(name)
                 batches.setdefault(name, []).extend(batch_of(name, each) for each in parts)
-            history.day(begins_us, batches)
+                del parts
             waiting = []
-            told(len(day.choices.chosen))
+            del day  # it stands in the batches; twice in memory is too much
+            history.day(begins_us, batches)
+            told(int(self.past.budget[number]))
         folder = state_dir / FOLDER
         folder.mkdir(exist_ok=True)
         for id_, data in self._bytes.items():
