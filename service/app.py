@@ -22,6 +22,7 @@ from service.api import (
     plan,
     policies,
     queue,
+    reports,
     reviews,
     shadows,
     tickets,
@@ -59,8 +60,8 @@ SMALL_VALUES = 2_000  # each unknown field costs an error of its own
 ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
-    health, caller, operations, audits, plan, reviews, tickets, queue, experiments, policies,
-    shadows, knowledge, trends,
+    health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
+    policies, shadows, knowledge, trends,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

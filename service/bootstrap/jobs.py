@@ -8,9 +8,11 @@ import logging
 
 from service.bootstrap.queue import queue_jobs
 from service.bootstrap.shadow import shadow_job
+from service.config import child_environment
 from service.domain.clock import new_id
 from service.domain.records import Act
 from service.monitoring.audit import alarm_notice
+from service.reporting.turns import Reviews
 from service.runtime import Runtime
 from service.scheduler import Job
 
@@ -19,6 +21,7 @@ log = logging.getLogger("headgate")
 PUBLISH_EVERY_S = 30.0
 RESPONSES_EVERY_S = 60.0
 AUDIT_EVERY_S = 2.0
+REVIEWS_EVERY_S = 60.0
 
 
 def jobs(runtime: Runtime) -> list[Job]:
@@ -75,6 +78,7 @@ def jobs(runtime: Runtime) -> list[Job]:
         *([refits] if refits.every_s else []),
         *queue_jobs(runtime),
         shadow_job(runtime),
+        review_job(runtime),
     ]
 
 
@@ -96,3 +100,13 @@ def audit_job(runtime: Runtime) -> Job:
 
 def refit_job(runtime: Runtime) -> Job:
     return Job("quality", runtime.plan.quality.refit_minutes * 60.0, runtime.quality.turn)
+
+
+def review_job(runtime: Runtime) -> Job:
+    """Weekly, monthly and quarterly reviews, when they are due and not there."""
+    reviews = Reviews(runtime.kept.state_dir, runtime.clock, child_environment())
+
+    async def turn() -> None:
+        await reviews.turn()
+
+    return Job("reviews", REVIEWS_EVERY_S, turn)

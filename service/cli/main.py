@@ -16,6 +16,7 @@ from service.cli import (
     policy,
     queue,
     reload,
+    report,
     review,
     serve,
     shadow,
@@ -36,6 +37,7 @@ app.add_typer(experiment.app, name="experiment")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
+app.add_typer(report.app, name="report")
 app.add_typer(review.app, name="review")
 app.add_typer(queue.app, name="queue")
 app.add_typer(shadow.app, name="shadow")

@@ -1,0 +1,1 @@
+"""Reviews of a history: what moved, what is wasted, what to try next, with money and intervals."""
