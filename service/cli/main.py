@@ -12,6 +12,7 @@ from service.cli import (
     history,
     override,
     policy,
+    propensities,
     queue,
     reload,
     review,
@@ -32,6 +33,7 @@ app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
+app.add_typer(propensities.app, name="propensities")
 app.add_typer(review.app, name="review")
 app.add_typer(queue.app, name="queue")
 app.add_typer(shadow.app, name="shadow")
