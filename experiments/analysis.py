@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.arms import Exposure, arm_of, expose
-from experiments.comparing import Estimate, Setting, compare, compare_blocks
+from experiments.comparing import ASSUMED, Estimate, Setting, compare, compare_blocks
 from experiments.design import Experiment
 from experiments.errors import CannotSay, ExperimentError
 from experiments.findings import Compared, Counts, Pace, Subject, compared
@@ -17,6 +17,8 @@ from experiments.guardrails import Verdict, judge
 from experiments.metrics import METRICS, Direction, Frame, Kind, Role, Values
 from experiments.plain import plain
 from experiments.recommending import Advice, advise
+from experiments.responding import Responses, responses
+from experiments.slopes import DAYS, LEAST_UNITS, adjustable, at_first
 from experiments.statistics import power
 from experiments.statistics.evidence import Evidence
 from experiments.statistics.multiplicity import OnlineDiscoveries, e_benjamini_hochberg, holm
@@ -37,12 +39,14 @@ class Options:
     chosen from the data: rather too few, since five times as many as that cost 4 % of width, and
     a fifth of it 10 %. ``power`` of the prognosis; ``theta``: by metric the slope of the
     design's covariate, from a period *before* the experiment: only then may the adjusted outcome
-    be looked at all along. ``seed``: of the orders drawn for a switchback of many pairs.
+    be looked at all along. ``scale``: what a judge's scores are multiplied by, from before as
+    well, or 1. ``seed``: of the orders drawn for a switchback of many pairs.
     """
 
     best_at: float = 2_000.0
     power: float = 0.8
     theta: Mapping[str, float] = field(default_factory=dict)
+    scale: float = 1.0
     seed: int = 0
 
 
@@ -65,6 +69,7 @@ class Report:
     ``crossed``: units seen in more than one variant, which are in no estimate, the first few
     ``crossed_names`` of them. ``invalid``: why nothing here may be trusted, empty if it may;
     ``caveats``: what to keep in mind. ``comparisons``: goals first, then guardrails.
+    ``responses``: who rated, None where nothing stands on ratings.
     """
 
     slug: str
@@ -75,6 +80,7 @@ class Report:
     first_us: int | None
     last_us: int | None
     ratio: Ratio | None
+    responses: Responses | None
     crossed: int
     crossed_names: tuple[str, ...]
     comparisons: tuple[Compared, ...]
@@ -112,11 +118,13 @@ def analyse(experiment: Experiment, frame: Frame, options: Options | None = None
         raise ExperimentError("theta is a slope of a covariate: name one in the design")
     if not np.isfinite(list(asked.theta.values())).all():
         raise ExperimentError("theta holds NaN or infinity: give finite slopes")
+    if not np.isfinite(asked.scale):
+        raise ExperimentError(f"scale is {asked.scale!r}: give a finite number, such as 1")
     exposure = expose(experiment, frame)
     comparisons = _Comparisons(experiment, exposure, asked)
     found = (*comparisons.of_goals(), *comparisons.of_guardrails())
     verdicts = tuple(judge(experiment, frame))
-    ratio = _ratio(experiment, exposure)
+    ratio, told = _ratio(experiment, exposure), responses(experiment, exposure)
     invalid = _invalid(experiment, exposure, ratio)
     return Report(
         experiment.slug,
@@ -127,12 +135,13 @@ def analyse(experiment: Experiment, frame: Frame, options: Options | None = None
         exposure.first_us,
         exposure.last_us,
         ratio,
+        told,
         len(exposure.crossed),
         exposure.crossed[:NAMED],
         found,
         verdicts,
         invalid,
-        _caveats(experiment, exposure),
+        (*(told.caveats if told else ()), *_caveats(experiment, exposure, asked)),
         advise(experiment, invalid, found, verdicts),
     )
 
@@ -250,9 +259,8 @@ class _Comparisons:
             found = compare_blocks(blocks, pairs, rng, level)
             return found, Counts((number, number), rows, counted)
         counts = Counts((control.number, treatment.number), rows, counted)
-        setting = Setting(
-            level, self.options.best_at, self.experiment.winsorise, self.options.theta.get(slug)
-        )
+        theta, scale = self.options.theta.get(slug), self.options.scale
+        setting = Setting(level, self.options.best_at, self.experiment.winsorise, theta, scale)
         return compare(METRICS[slug], control, treatment, self._covariate(), setting), counts
 
     def _covariate(self) -> Values | None:
@@ -261,7 +269,8 @@ class _Comparisons:
             return None
         if name not in self.exposure.frame:
             raise ExperimentError(f"the frame lacks {name}, the covariate: add the column")
-        return np.asarray(self.exposure.frame[name], dtype=np.float64)
+        known = np.asarray(self.exposure.frame[name], dtype=np.float64)
+        return at_first(self.exposure.units, known)
 
     def _subject(
         self, slug: str, role: Role, place: int, better: Direction, counts: Counts
@@ -317,7 +326,7 @@ def _invalid(experiment: Experiment, exposure: Exposure, ratio: Ratio | None) ->
     return tuple(told)
 
 
-def _caveats(experiment: Experiment, exposure: Exposure) -> tuple[str, ...]:
+def _caveats(experiment: Experiment, exposure: Exposure, asked: Options) -> tuple[str, ...]:
     told = []
     if exposure.crossed:
         names = ", ".join(exposure.crossed[:NAMED])
@@ -332,6 +341,15 @@ def _caveats(experiment: Experiment, exposure: Exposure) -> tuple[str, ...]:
         told.append(
             f"{', '.join(ratios)}: a few units can carry the sums of a small arm, which alarms "
             "more often than the level says; declare winsorise in the next version"
+        )
+    judged = [slug for slug in watched if METRICS[slug].kind is Kind.JUDGED]
+    if judged:
+        told.append(f"{', '.join(judged)}: {ASSUMED}; see the response rates by variant")
+    plain = [slug for slug in adjustable(experiment) if slug not in asked.theta]
+    if experiment.covariate and plain:
+        told.append(
+            f"{', '.join(plain)}: not adjusted by {experiment.covariate}, because the {DAYS} days "
+            f"before the start have no slope of it: that takes {LEAST_UNITS} units with both"
         )
     if experiment.blocks is not None:
         off = int((~exposure.kept).sum())

@@ -11,6 +11,7 @@ from experiments.design import Experiment, Unit
 from experiments.errors import ExperimentError
 from experiments.metrics import Frame, Measured, Values
 from experiments.statistics.fixed_horizon import Sums
+from experiments.statistics.judged import JudgedSums
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -63,12 +64,15 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arm:
-    """What a metric measured in one variant, all [m]: units, values, per, and rows of the frame."""
+    """What a metric measured in one variant, all [m]: units, values, per, rows of the frame, and
+    of a judged kind the labels.
+    """
 
     units: Ints
     values: Values
     per: Values
     rows: NDArray[np.intp]
+    labels: Values | None = None
 
     @property
     def number(self) -> int:
@@ -79,6 +83,18 @@ class Arm:
         """Rows added up by unit."""
         return Sums.by_unit(self.units, self.values, self.per)
 
+    def judged(self) -> JudgedSums:
+        """Rows of a judged kind added up by unit."""
+        if self.labels is None:
+            raise ExperimentError("labels are lacking: give those of a judged metric")
+        return JudgedSums.by_unit(self.units, self.values, self.labels)
+
+    def rated(self) -> Arm:
+        """The rows of a judged kind with a label, which is the value."""
+        labels = np.full(len(self.rows), np.nan) if self.labels is None else self.labels
+        known = np.isfinite(labels)
+        return Arm(self.units[known], labels[known], self.per[known], self.rows[known])
+
     def first(self) -> Values:
         """The first measured value of each unit: rows of one unit are not independent."""
         return self.firsts().values
@@ -86,12 +102,17 @@ class Arm:
     def firsts(self) -> Arm:
         """The first measured row of each unit."""
         _, places = np.unique(self.units, return_index=True)
-        return Arm(self.units[places], self.values[places], self.per[places], self.rows[places])
+        return self._at(places)
 
     def since(self, row: int) -> Arm:
         """Only what was measured from that row of the frame on."""
-        late = self.rows >= row
-        return Arm(self.units[late], self.values[late], self.per[late], self.rows[late])
+        return self._at(np.flatnonzero(self.rows >= row))
+
+    def _at(self, places: NDArray[np.intp]) -> Arm:
+        labels = None if self.labels is None else self.labels[places]
+        return Arm(
+            self.units[places], self.values[places], self.per[places], self.rows[places], labels
+        )
 
 
 def expose(experiment: Experiment, frame: Frame) -> Exposure:
@@ -135,7 +156,8 @@ def arm_of(exposure: Exposure, measured: Measured, variant: int, whole: bool = F
     if not whole:
         mine &= exposure.kept[measured.rows]
     rows = measured.rows[mine]
-    return Arm(exposure.units[rows], measured.values[mine], measured.per[mine], rows)
+    labels = None if measured.labels is None else measured.labels[mine]
+    return Arm(exposure.units[rows], measured.values[mine], measured.per[mine], rows, labels)
 
 
 def _several(codes: Ints, variants: Ints, number: int) -> Flags:

@@ -13,10 +13,16 @@ from experiments.errors import CannotSay
 from experiments.metrics import Kind, Metric, Values
 from experiments.statistics import power
 from experiments.statistics.fixed_horizon import Covaried, Sums, cuped
+from experiments.statistics.judged import tuned_difference
 from experiments.statistics.mean_sequences import BURN_IN, LEAST_EVENTS, AsymptoticSequence
 from experiments.statistics.moments import Interval, Moments
 from experiments.statistics.quantiles import QuantileSequence
 from experiments.switchback import Blocks, Pairs, least_pairs, randomisation_test
+
+ASSUMED = (
+    "right only if the rated answers are like the others: whether people rate an answer must not "
+    "depend on what they would say of it, nor on how far the judge is off"
+)
 
 
 class Looks(StrEnum):
@@ -29,13 +35,15 @@ class Looks(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Setting:
     """How two arms are compared: the level, at how many units the sequence is narrowest, where
-    the design says so the percentile of the cut, and the slope of the covariate.
+    the design says so the percentile of the cut, the slope of the covariate, and what a judge's
+    scores are multiplied by, neither of the last two chosen by the rows compared.
     """
 
     alpha: float
     best_at: float
     winsorise: float | None = None
     theta: float | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,8 @@ def compare(
     if metric.kind is Kind.QUANTILE:
         assert metric.level is not None  # a quantile has one
         return _quantiles(metric.level, control, treatment, setting)
+    if metric.kind is Kind.JUDGED:
+        return _judged(control, treatment, setting)
     if metric.kind is Kind.RATIO:
         return _ratios(control.sums(), treatment.sums(), setting)
     if metric.kind is Kind.RATE:
@@ -242,6 +252,43 @@ def _ratios(control: Sums, treatment: Sums, setting: Setting) -> Estimate | Cann
     if capped.effect.estimate * raw.effect.estimate < 0.0:
         told = _with(told, note="with and without the cut the signs differ: the tail decides")
     return told
+
+
+def _judged(control: Arm, treatment: Arm, setting: Setting) -> Estimate | CannotSay:
+    """A judge's scores of all answers, corrected by the few that people rated (prediction-powered
+    inference), at any look; beside it what each says alone, and the tuned scale for one look.
+    """
+    one, two = control.judged(), treatment.judged()
+    terms = (one.linearised(setting.scale), two.linearised(setting.scale))
+    if isinstance(terms[0], CannotSay):
+        return terms[0]
+    if isinstance(terms[1], CannotSay):
+        return terms[1]
+    found = _of_moments(terms[0], terms[1], setting)
+    if isinstance(found, CannotSay):
+        return found
+    labels = [int(each.labelled.sum()) for each in (one, two)]
+    words = (
+        f"{labels[1]} ratings of the treatment and {labels[0]} of the control correct the judge's "
+        f"scores, taken {setting.scale:.3g} times; {ASSUMED}"
+    )
+    found = _with(found, note=words)
+    for name, arms, said in (
+        ("ratings alone", (control.rated(), treatment.rated()), "of the judged answers rated"),
+        ("judge alone", (control, treatment), "not corrected: it errs where the judge does"),
+    ):
+        sides = [arm.sums().linearised() for arm in arms]
+        gap = _sequence(setting).of_difference(sides[1], sides[0])
+        if not isinstance(gap, CannotSay):
+            found = _with(found, Beside(name, gap, Looks.ANY, said))
+    tuned = tuned_difference(one, two, setting.alpha)
+    if isinstance(tuned, CannotSay):
+        return found
+    words = (
+        f"the judge's scores times {tuned.scale:.3g}, which is from the same rows, so this holds "
+        "for one look at a size fixed beforehand"
+    )
+    return _with(found, Beside("PPI++", tuned.effect, Looks.ONE, words))
 
 
 def _quantiles(

@@ -16,7 +16,13 @@ from experiments.switchback import Blocks
 
 BUCKETS = 10_000  # of a layer
 SHARES_ERROR = 1e-9
-COVARIATES = ("tokens_in", "predicted_quality")  # known before a variant is, so never its doing
+MOST_VERSIONS = 1_000_000
+LEAST_LEVEL = 1e-6
+SMALLEST = 1e-6  # effect: fewer than a trillion units show it
+COVARIATES = ("tokens_in",)  # known before a variant is, so never its doing
+TOUCHED = {  # what looks like a covariate, and why it is none
+    "predicted_quality": ": the version that a variant sets predicts it, of what the variant left",
+}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -155,8 +161,10 @@ class Experiment:
         _check_name("slug", self.slug)
         if not self.hypothesis.strip():
             raise DesignError("hypothesis", "is empty", "say what should happen, and why")
-        if self.version < 1:
-            raise DesignError("version", f"{self.version} is none", "count from 1")
+        if not 1 <= self.version <= MOST_VERSIONS:
+            raise DesignError(
+                "version", f"{self.version} is none", f"count from 1, up to {MOST_VERSIONS}"
+            )
         _check_variants(self.variants, self.reverse)
         _check_goals(self.goals)
         _check_guardrails(self.guardrails, self.goals)
@@ -175,14 +183,14 @@ class Experiment:
         return self.variants[1:]
 
     def _check_numbers(self) -> None:
-        if not 0.0 < self.alpha <= 0.2:
+        if not LEAST_LEVEL <= self.alpha <= 0.2:
             raise DesignError(
                 "alpha", f"{self.alpha!r} is no level", "give one up to 0.2, such as 0.05"
             )
-        if not 0.0 < self.smallest_effect < math.inf:
+        if not SMALLEST <= self.smallest_effect < math.inf:
             raise DesignError(
                 "smallest_effect",
-                f"{self.smallest_effect!r} needs infinitely many units",
+                f"{self.smallest_effect!r} needs more units than there are",
                 "give the relative difference that would matter, such as 0.05",
             )
         if self.winsorise is not None and not 0.5 < self.winsorise < 1.0:
@@ -196,7 +204,8 @@ class Experiment:
         if self.covariate not in COVARIATES:
             raise DesignError(
                 "covariate",
-                f"{self.covariate!r} is not known before the assignment",
+                f"{self.covariate!r} is not known before the assignment"
+                f"{TOUCHED.get(self.covariate, '')}",
                 f"use one of {', '.join(COVARIATES)}",
             )
         if self.blocks is not None:
@@ -218,7 +227,7 @@ class Experiment:
         watched = [("goals", goal) for goal in self.goals]
         watched += [("guardrails", each.metric) for each in self.guardrails]
         for field, slug in watched:
-            if METRICS[slug].kind is Kind.QUANTILE:
+            if METRICS[slug].kind in (Kind.QUANTILE, Kind.JUDGED):
                 raise DesignError(
                     field, f"{slug} has no mean of a block", "take a mean, a rate or a ratio"
                 )

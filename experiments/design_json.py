@@ -70,13 +70,18 @@ def _no_number(name: str) -> float:
 def _text(field: str, value: Any) -> str:
     if not isinstance(value, str):
         raise DesignError(field, f"{value!r} is no text", 'give a text in quotes: "..."')
+    if not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
+        raise DesignError(field, "it holds half of a character", "give a text in Unicode")
     return value
 
 
 def _number(field: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise DesignError(field, f"{value!r} is no number", "give a number, without quotes")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # JSON has whole numbers of any length
+        raise DesignError(field, "it is too large", "give a smaller number") from None
 
 
 def _whole(field: str, value: Any) -> int:

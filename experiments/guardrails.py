@@ -15,7 +15,7 @@ from experiments.harm import Case
 from experiments.harm import alpha_each as alpha_each
 from experiments.harm import failure_of as failure_of
 from experiments.harm import share_against_control as share_against_control
-from experiments.metrics import METRICS, Frame
+from experiments.metrics import METRICS, Frame, Kind
 from experiments.plain import plain
 from experiments.statistics.evidence import Evidence
 from experiments.statistics.rate_watch import RateWatch as RateWatch
@@ -84,10 +84,10 @@ def judge(experiment: Experiment, frame: Frame) -> list[Verdict]:
     """A verdict for each guardrail and treatment, at any look.
 
     One-sided, each at ``alpha_each``. Rates by the units that failed, a unit once, as in the
-    watch of the same metric: there an alarm stays. Means and ratios by the one-sided sequence
-    over units, the control's scaled by the tolerance; quantiles by each unit's first row, scaled
-    alike. Blocks by the pairs in which the treatment's block was the worse one: under no harm
-    that is a fair coin.
+    watch of the same metric: there an alarm stays. Means, judged ones too, and ratios by the
+    one-sided sequence over units, the control's scaled by the tolerance; quantiles by each unit's
+    first row, scaled alike. Blocks by the pairs in which the treatment's block was the worse one:
+    under no harm that is a fair coin.
     """
     exposure = expose(experiment, frame)
     return [
@@ -178,6 +178,11 @@ def _effect(case: Case, control: Arm, treatment: Arm) -> float | None:
                   for arm in (control, treatment))  # fmt: skip
         one, two = (float(each) for each in firsts)
         return _relative(one, two)
+    if METRICS[case.guardrail.metric].kind is Kind.JUDGED:
+        corrected = [arm.judged().mean() for arm in (control, treatment)]
+        if corrected[0] is None or corrected[1] is None:
+            return None
+        return _relative(corrected[0], corrected[1])
     below = [float(arm.per.sum()) for arm in (control, treatment)]
     if min(below) <= 0.0:
         return None

@@ -85,7 +85,7 @@ class Case:
         return one, two
 
     def weigh(self, control: Arm, treatment: Arm) -> Evidence | CannotSay:
-        """The evidence of harm, of means, ratios and quantiles."""
+        """The evidence of harm, of means (judged ones too), ratios and quantiles."""
         least = self.guardrail.least
         fewest = min(control.number, treatment.number)
         if fewest < least:
@@ -138,13 +138,23 @@ class Case:
     ) -> tuple[Moments, Moments] | CannotSay:
         """Of the control at its limit, and of the treatment."""
         kind = METRICS[self.guardrail.metric].kind
+        if kind is Kind.JUDGED:
+            ours, theirs = control.judged().linearised(), treatment.judged().linearised()
+            if isinstance(ours, CannotSay):
+                return ours
+            if isinstance(theirs, CannotSay):
+                return theirs
+            return self._at_limit(ours, factor), theirs
         sums = self._capped((control.sums(), treatment.sums()), kind)
         if any(float(each.denominator.mean()) <= 0.0 for each in sums):
             return CannotSay("an arm has nothing yet to divide by")
         one, two = (each.linearised() for each in sums)
+        return self._at_limit(one, factor), two
+
+    def _at_limit(self, control: Moments, factor: float | None) -> Moments:
         if factor is None:
-            factor = self.factor if one.mean >= 0.0 else 2.0 - self.factor
-        return Moments(one.count, factor * one.mean, factor**2 * one.squares), two
+            factor = self.factor if control.mean >= 0.0 else 2.0 - self.factor
+        return Moments(control.count, factor * control.mean, factor**2 * control.squares)
 
     def _capped(self, sums: tuple[Sums, Sums], kind: Kind) -> tuple[Sums, ...]:
         if self.experiment.winsorise is None or kind is not Kind.RATIO:

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     RATE = "rate"  # the mean of 0 and 1
     RATIO = "ratio"  # a sum over a sum
     QUANTILE = "quantile"
+    JUDGED = "judged"  # a mean of a judge's scores, corrected by those answers that people rated
 
 
 class Role(StrEnum):
@@ -47,12 +48,14 @@ class Direction(StrEnum):
 class Measured:
     """The rows of which a metric can speak: ``values`` [m], ``per`` [m], ``rows`` [m] in the frame.
 
-    ``per`` is the denominator of a ratio, and 1 for every other kind.
+    ``per`` is the denominator of a ratio, and 1 for every other kind. ``labels`` [m]: of a judged
+    kind people's ratings, NaN where there is none; its ``values`` are the judge's scores.
     """
 
     values: Values
     per: Values
     rows: NDArray[np.intp]
+    labels: Values | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ class Metric:
     """A row of METRICS.
 
     ``value`` (and ``per``, for a ratio) make a number a row of the frame's columns, NaN where
-    there is none. ``level`` is that of a quantile. ``direction`` is None where neither more nor
+    there is none. ``level`` is that of a quantile, ``label`` what people say beside a judge's
+    ``value``. ``direction`` is None where neither more nor
     less is better in itself: a guardrail on such a metric has to say which way it looks.
     """
 
@@ -74,12 +78,15 @@ class Metric:
     value: Callable[[Frame], Values]
     per: Callable[[Frame], Values] | None = None
     level: float | None = None
+    label: Callable[[Frame], Values] | None = None
 
     def __post_init__(self) -> None:
         if (self.kind is Kind.RATIO) != (self.per is not None):
             raise ExperimentError(f"per of {self.slug}: a ratio has one, no other kind does")
         if (self.kind is Kind.QUANTILE) != (self.level is not None):
             raise ExperimentError(f"level of {self.slug}: a quantile has one, no other kind does")
+        if (self.kind is Kind.JUDGED) != (self.label is not None):
+            raise ExperimentError(f"label of {self.slug}: a judged one has it, no other kind does")
         if self.level is not None and not 0.0 < self.level < 1.0:
             raise ExperimentError(
                 f"level of {self.slug} is {self.level!r}: give one between 0 and 1"
@@ -100,7 +107,8 @@ class Metric:
         values = self.value(frame)
         per = self.per(frame) if self.per else np.ones(len(values))
         rows = np.flatnonzero(np.isfinite(values) & np.isfinite(per))
-        return Measured(values[rows], per[rows], rows)
+        labels = self.label(frame)[rows] if self.label else None
+        return Measured(values[rows], per[rows], rows, labels)
 
 
 def metric(slug: str) -> Metric:
@@ -147,7 +155,7 @@ def _answered(frame: Frame) -> Values:
 
 
 def _rated(frame: Frame) -> Values:
-    """Whether an answer was rated, NaN where there was none to rate."""
+    """Whether people rated an answer, NaN where there was none to rate."""
     rated = np.isfinite(_number("quality")(frame))
     return np.where(_number("status")(frame) == 200, rated, np.nan)
 
@@ -160,10 +168,13 @@ _COST = "cost_micro_usd"
 METRICS: Mapping[str, Metric] = {
     each.slug: each
     for each in (
-        Metric("quality", "mean rating of the rated answers", "0 to 1", Kind.MEAN, _GOAL, _UP,
-               ("quality",), _number("quality")),
+        Metric("quality", "mean of people's ratings, of the answers that they rated", "0 to 1",
+               Kind.MEAN, _GOAL, _UP, ("quality",), _number("quality")),
         Metric("reward", "quality less what money and waiting cost", "0 to 1", Kind.MEAN, _GOAL,
                _UP, ("reward",), _number("reward")),
+        Metric("judged_quality", "mean of a judge's scores, corrected by people's ratings",
+               "0 to 1", Kind.JUDGED, _GOAL, _UP, ("judged", "quality"), _number("judged"),
+               label=_number("quality")),
         Metric("success_rate", "requests answered with status 200", "share", Kind.RATE, _GOAL, _UP,
                ("status",), _succeeded),
         Metric("cost_per_request", "money spent, a request", "micro-dollars", Kind.RATIO, _GOAL,
@@ -182,7 +193,7 @@ METRICS: Mapping[str, Metric] = {
                _DOWN, ("served_mode",), _is("served_mode", "fallback")),
         Metric("attempts", "calls to deployments, a request", "calls", Kind.MEAN, _GUARD, _DOWN,
                ("attempts",), _number("attempts")),
-        Metric("rating_rate", "answers that were rated", "share", Kind.RATE, _GUARD, None,
+        Metric("rating_rate", "answers that people rated", "share", Kind.RATE, _GUARD, None,
                ("quality", "status"), _rated),
         Metric("tokens_out", "tokens of an answer", "tokens", Kind.MEAN, _GUARD, None,
                ("tokens_out",), _number("tokens_out")),

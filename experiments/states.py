@@ -43,10 +43,12 @@ class Step(StrEnum):
     ROLL_BACK = "roll back"
 
 
-# A guardrail must not wait for a stop: rolling back is allowed from wherever units were exposed.
-# What was shipped is still watched for a while: harm that shows only then is rolled back as well.
+# A draft that nobody wants is given up, and exposes nobody for that. A guardrail must not wait
+# for a stop: rolling back is allowed from wherever units were exposed. What was shipped is still
+# watched for a while: harm that shows only then is rolled back as well.
 LEGAL: Mapping[tuple[State, Step], State] = {
     (State.DRAFT, Step.START): State.RUNNING,
+    (State.DRAFT, Step.ROLL_BACK): State.ROLLED_BACK,
     (State.RUNNING, Step.RAMP): State.RUNNING,
     (State.RUNNING, Step.PAUSE): State.PAUSED,
     (State.RUNNING, Step.STOP): State.STOPPED,

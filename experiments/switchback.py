@@ -19,6 +19,8 @@ EXACT_PAIRS = 14  # up to here every order of the pairs is enumerated
 DRAWS = 9_999
 PART = 1_000  # orders at a time
 MICRO = 1_000_000
+LATEST_US = 4_102_444_800 * MICRO  # the year 2100
+LONGEST_S = 31_536_000  # a year
 _PValue = Callable[[float], float]
 
 
@@ -40,9 +42,9 @@ class Blocks:
     def __post_init__(self) -> None:
         if not self.salt:
             raise ExperimentError("salt is empty: name the experiment and its version")
-        if self.start_us < 0:
+        if not 0 <= self.start_us <= LATEST_US:
             raise ExperimentError(f"start_us is {self.start_us}: give microseconds since 1970")
-        if self.length_s <= 0:
+        if not 0 < self.length_s <= LONGEST_S:
             raise ExperimentError(f"length_s is {self.length_s}: give the seconds of a block")
         if not 0 <= self.burn_in_s < self.length_s:
             raise ExperimentError(

@@ -153,7 +153,6 @@ MIRRORED: dict[str, str] = {
     "service/cli/experiment_online.py": "service/cli/test_experiment.py",
     "service/cli/policy.py": "service/cli/test_experiment.py",
     "service/domain/experiments.py": "service/storage/test_frames.py",
-    "service/experimentation/promotions.py": "service/experimentation/test_guard.py",
     "service/storage/experiments.py": "service/storage/test_frames.py",
     "service/api/access.py": "service/api/test_auth.py",
     "service/api/asgi.py": "service/api/test_chat_bad_input.py",

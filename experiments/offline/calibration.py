@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.errors import ExperimentError
 from experiments.metrics import Kind, Metric
-from experiments.offline.distributions import USUAL, Effect, Source, effect_on, named
+from experiments.offline.distributions import Effect, Source, effect_on, usual
 from experiments.offline.peeking import Arm, Streams, Verdicts, applicable
 from experiments.statistics.inputs import level
 from experiments.statistics.response_rate import wilson
@@ -116,7 +116,7 @@ def simulate(
 
     Without a source, the metric's usual distribution.
     """
-    source = source or named(USUAL[metric.slug])
+    source = source or usual(metric)
     effect = effect_on(metric, source, plan.effect)
     tests = applicable(metric, plan.treatment_share)
     found = {name: Tally() for name in tests}

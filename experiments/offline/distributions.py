@@ -16,6 +16,10 @@ Shape = tuple[int, ...]
 Drawn = tuple[Values, Values | None]  # values, and of a ratio what they are divided by
 Draw = Callable[[np.random.Generator, Shape], Drawn]
 GRID = np.linspace(0.5, 0.9995, 1_000)  # probabilities of quantiles that are looked up
+_NOT_DRAWN = (
+    "{} is of a judge's scores and of ratings together, and no distribution here has both: "
+    "simulate quality, which stands on the ratings alone and needs more of them"
+)
 BOUNDED = ("0 to 1", "share")  # units of metrics that cannot leave [0, 1]
 
 
@@ -98,6 +102,13 @@ def resampled(values: Values, per: Values | None = None, name: str = "history") 
     return Source(name, draw, float(x.mean()), y is not None, inside)
 
 
+def usual(metric: Metric) -> Source:
+    """The distribution that a metric is simulated with unless another is named."""
+    if metric.slug not in USUAL:
+        raise ExperimentError(_NOT_DRAWN.format(metric.slug))
+    return named(USUAL[metric.slug])
+
+
 def effect_on(metric: Metric, source: Source, effect: float) -> Effect:
     """The effect as a metric of that kind has it: absolute for rates, otherwise relative."""
     if not math.isfinite(effect):
@@ -118,6 +129,8 @@ def effect_on(metric: Metric, source: Source, effect: float) -> Effect:
 
 def fits(metric: Metric, source: Source) -> None:
     """Refuse a distribution that the metric cannot have."""
+    if metric.kind is Kind.JUDGED:
+        raise ExperimentError(_NOT_DRAWN.format(metric.slug))
     if (metric.kind is Kind.RATIO) != source.clustered:
         wanted = "clustered_S or successes_S" if metric.kind is Kind.RATIO else "any other"
         raise ExperimentError(f"distribution {source.name} is not for {metric.slug}: use {wanted}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-Reason = Annotated[str, Field(min_length=10, max_length=500)]
-Author = Annotated[str, Field(min_length=1, max_length=100)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10, max_length=500)]
+Author = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Id = Annotated[str, Field(min_length=1, max_length=100)]
 StepName = Literal["start", "ramp", "pause", "resume", "stop", "ship", "rollback"]
 

@@ -98,7 +98,7 @@ async def take(request: Request, experiment: str, step: StepName, body: StepBody
     if wanted is Step.SHIP:
         if body.variant is None:
             raise Unprocessable("variant: name the one to ship", param="variant")
-        taken = await promotions.ship(found.id, body.variant, by)
+        taken = await promotions.ship(found.id, body.variant, by, body.unproven)
     elif body.variant is not None:
         raise Unprocessable("variant: only a ship names one; leave it out", param="variant")
     elif wanted is Step.ROLL_BACK:

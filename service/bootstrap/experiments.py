@@ -12,6 +12,7 @@ from service.experimentation.followers import Followers
 from service.experimentation.guard import LOOK_EVERY_S, Guard, GuardParts
 from service.experimentation.promotions import Promotions
 from service.experimentation.whole import Experimentation
+from service.feedback.catching_up import CatchUp
 from service.feedback.gate import Gate, GateParts
 from service.feedback.promoting import VersionDesk
 from service.plan.whole import Plan
@@ -19,8 +20,8 @@ from service.routing.assignments import NO_HOLDOUT, AssignmentHolder, Holdout
 from service.routing.treatments import DEPLOYMENT, Treatment
 from service.runtime import Runtime
 from service.scheduler import Job
-from service.storage.experiments import ExperimentStore
-from service.storage.frames import experiment_frame
+from service.storage.experiments import Conducted, ExperimentStore
+from service.storage.frames import earlier_frame, experiment_frame
 
 log = logging.getLogger("headgate.experiments")
 
@@ -31,7 +32,8 @@ EVALUATED_US = 7 * 86_400_000_000  # for so long an evaluation lets a version be
 def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
     """Give a runtime its experiments, as the log left them; before requests are taken."""
     kept, clock = runtime.kept, runtime.clock
-    versions = VersionDesk(runtime.learner, kept.database.cursor, clock)
+    catch_up = CatchUp(kept.state_dir, runtime.publish, child_environment())
+    versions = VersionDesk(runtime.learner, kept.database.cursor, clock, catch_up)
     followers = Followers(versions.follow, versions.leave)
 
     gate = Gate(
@@ -44,6 +46,9 @@ def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
     def frame(experiment: str, since_us: int) -> Frame:
         cursor = kept.database.cursor()
         return experiment_frame(cursor, experiment, since_us, runtime.plan.reward.metric)
+
+    def earlier(conducted: Conducted) -> Frame:
+        return earlier_frame(kept.database.cursor(), conducted, runtime.plan.reward.metric)
 
     parts = DeskParts(
         store=ExperimentStore(kept.database),
@@ -62,7 +67,7 @@ def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
     desk.moved = guard.moved
     runtime.ledger.guarded = guard.ended
     runtime.experiments = Experimentation(
-        desk, promotions, versions, followers, guard, gate, frame, runtime.publish
+        desk, promotions, versions, followers, guard, gate, frame, earlier, runtime.publish
     )
     runtime.scheduler.put(Job("guardrails", LOOK_EVERY_S, guard.look))
     desk.refresh()

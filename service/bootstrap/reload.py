@@ -112,8 +112,9 @@ class Reloader:
         catalog = plan.catalog(process_environment())
         now_us = runtime.clock.wall_us()
         wanted = policy_wanted(plan, catalog, Featurizer(plan.task_names), now_us)
+        since = runtime.learner.version
         wanted = wanted_now(wanted, runtime.learner.parts.versions)
-        stays = is_of(runtime.learner.version, wanted)
+        stays = is_of(since, wanted)
         # The old way out keeps the old holder, whose arms are in the order of its catalogue.
         live = runtime.live if stays else LivePolicy(runtime.live.current)
         live.others = runtime.live.others
@@ -128,7 +129,7 @@ class Reloader:
         act = Act(new_id(), now_us, who[0], "plan.loaded", digest, "", detail)
         await asyncio.wrap_future(runtime.kept.log.append_durable(act))
         if not stays:
-            await self._learn_on(wanted, live)
+            await self._learn_on(wanted, live, since.id)
         runtime.learner.judge_by(credit_rules(plan))
         self._swap(plan, way, live)
         if not stays:
@@ -137,9 +138,9 @@ class Reloader:
             digest, now_us, runtime.plan_standing.reloads + 1, None
         )
 
-    async def _learn_on(self, wanted: Wanted, live: LivePolicy) -> None:
+    async def _learn_on(self, wanted: Wanted, live: LivePolicy, instead_of: str) -> None:
         """Let the learner go on under the new version; it comes to it in its own order."""
-        done = self._runtime.learner.change(wanted, live)
+        done = self._runtime.learner.change(wanted, live, instead_of)
         waiting = asyncio.wrap_future(done)
         try:
             await asyncio.wait_for(asyncio.shield(waiting), LEARNER_S)

@@ -116,11 +116,11 @@ def plan(
 
 def _source(measured: Metric, distribution: str | None, state: str | None) -> Source:
     from experiments.metrics import Kind
-    from experiments.offline.distributions import USUAL, named, resampled
+    from experiments.offline.distributions import named, resampled, usual
     from experiments.statistics.fixed_horizon import Sums
 
     if state is None:
-        return named(distribution or USUAL[measured.slug])
+        return named(distribution) if distribution else usual(measured)
     frame, units, _ = _history(state, measured)
     found = measured.measure(frame)
     if measured.kind is not Kind.RATIO:
@@ -209,9 +209,13 @@ def _history(state: str, measured: Metric) -> tuple[Frame, np.ndarray, Values]:
     """The metric's columns, the unit and the time in seconds of the newest rows."""
     import numpy as np
 
+    from experiments.metrics import Kind
     from service.storage.errors import StorageError
     from service.storage.history import connect, query
 
+    if measured.kind is Kind.JUDGED:
+        fail(f"--state: the history's view rounds does not part the judge's scores that "
+             f"{measured.slug} needs from ratings; plan with --baseline and --sd", 2)  # fmt: skip
     columns = ", ".join(measured.columns)
     try:
         with err.status("reading the history"):

@@ -146,10 +146,9 @@ def _show_all(found: dict[str, Any]) -> None:
         _say("there is no experiment yet; headgate experiment create makes one")
         return
     table(
-        ("experiment", "state", "exposed %", "layer", "variants", "goals", "hypothesis"),
+        ("id", "state", "exposed %", "layer", "variants"),
         [
-            (e["id"], e["state"], e["exposed"], e["layer"], _shares(e), ", ".join(e["goals"]),
-             e["hypothesis"])
+            (e["id"], e["state"], e["exposed"], e["layer"], _shares(e))
             for e in found["experiments"]
         ],
     )  # fmt: skip
@@ -186,6 +185,8 @@ def _show_report(found: dict[str, Any]) -> None:
         _say(f"  would change it: {change}")
     for caveat in (*found["invalid"], *found["caveats"]):
         _say(f"note: {caveat}")
+    if found["responses"]:
+        _say(f"rated of the first answers: {_rates(found['responses']['variants'])}")
     if found["comparisons"]:
         table(
             ("metric", "treatment", "finding", "control", "treated", "relative", "low", "high",
@@ -194,11 +195,25 @@ def _show_report(found: dict[str, Any]) -> None:
         )  # fmt: skip
 
 
+def _rates(variants: list[dict[str, Any]]) -> str:
+    return ", ".join(
+        f"{each['variant']} {each['rated']} of {each['answers']}"
+        + (f" (judged {each['judged']})" if each["judged"] else "")
+        for each in variants
+    )
+
+
 def _row(found: dict[str, Any]) -> tuple[Any, ...]:
     means = found["means"] or (None, None)
     gap = found["relative"] or {"estimate": None, "low": None, "high": None}
     units = "/".join(str(each) for each in found["counts"]["units"])
     return (
         found["metric"], found["treatment"], found["finding"], *means, gap["estimate"],
-        gap["low"], gap["high"], units, found["days"],
+        gap["low"], gap["high"], units, _days(found["days"]),
     )  # fmt: skip
+
+
+def _days(days: float | None) -> str:
+    if days is None:
+        return "-"
+    return "under 0.1" if days < 0.1 else f"{days:.1f}"

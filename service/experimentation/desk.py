@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -68,15 +69,40 @@ class ExperimentDesk:
 
     def __init__(self, parts: DeskParts, holdout: Holdout) -> None:
         self._parts, self.holdout = parts, holdout
-        self._one_at_a_time = asyncio.Lock()
-        self.holds: dict[str, str] = {}  # experiments that may not be ramped or shipped, and why
+        self._one_at_a_time = asyncio.Lock()  # whatever exposes or takes a place
+        self._moving: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by experiment
+        self._held = dict(parts.store.held)
+        self._lapsed: dict[str, str] = {}  # what the plan in force no longer knows
         self._unlogged: list[tuple[object, ...]] = []
+        self._logging = asyncio.Lock()
+        self._stand_in = NO_TREATMENT
         self.moved: Callable[[Conducted], None] = lambda conducted: None
 
     @property
     def store(self) -> ExperimentStore:
         """All experiments."""
         return self._parts.store
+
+    @property
+    def holds(self) -> dict[str, str]:
+        """Experiments that may not be ramped or shipped, and why."""
+        return {**self._lapsed, **self._held}
+
+    def now_us(self) -> int:
+        """The time, microseconds since the epoch."""
+        return self._parts.clock.wall_us()
+
+    def hold(self, name: str, why: str) -> None:
+        """Let an experiment that has not ended be neither ramped nor shipped, for good."""
+        if self.find(name).holds_buckets:
+            self._held[name] = why
+
+    def stand_in(self, version_id: str | None) -> None:
+        """Until the learner and the log have come to a rollback: the version that decides for
+        everybody meanwhile, where it learns beside the live one; None ends that.
+        """
+        self._stand_in = Treatment({VERSION: version_id}) if version_id else NO_TREATMENT
+        self.refresh()
 
     def find(self, name: str) -> Conducted:
         """An experiment by its id, or the last version of a slug; raises NotFound."""
@@ -117,30 +143,42 @@ class ExperimentDesk:
             return self.store.known[record.id]
 
     async def take(self, name: str, asked: Asked) -> Conducted:
-        """Take a step; raises Conflict that says which steps can be taken."""
-        async with self._one_at_a_time:
-            return await self._take(self.find(name), asked)
+        """Take a step; raises Conflict that says which steps can be taken. What reduces exposure
+        waits for a step of the same experiment alone.
+        """
+        name = self.find(name).id
+        if asked.step in REDUCING:
+            async with self._moving[name]:
+                return await self._reduce(self.find(name), asked)
+        async with self._one_at_a_time, self._moving[name]:
+            return await self._expose(self.find(name), asked)
 
-    async def _take(self, mine: Conducted, asked: Asked) -> Conducted:
+    async def _reduce(self, mine: Conducted, asked: Asked) -> Conducted:
         step = self._step(mine, asked)
         after = mine.after(step)
-        if asked.step in REDUCING:
-            self._in_force(after)
+        self._in_force(after)
+        try:
             await self._reduced(after, step, asked)
-        else:
-            self._check(mine, asked)
-            exposing = asked.step in (Step.START, Step.RESUME)
+        finally:
+            await self._ended(after)
+        return after
+
+    async def _expose(self, mine: Conducted, asked: Asked) -> Conducted:
+        await self.retry()  # the log tells the steps in their order, or the next start stumbles
+        step = self._step(mine, asked)
+        self._check(mine, asked)
+        exposing = asked.step in (Step.START, Step.RESUME)
+        if exposing:
+            await self._follow(mine)
+        try:
+            await self._durable(step, self._act_of(asked, mine.id, step))
+        except StorageUnavailable:
             if exposing:
-                await self._follow(mine)
-            try:
-                await self._durable(step, self._act_of(asked, mine.id, step))
-            except StorageUnavailable:
-                if exposing:
-                    await self._release(mine)
-                raise
-            self._in_force(after)
-        if after.standing.state in (State.STOPPED, State.SHIPPED, State.ROLLED_BACK):
-            await self._release(after)
+                await self._release(mine)
+            raise
+        after = mine.after(step)
+        self._in_force(after)
+        await self._ended(after)
         return after
 
     def _step(self, mine: Conducted, asked: Asked) -> ExperimentStep:
@@ -166,8 +204,12 @@ class ExperimentDesk:
 
     def _check(self, mine: Conducted, asked: Asked) -> None:
         """What stands against exposing more."""
-        if asked.step in (Step.RAMP, Step.SHIP) and mine.id in self.holds:
-            raise Conflict(f"{mine.id} is held: {self.holds[mine.id]}", code="experiment_held")
+        held = self.holds.get(mine.id)
+        if held is not None and asked.step in (Step.RAMP, Step.SHIP):
+            raise Conflict(
+                f"{mine.id} is held: {held}; pause it, or roll it back and make its next version",
+                code="experiment_held",
+            )
         if asked.step is not Step.SHIP:
             check_alone(mine, self.store.known.values())
         self._treatments(mine.design)
@@ -219,6 +261,7 @@ class ExperimentDesk:
 
     def refresh(self) -> None:
         """Put all that stands in force: at the start, and whenever the plan has changed."""
+        self._lapsed = {}
         running = [
             Running(
                 each.id, each.design, each.record.layer, each.record.first, each.record.stop,
@@ -226,7 +269,7 @@ class ExperimentDesk:
             )
             for each in self.running()
         ]  # fmt: skip
-        shipped = NO_TREATMENT
+        shipped = self._stand_in
         for each in self.store.known.values():
             if each.standing.shipped is not None:
                 settled = self._treatments_now(each)[each.standing.shipped]
@@ -234,26 +277,29 @@ class ExperimentDesk:
         self._parts.holder.current = Assignments(running, self.holdout, shipped)
 
     def follow_again(self) -> list[Future[None]]:
-        """After a restart: the versions that running experiments need."""
+        """After a restart, and whatever else came between: the versions that running experiments
+        need and that do not learn beside the live one. Until they do, everybody gets that.
+        """
+        live = self._parts.live()
         return [
             self._parts.followers.asked(version, each.id)
             for each in self.running()
             for version in self._beside(each)
+            if live.of(version) is None
         ]
 
     def _in_force(self, conducted: Conducted) -> None:
         self.store.put(conducted)
         self.refresh()
-        if conducted.standing.state is not State.RUNNING:
-            self.holds.pop(conducted.id, None)
+        if not conducted.holds_buckets:
+            self._held.pop(conducted.id, None)
         self.moved(conducted)
 
     async def _reduced(self, after: Conducted, step: ExperimentStep, asked: Asked) -> None:
-        records = (step, self._act_of(asked, after.id, step))
+        self._unlogged.append((step, self._act_of(asked, after.id, step)))
         try:
-            await self._durable(*records)
+            await self.retry()
         except StorageUnavailable as error:
-            self._unlogged.append(records)
             raise StorageUnavailable(
                 f"{after.id} is {after.standing.state} already, but that is not durable yet: it "
                 "is logged as soon as the log can be written",
@@ -261,10 +307,11 @@ class ExperimentDesk:
             ) from None
 
     async def retry(self) -> None:
-        """Log what was done while the log could not be written."""
-        while self._unlogged and self._parts.log.healthy:
-            await self._durable(*self._unlogged[0])
-            self._unlogged.pop(0)
+        """Log what was done before it could be logged, in its order; raises StorageUnavailable."""
+        async with self._logging:
+            while self._unlogged:
+                await self._durable(*self._unlogged[0])
+                self._unlogged.pop(0)
 
     # parts ------------------------------------------------------------------------------------
 
@@ -285,7 +332,7 @@ class ExperimentDesk:
             return self._treatments(conducted.design)
         except Unprocessable as error:
             log.warning("%s has no effect now: %s", conducted.id, error)
-            self.holds[conducted.id] = error.message
+            self._lapsed[conducted.id] = error.message
             return {each.name: NO_TREATMENT for each in conducted.design.variants}
 
     async def _follow(self, mine: Conducted) -> None:
@@ -295,6 +342,11 @@ class ExperimentDesk:
     def _beside(self, mine: Conducted) -> list[str]:
         live = self._parts.live().current.mark.version_id
         return [each for each in versions_in(mine.design) if each != live]
+
+    async def _ended(self, mine: Conducted) -> None:
+        """What has ended needs no version beside the live one."""
+        if mine.standing.state in (State.STOPPED, State.SHIPPED, State.ROLLED_BACK):
+            await self._release(mine)
 
     async def _release(self, mine: Conducted) -> None:
         for version in versions_in(mine.design):

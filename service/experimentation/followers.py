@@ -34,6 +34,8 @@ class Followers:
         def ended(done: Future[None]) -> None:
             if done.cancelled() or done.exception() is not None:
                 wishes.discard(who)
+                if not wishes and self._wanted.get(version_id) is wishes:
+                    del self._wanted[version_id]
 
         future.add_done_callback(ended)
         return future

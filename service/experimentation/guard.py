@@ -32,6 +32,7 @@ from service.experimentation.desk import HEADGATE, ExperimentDesk
 from service.experimentation.promotions import Promotions
 from service.experimentation.replaying import replay, units_seen
 from service.feedback.promoting import Signature
+from service.storage.errors import StorageError
 from service.storage.event_log import EventLog
 from service.storage.experiments import Conducted
 from service.storage.frames import evidence_query
@@ -110,6 +111,7 @@ class Guard:
         self._tasks: set[asyncio.Task[None]] = set()
         self._told: set[tuple[str, str, str]] = set()
         self.warnings_: dict[str, str] = {}
+        self._incomplete: dict[str, str] = {}  # rollbacks that are in effect and not durable yet
 
     # at every outcome -------------------------------------------------------------------------
 
@@ -158,11 +160,18 @@ class Guard:
 
     async def look(self) -> None:
         """Weigh all guardrails from the log, and end watches whose time is over."""
-        await self._parts.desk.retry()
+        try:
+            await self._parts.desk.retry()
+            await self._parts.promotions.catch_up()
+            await self._parts.promotions.retry()
+            self._incomplete.clear()
+        except HeadgateError as error:  # what runs is judged all the same
+            log.warning("what was done is not wholly durable yet: %s", error)
+        self._parts.desk.follow_again()
         for watched in list(self._watched.values()):
             try:
                 await self._look_at(watched)
-            except ExperimentError as error:
+            except (ExperimentError, StorageError) as error:
                 log.warning("%s cannot be judged: %s", watched.conducted.id, error)
         await self._parts.promotions.end_overdue(self._parts.clock.wall_us())
 
@@ -172,6 +181,8 @@ class Guard:
             return
         whole = began_s >= watched.analyse_at_s
         report, verdicts, onsets = await asyncio.to_thread(self._read, mine, whole)
+        if self._watched.get(mine.id) is not watched:
+            return  # it was moved meanwhile: nothing is done to what no longer runs
         took_s = self._parts.clock.monotonic_s() - began_s
         watched.look_at_s = began_s + took_s * IDLE  # a long history is looked at less often
         if report is not None:
@@ -200,7 +211,7 @@ class Guard:
             return
         watched.invalid = True
         mine, why = watched.conducted, report.invalid[0]
-        self._parts.desk.holds[mine.id] = f"its data are not what was drawn: {why}"
+        self._parts.desk.hold(mine.id, f"its data are not what was drawn: {why}")
         self.warnings_[mine.id] = f"{mine.id} is invalid: {why}"
         self._log("experiment.invalid", mine.id, why, {"alpha": ALPHA, "rows": report.rows})
 
@@ -246,7 +257,7 @@ class Guard:
         if guardrail.action is Action.HOLD:
             if key not in self._told:
                 self._told.add(key)
-                self._parts.desk.holds[harm.experiment] = harm.words
+                self._parts.desk.hold(harm.experiment, harm.words)
                 self.warnings_[harm.experiment] = f"held: {harm.words}"
                 self._log("guardrail.holds", harm.experiment, harm.words,
                           self._cause(harm, guardrail))  # fmt: skip
@@ -261,7 +272,7 @@ class Guard:
             key = harm.experiment, harm.metric, "cools down"
             if key not in self._told:
                 self._told.add(key)
-                self._parts.desk.holds[harm.experiment] = harm.words
+                self._parts.desk.hold(harm.experiment, harm.words)
                 said = f"{harm.words}; rolled back less than 15 minutes ago, so it is held instead"
                 self.warnings_[harm.experiment] = said
                 self._log("guardrail.cools_down", harm.experiment, said,
@@ -280,7 +291,7 @@ class Guard:
             log.error("%s is rolled back: %s", harm.experiment, harm.words)
         except HeadgateError as error:
             log.error("%s cannot be rolled back wholly: %s", harm.experiment, error)
-            self.warnings_[harm.experiment] = f"rollback incomplete: {error.message}"
+            self._incomplete[harm.experiment] = f"rollback incomplete: {error.message}"
         finally:
             self._acting.discard(harm.experiment)
 
@@ -316,7 +327,7 @@ class Guard:
 
     def warnings(self) -> list[str]:
         """What an operator should be told."""
-        return list(self.warnings_.values())
+        return [*self.warnings_.values(), *self._incomplete.values()]
 
     def verdicts(self, experiment: str) -> tuple[Verdict, ...]:
         """What the guardrails of a running experiment said at the last look."""

@@ -17,6 +17,11 @@ def place(
     design: Experiment, layer: str, share: float, known: Iterable[Conducted]
 ) -> tuple[int, int]:
     """The first free buckets of a layer, as many as the share asks; raises Conflict."""
+    if layer == WATCH_LAYER and not design.reverse:
+        raise Unprocessable(
+            f"layer: {WATCH_LAYER} is kept for the watches over promotions; give another",
+            param="layer",
+        )
     if design.unit is Unit.BLOCK:
         return 0, 0  # by time: it takes all traffic
     if not 0.0 < share <= 1.0:
@@ -49,6 +54,12 @@ def check_alone(mine: Conducted, others: Iterable[Conducted]) -> None:
     """Refuse what runs already in another layer and changes the same: neither would be measured."""
     settings = _settings(mine)
     for each in others:
+        if "version" in settings and "deployment" in _settled(each):
+            raise Conflict(
+                f"{each.id} is shipped and gives everybody one deployment, so no version decides; "
+                "put that into the plan and roll it back, then start this",
+                code="experiments_conflict",
+            )
         here = each.record.layer == mine.record.layer and each.design.unit is not Unit.BLOCK
         if each.id == mine.id or each.standing.state is not State.RUNNING or here:
             continue
@@ -69,6 +80,13 @@ def check_alone(mine: Conducted, others: Iterable[Conducted]) -> None:
 
 def _settings(conducted: Conducted) -> set[str]:
     return {name for each in conducted.design.variants for name, _ in each.settings}
+
+
+def _settled(conducted: Conducted) -> set[str]:
+    """The settings that everybody has, of what was shipped."""
+    shipped = conducted.standing.shipped
+    return {n for each in conducted.design.variants if each.name == shipped
+            for n, _ in each.settings}  # fmt: skip
 
 
 def _decides(settings: set[str]) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from experiments.analysis import Across, Options, Report, across, analyse
 from experiments.design import Experiment
-from experiments.metrics import Frame
+from experiments.metrics import METRICS, Frame, Kind
+from experiments.slopes import judge_scale, slopes
 from experiments.states import State
 from experiments.statistics.power import Comparison, sizes_for
 from service.domain.errors import Conflict
@@ -25,7 +26,9 @@ from service.storage.experiments import Conducted
 
 @dataclass(slots=True)
 class Experimentation:
-    """What a route may ask for. ``frame``: of an experiment's id, since a time; it blocks."""
+    """What a route may ask for. ``frame``: of an experiment's id, since a time; ``earlier``: of the
+    days before one began; both block.
+    """
 
     desk: ExperimentDesk
     promotions: Promotions
@@ -34,6 +37,7 @@ class Experimentation:
     guard: Guard
     gate: Gate
     frame: Callable[[str, int], Frame]
+    earlier: Callable[[Conducted], Frame]
     publish: Callable[[], None]
 
     async def evaluate(self, version: Version, since_us: int, until_us: int) -> Evaluation:
@@ -54,17 +58,30 @@ class Experimentation:
     def _analysed(self, conducted: Conducted) -> Report:
         assert conducted.started_us is not None
         frame = self.frame(conducted.id, conducted.started_us)
-        return analyse(conducted.design, frame, Options(best_at=best_at(conducted.design)))
+        return analyse(conducted.design, frame, options_for(conducted, self.earlier))
 
     async def across(self) -> Across:
         """Which of the experiments that have ended found something, in the order of their ends."""
         ended = [
             each for each in self.desk.store.known.values()
             if each.standing.state in (State.STOPPED, State.SHIPPED, State.ROLLED_BACK)
-            and not each.design.reverse
+            and not each.design.reverse and each.started_us is not None
         ]  # fmt: skip
         ended.sort(key=lambda each: each.steps[-1].at_us)
         return await asyncio.to_thread(lambda: across([self._analysed(e) for e in ended]))
+
+
+def options_for(conducted: Conducted, earlier: Callable[[Conducted], Frame]) -> Options:
+    """How to analyse an experiment: by what its design says, and what was before its start."""
+    design = conducted.design
+    watched = (*design.goals, *(each.metric for each in design.guardrails))
+    judged = any(METRICS[slug].kind is Kind.JUDGED for slug in watched)
+    asked = Options(best_at=best_at(design))
+    if design.covariate is None and not judged:
+        return asked
+    before = earlier(conducted)
+    theta, scale = slopes(design, before), judge_scale(before) if judged else 1.0
+    return replace(asked, theta=theta, scale=scale)
 
 
 def best_at(design: Experiment) -> float:

@@ -105,13 +105,16 @@ class Learner:
         """From here on other rules say what is learned from which."""
         self._queue.append(lambda: self._judge_by(rules))
 
-    def change(self, wanted: Wanted, live: LivePolicy) -> Future[None]:
+    def change(
+        self, wanted: Wanted, live: LivePolicy, instead_of: str | None = None
+    ) -> Future[None]:
         """Go on under a new version that publishes into ``live``, as a restart would: what came
         before is learned under the old one, what comes after under the new. The future fails,
-        and all stays as it was, when the new version cannot be made durable.
+        and all stays as it was, when the new version cannot be made durable, or when the live one
+        is no longer ``instead_of``: what was asked for rested on that.
         """
         done: Future[None] = Future()
-        self._queue.append(lambda: self._change(wanted, live, done))
+        self._queue.append(lambda: self._change(wanted, live, done, instead_of))
         return done
 
     def ask(self, act: Callable[[], T]) -> Future[T]:
@@ -252,8 +255,14 @@ class Learner:
     def _judge_by(self, rules: CreditRules) -> None:
         self._parts = replace(self._parts, rules=rules)
 
-    def _change(self, wanted: Wanted, live: LivePolicy, done: Future[None]) -> None:
+    def _change(
+        self, wanted: Wanted, live: LivePolicy, done: Future[None], instead_of: str | None
+    ) -> None:
         if not done.set_running_or_notify_cancel():
+            return
+        if instead_of not in (None, self.version.id):
+            late = StorageUnavailable("another version became live; try again", retry_after_s=1.0)
+            done.set_exception(late)
             return
         was = Resumed(
             self.policy, self.version, False, self.fold.checkpoint_id, self.seq,
@@ -287,12 +296,15 @@ class Learner:
         self._publish(anew=True)
 
     def let_go(self, version_id: str) -> None:
-        """Park a version that learned beside, with a last checkpoint."""
-        fold = self.others.get(version_id)
-        if fold is not None:
+        """Park a version that learned beside, with a last checkpoint where that can be kept."""
+        fold = self.others.pop(version_id, None)
+        if fold is None:
+            return
+        self._publish(anew=True)
+        try:
             self.save(fold)
-            del self.others[version_id]
-            self._publish(anew=True)
+        except Exception as error:
+            log.warning("version %s is parked as last saved: %s", version_id, error)
 
     def go_live(self, fold: Fold) -> None:
         """Let a version decide for everybody; the one before learns on beside it."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from learning.errors import LearningError
 from learning.policies import registry
@@ -15,14 +15,17 @@ from service.domain.clock import Clock, new_id
 from service.domain.errors import Conflict, NotFound, StorageUnavailable
 from service.domain.experiments import How, Promotion
 from service.domain.records import Act, Checkpoint, Version
+from service.feedback.catching_up import CatchUp, Ready
 from service.feedback.fold import Fold, checkpoint_of
 from service.feedback.learner import Learner
-from service.feedback.versions import Wanted, policy_of, restored, version_of
+from service.feedback.versions import Wanted, fold_in, policy_of, restored, version_of
 from service.storage.database import Cursor
 from service.storage.versions import VersionStore
 
+T = TypeVar("T")
 TAUGHT = 20_000  # logged updates that a new version learns from at its making
 CAUGHT_UP = 50_000  # updates that a parked version catches up with
+NEAR = 2_000  # so many the learner's own thread folds in without being missed
 MOST = 8  # versions that learn beside the live one: each costs the learner as much as that
 
 
@@ -47,8 +50,16 @@ class Drafted:
 class VersionDesk:
     """Every method gives a future; the learner comes to it before the updates that wait."""
 
-    def __init__(self, learner: Learner, cursor: Callable[[], Cursor], clock: Clock) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        cursor: Callable[[], Cursor],
+        clock: Clock,
+        catch_up: CatchUp | None = None,
+    ) -> None:
         self._learner, self._cursor, self._clock = learner, cursor, clock
+        self._catch_up = catch_up
+        self._aside = ThreadPoolExecutor(1, "headgate-catching-up")
 
     @property
     def store(self) -> VersionStore:
@@ -74,11 +85,25 @@ class VersionDesk:
         """A new version, taught from what is known: of the live one's kind it takes over all that
         was learned, of another it learns the log's last updates.
         """
-        return self._learner.ask(lambda: self._create(draft, by))
+        live = self._learner.version
+        kind = draft.kind or live.kind
+        try:
+            setup = self._learner.policy.setup
+            wanted = Wanted(draft.name or live.policy, kind, draft.parameters, setup, by.author)
+            registry.build(kind, setup, draft.parameters)  # or it is refused at once
+        except Exception as error:
+            refused: Future[Version] = Future()
+            refused.set_exception(error)
+            return refused
+        version = version_of(wanted, live.id, by.reason, self._clock.wall_us())
+        if kind == live.kind:
+            return self._learner.ask(lambda: self._create(version, True, None, by))
+        after = max(0, self._learner.seq - TAUGHT)
+        return self._caught_up(version, after, lambda r: self._create(version, False, r, by))
 
     def follow(self, version_id: str) -> Future[None]:
         """Let a version learn beside the live one, caught up with what it missed."""
-        return self._learner.ask(lambda: self._follow(version_id))
+        return self._known_up(version_id, lambda ready: self._follow(version_id, ready))
 
     def leave(self, version_id: str) -> Future[None]:
         """Park a version that learned beside."""
@@ -86,7 +111,37 @@ class VersionDesk:
 
     def promote(self, version_id: str, how: How, by: Signature) -> Future[Promotion]:
         """Let a version decide for everybody, with what it knows now."""
-        return self._learner.ask(lambda: self._promote(version_id, how, by))
+        return self._known_up(version_id, lambda ready: self._promote(version_id, how, by, ready))
+
+    def _known_up(self, version_id: str, act: Callable[[Ready | None], T]) -> Future[T]:
+        version = self.store.find(version_id)
+        if version is None or version_id in (self._learner.version.id, *self._learner.others):
+            return self._learner.ask(lambda: act(None))
+        return self._caught_up(version, max(0, self._learner.seq - CAUGHT_UP), act)
+
+    def _caught_up(
+        self, version: Version, after: int, act: Callable[[Ready | None], T]
+    ) -> Future[T]:
+        """Do something in the learner's thread, after a version that missed much has caught up in
+        a child: the learner itself takes only what came meanwhile.
+        """
+        known = self.store.checkpoints_of(version.id)
+        missed = self._learner.seq - max(after, known[-1].update_seq if known else 0)
+        catch_up = self._catch_up
+        if catch_up is None or missed <= NEAR:
+            return self._learner.ask(lambda: act(None))
+        done: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                self._settled()
+                ready = catch_up(version, self.store, after)
+                done.set_result(self._learner.ask(lambda: act(ready)).result())
+            except Exception as error:
+                done.set_exception(error)
+
+        self._aside.submit(run)
+        return done
 
     def roll_back(
         self, by: Signature, to: str | None = None, checkpoint: str | None = None,
@@ -99,31 +154,30 @@ class VersionDesk:
 
     # in the learner's thread ------------------------------------------------------------------
 
-    def _create(self, draft: Drafted, by: Signature) -> Version:
-        learner, live = self._learner, self._learner.version
-        kind = draft.kind or live.kind
-        setup = learner.policy.setup
-        wanted = Wanted(draft.name or live.policy, kind, draft.parameters, setup, by.author)
-        policy = registry.build(kind, setup, draft.parameters)
-        version = version_of(wanted, live.id, by.reason, self._clock.wall_us())
-        seq = learner.seq
-        if kind == live.kind:
-            policy.thaw(learner.policy.freeze())
-            fold = Fold(version, policy, "", -1)
+    def _create(self, version: Version, alike: bool, ready: Ready | None, by: Signature) -> Version:
+        learner, seq = self._learner, self._learner.seq
+        if alike and learner.version.kind == version.kind:
+            fold = Fold(version, policy_of(version), "", -1)
+            fold.policy.thaw(learner.policy.freeze())
         else:
-            fold = self._taught(version, max(0, seq - TAUGHT))
+            fold = self._taught(version, max(0, seq - TAUGHT), ready)
         first, data = fold.checkpoint(seq, version.at_us)
         self.store.write(first, data)
         self._log(version, first, _act("policy.created", version.id, by, version.at_us))
         self.store.versions.append(version)
         return version
 
-    def _taught(self, version: Version, after: int) -> Fold:
+    def _taught(self, version: Version, after: int, ready: Ready | None) -> Fold:
         self._settled()
+        if ready is not None:
+            policy = policy_of(version)
+            policy.thaw(ready.data)
+            fold_in(policy, self.store, self._cursor, ready.seq, self._learner.seq)
+            return Fold(version, policy, "", -1)
         found = restored(version, self.store, self._cursor, self._learner.seq, after=after)
         return Fold(version, found.policy, found.checkpoint_id, -1)
 
-    def _follow(self, version_id: str) -> None:
+    def _follow(self, version_id: str, ready: Ready | None) -> None:
         learner = self._learner
         if version_id == learner.version.id or version_id in learner.others:
             return
@@ -136,18 +190,18 @@ class VersionDesk:
         version = self.store.find(version_id)
         if version is None:
             raise NotFound("no version of that id", param="version")
-        fold = self._taught(version, max(0, learner.seq - CAUGHT_UP))
+        fold = self._taught(version, max(0, learner.seq - CAUGHT_UP), ready)
         learner.save(fold)
         learner.beside(fold)
 
-    def _promote(self, version_id: str, how: How, by: Signature) -> Promotion:
+    def _promote(self, version_id: str, how: How, by: Signature, ready: Ready | None) -> Promotion:
         learner = self._learner
         if version_id == learner.version.id:
             raise Conflict("this version is live already", code="already_live")
         version = self.find(version_id)
         fold = learner.others.get(version.id)
         if fold is None:
-            fold = self._taught(version, max(0, learner.seq - CAUGHT_UP))
+            fold = self._taught(version, max(0, learner.seq - CAUGHT_UP), ready)
         now_us = self._clock.wall_us()
         if fold.policy.setup != learner.policy.setup:
             fold = self._carried(version, fold.policy.freeze(), by)

@@ -191,9 +191,34 @@ def restored(
             continue
         checkpoint_id, seq = checkpoint.id, checkpoint.update_seq
         break
+    told = fold_in(policy, store, cursor, max(seq, after), through_seq)
+    seq, last_at_us = told.seq, told.last_at_us or last_at_us
+    if not told.replayed and checkpoint_id:
+        last_at_us = last_update_us(cursor(), seq, last_at_us)
+    return Resumed(
+        policy, version, False, checkpoint_id, seq, last_at_us, told.replayed, told.passed_over,
+        tuple(skipped),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """How far updates were folded in; ``last_at_us``: the last one's time, None without any."""
+
+    seq: int
+    last_at_us: int | None
+    replayed: int
+    passed_over: int
+
+
+def fold_in(
+    policy: Policy, store: VersionStore, cursor: Callable[[], Cursor], after: int,
+    through: int | None,
+) -> Folded:  # fmt: skip
+    """Tell a policy the logged updates between two numbers, in order."""
+    seq, last_at_us = after, None
     replayed = passed_over = 0
-    seq = max(seq, after)
-    for update, decision in logged_updates(cursor(), seq, through_seq):
+    for update, decision in logged_updates(cursor(), after, through):
         seq, last_at_us = update.seq, update.at_us
         if not fits(policy, update, decision):
             passed_over += 1
@@ -205,12 +230,7 @@ def restored(
             passed_over += 1
             continue
         replayed += 1
-    if not replayed and checkpoint_id:
-        last_at_us = last_update_us(cursor(), seq, last_at_us)
-    return Resumed(
-        policy, version, False, checkpoint_id, seq, last_at_us, replayed, passed_over,
-        tuple(skipped),
-    )  # fmt: skip
+    return Folded(seq, last_at_us, replayed, passed_over)
 
 
 def promoted(resumed: Resumed, store: VersionStore, log_: EventLog) -> Resumed:

@@ -36,19 +36,27 @@ class Parameter:
     decides: bool = False
 
 
-def _one_of(known: frozenset[str], text: str) -> str:
-    if text in known:
+def _deployment(text: str, known: Known) -> str:
+    if text in known.deployments:
         return text
-    near = difflib.get_close_matches(text[:100], known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise ValueError(f"there is no {text[:64]!r}{hint}")
+    near = difflib.get_close_matches(text[:100], known.deployments, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known.deployments))}"
+    raise ValueError(f"there is no deployment {text[:64]!r}; {hint}")
+
+
+def _version(text: str, known: Known) -> str:
+    if text in known.versions:
+        return text
+    near = [each for each in known.versions if text and each.startswith(text)]
+    hint = f"did you mean {near[0]}?" if len(near) == 1 else "see headgate policy list"
+    raise ValueError(f"there is no version {text[:64]!r}, give a whole id; {hint}")
 
 
 def _deployments(text: str, known: Known) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(",") if part.strip())
     if not names:
         raise ValueError("names no deployment; give some, parted by commas")
-    return tuple(_one_of(known.deployments, name) for name in names)
+    return tuple(_deployment(name, known) for name in names)
 
 
 def _number(least: float, most: float) -> Callable[[str, Known], float]:
@@ -67,10 +75,9 @@ def _number(least: float, most: float) -> Callable[[str, Known], float]:
 PARAMETERS: Mapping[str, Parameter] = {
     each.name: each
     for each in (
-        Parameter(VERSION, "the policy version that decides",
-                  lambda text, known: _one_of(known.versions, text), decides=True),
+        Parameter(VERSION, "the policy version that decides", _version, decides=True),
         Parameter(DEPLOYMENT, "the deployment that answers all, where it is eligible",
-                  lambda text, known: _one_of(known.deployments, text), decides=True),
+                  _deployment, decides=True),
         Parameter(USE, "only these deployments may answer", _deployments),
         Parameter(EXCLUDE, "these deployments may not answer", _deployments),
         Parameter(MIN_QUALITY, "the least predicted quality", _number(0.0, 1.0)),

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from experiments.design import Experiment
 from experiments.design_json import from_json
+from experiments.errors import ExperimentError
 from experiments.states import Signed, Standing, State, Step, Transition, replay
 from service.domain.experiments import ExperimentRecord, ExperimentStep
 from service.storage.cases import rows_of, us
 from service.storage.database import Database
+
+log = logging.getLogger("headgate.experiments")
+
+HOLDING = ("guardrail.holds", "guardrail.cools_down", "experiment.invalid")  # acts
+_HELD = (
+    "SELECT subject, reason FROM acts WHERE act IN "
+    f"({', '.join(repr(each) for each in HOLDING)}) ORDER BY log_seq"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +43,8 @@ class Conducted:
 
     @property
     def started_us(self) -> int | None:
-        """When it was started, microseconds since the epoch; None for a draft."""
-        return self.steps[0].at_us if self.steps else None
+        """When it was started, microseconds since the epoch; None where it never was."""
+        return next((each.at_us for each in self.steps if each.step == Step.START), None)
 
     def after(self, step: ExperimentStep) -> Conducted:
         """With one more step, checked against the rules."""
@@ -46,25 +56,45 @@ class Conducted:
 
 
 class ExperimentStore:
-    """All experiments by id, in the order in which they were made."""
+    """All experiments by id, in the order in which they were made. ``held``: why the service had
+    said, when it ended, that some of them may expose nobody more.
+    """
 
     def __init__(self, database: Database) -> None:
         cursor = database.cursor()
         self.known: dict[str, Conducted] = {}
+        self.held: dict[str, str] = {}
         for row in rows_of(cursor, "SELECT * FROM experiments ORDER BY log_seq"):
             record = ExperimentRecord(
                 row["id"], us(row["ts"]), row["slug"], row["version"], row["layer"],
                 row["first"], row["stop"], row["design"], row["author"], row["reason"],
             )  # fmt: skip
-            self.put(made(record))
+            try:
+                self.put(made(record))
+            except ExperimentError as error:  # of a build that knew more: the others must go on
+                log.error("experiment %s cannot be read and is left out: %s", record.id, error)
+        taken: set[str] = set()
         for row in rows_of(cursor, "SELECT * FROM experiment_steps ORDER BY log_seq"):
             step = ExperimentStep(
                 row["id"], row["experiment"], us(row["ts"]), row["step"], row["before"],
                 row["after"], row["percent"], row["variant"], row["author"], row["reason"],
                 row["cause"],
             )  # fmt: skip
-            if step.experiment in self.known:
-                self.put(self.known[step.experiment].after(step))
+            if step.experiment in self.known and step.id not in taken:
+                taken.add(step.id)  # logged twice where it was not known whether it had been kept
+                self._take(step)
+        for row in rows_of(cursor, _HELD):
+            found = self.known.get(row["subject"])
+            if found is not None and found.holds_buckets:
+                self.held[found.id] = row["reason"]
+
+    def _take(self, step: ExperimentStep) -> None:
+        """A step that the rules do not allow must not keep the service from starting."""
+        try:
+            self.put(self.known[step.experiment].after(step))
+        except ExperimentError as error:
+            log.error("a step of %s is left out: %s", step.experiment, error)
+            self.held[step.experiment] = f"its log is not whole: {error}"
 
     def put(self, conducted: Conducted) -> None:
         """An experiment as it stands now."""

@@ -331,6 +331,8 @@ def test_what_cannot_be_analysed_is_refused() -> None:
         analyse(asked, frame, Options(theta={"quality": math.nan}))
     with pytest.raises(ExperimentError, match="name one in the design"):
         analyse(experiment(), frame, Options(theta={"quality": 1.0}))
+    with pytest.raises(ExperimentError, match="scale is nan: give a finite number"):
+        analyse(asked, frame, Options(scale=math.nan))
     with pytest.raises(TypeError, match="has no plain form"):
         plain({"a": object()})
     assert plain({"a": (math.inf, Finding.BETTER)}) == {"a": [None, "better"]}

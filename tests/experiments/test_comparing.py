@@ -185,3 +185,47 @@ def test_a_denominator_that_may_be_zero_cannot_be_divided_by() -> None:
     told = compare(METRICS["cost_per_success"], side, side, None, SETTING)
     assert isinstance(told, CannotSay) and "divided by cannot be told from 0" in str(told)
     assert Sums(rare, rare).denominator.mean() > 0.0
+
+
+def test_a_judges_scores_are_corrected_and_what_each_says_alone_stands_beside() -> None:
+    """The judge favours the treatment, people do not: nothing is found, at any look; beside it
+    the judge's own mean differs, and the ratings alone are wider.
+    """
+    frame = dict(traffic(ASKED, 4_000, 11, rows_a_unit=2.0))
+    favoured = np.where(of(frame, "cheaper"), 0.05, 0.0)
+    frame["judged"] = np.clip(np.asarray(frame["judged"], dtype=np.float64) + favoured, 0.0, 1.0)
+    found = estimate(frame, "judged_quality")
+    control, treatment = (arm.judged().linearised() for arm in arms(frame, "judged_quality"))
+    assert isinstance(control, Moments) and isinstance(treatment, Moments)
+    same = AsymptoticSequence(best_at=1_000.0).of_difference(treatment, control)
+    assert found.effect == same and found.looks is Looks.ANY and found.log_e is not None
+    assert found.effect.low < 0.0 < found.effect.high and found.p_value > 0.05
+    assert "right only if the rated answers are like the others" in found.notes[0]
+    beside = {each.name: each for each in found.beside}
+    assert list(beside) == ["ratings alone", "judge alone", "PPI++"]
+    assert beside["judge alone"].effect.low > 0.0
+    alone, once = beside["ratings alone"].effect, beside["PPI++"]
+    assert found.effect.high - found.effect.low < 0.8 * (alone.high - alone.low)
+    assert once.looks is Looks.ONE and "one look" in once.words
+    ratings = estimate(frame, "quality")
+    assert alone == ratings.effect, "where the judge scored every answer"
+
+
+def test_the_scale_of_a_judge_is_given_and_few_ratings_are_not_enough() -> None:
+    frame = dict(traffic(ASKED, 2_000, 12))
+    whole = estimate(frame, "judged_quality")
+    none = estimate(frame, "judged_quality", Setting(0.05, 1_000.0, scale=0.0))
+    alone = next(each for each in whole.beside if each.name == "ratings alone")
+    assert none.effect.estimate == pytest.approx(alone.effect.estimate)
+    assert none.effect.high - none.effect.low == pytest.approx(
+        alone.effect.high - alone.effect.low, rel=0.2
+    )
+    quality = np.asarray(frame["quality"], dtype=np.float64)
+    for mine in ("control", "cheaper"):
+        few = np.where(of(frame, mine), np.nan, quality)
+        sides = arms({**frame, "quality": few}, "judged_quality")
+        told = compare(METRICS["judged_quality"], *sides, None, SETTING)
+        assert isinstance(told, CannotSay) and "20 units" in str(told) and "has 0" in str(told)
+    unjudged = {**frame, "judged": np.full(2_000, np.nan)}
+    told = compare(METRICS["judged_quality"], *arms(unjudged, "judged_quality"), None, SETTING)
+    assert isinstance(told, CannotSay) and "two measured units" in str(told)

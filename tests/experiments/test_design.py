@@ -69,10 +69,15 @@ REFUSED: list[tuple[Make, str, str]] = [
         lambda: replace(SOUND, reverse=True, variants=(replace(TREATMENT, name="a"), TREATMENT)),
         "variants.cheaper.settings", "leave reverse out",
     ),
-    (lambda: replace(SOUND, covariate="cost"), "covariate", "tokens_in, predicted_quality"),
+    (lambda: replace(SOUND, covariate="cost"), "covariate", "use one of tokens_in"),
+    (lambda: replace(SOUND, covariate="predicted_quality"), "covariate", "use one of tokens_in"),
     (
         lambda: replace(SOUND, unit=Unit.BLOCK, blocks=BLOCKS, covariate="tokens_in"),
         "covariate", "leave it out",
+    ),
+    (
+        lambda: replace(SOUND, unit=Unit.BLOCK, blocks=BLOCKS, goals=("judged_quality",)),
+        "goals", "take a mean, a rate or a ratio",
     ),
     (lambda: Guardrail("quality", tolerance=1.0), "guardrails.quality.tolerance", "less than 1"),
     (lambda: Guardrail("quality", least=0), "guardrails.quality.least", "1 or more"),
@@ -84,7 +89,10 @@ REFUSED: list[tuple[Make, str, str]] = [
     (lambda: replace(SOUND, goals=("quality",)), "guardrails", "one goal or one guardrail"),
     (lambda: replace(SOUND, alpha=0.0), "alpha", "such as 0.05"),
     (lambda: replace(SOUND, alpha=float("nan")), "alpha", "such as 0.05"),
+    (lambda: replace(SOUND, alpha=1e-300), "alpha", "such as 0.05"),
+    (lambda: replace(SOUND, version=10**12), "version", "up to"),
     (lambda: replace(SOUND, smallest_effect=0.0), "smallest_effect", "that would matter"),
+    (lambda: replace(SOUND, smallest_effect=1e-200), "smallest_effect", "that would matter"),
     (lambda: replace(SOUND, winsorise=99.0), "winsorise", "such as 0.999"),
     (lambda: replace(SOUND, unit=Unit.BLOCK), "blocks", "length and burn-in"),
     (lambda: replace(SOUND, blocks=BLOCKS), "blocks", "no other unit"),
@@ -161,3 +169,8 @@ def test_every_metric_can_be_asked_for() -> None:
         assert guardrail.better in Direction
         if row.role is Role.GOAL:
             assert replace(SOUND, goals=(slug,), guardrails=()).goals == (slug,)
+
+
+def test_what_a_variant_can_touch_is_refused_as_a_covariate_with_the_reason() -> None:
+    with pytest.raises(DesignError, match="before the assignment: the version that a variant sets"):
+        replace(SOUND, covariate="predicted_quality")

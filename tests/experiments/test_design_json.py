@@ -83,6 +83,10 @@ REFUSED = [
     (_within("least", 0), "guardrails.error_rate.least", "1 or more"),
     (_changed(blocks={"salt": "a"}), "blocks.start_us", "give it"),
     (_changed(blocks={"salt": "", "start_us": 1}), "blocks", "name the experiment"),
+    (_changed(blocks={"salt": "a", "start_us": 10**30}), "blocks", "microseconds since 1970"),
+    (_changed(blocks={"salt": "a", "start_us": 1, "length_s": 10**15}), "blocks", "the seconds"),
+    (_within("least", 10**400), "guardrails.least", "smaller"),
+    (_changed(hypothesis="half of a \ud800"), "hypothesis", "Unicode"),
     (_changed(blocks={"salt": "a", "start_us": 1, "length": 1}), "blocks.length", "length_s"),
 ]  # fmt: skip
 

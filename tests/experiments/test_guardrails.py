@@ -87,6 +87,7 @@ def test_equal_arms_are_left_alone_at_many_looks() -> None:
         (Guardrail("cost_per_request", tolerance=0.05), "cost_micro_usd", 1.5),
         (Guardrail("ttft_p95", tolerance=0.05), "ttft_s", 2.0),
         (Guardrail("quality", tolerance=0.05), "quality", 0.7),
+        (Guardrail("judged_quality", tolerance=0.05), "quality", 0.7),
         (Guardrail("tokens_out", Direction.UP), "tokens_out", 0.7),
         (Guardrail("tokens_out", Direction.DOWN), "tokens_out", 1.4),
     ],
@@ -286,3 +287,36 @@ def test_what_cannot_be_judged_is_refused() -> None:
     assert breached.breached
     with pytest.raises(ExperimentError, match="is no guardrail of trial"):
         onset(experiment(), frame, breached)
+
+
+def test_a_judge_alone_breaches_nothing_and_few_ratings_are_not_enough() -> None:
+    """The judge thinks a fifth less of the treatment, and people do not: the effect that is told
+    is the corrected one. Without ratings nothing is said, whatever the judge thinks.
+    """
+    asked = experiment(goals=("reward",), guardrails=(Guardrail("judged_quality"),))
+    frame = traffic(asked, 4_000, 20)
+    disliked = times(frame, "judged", 0.8, of(frame, "cheaper"))
+    verdict = only(asked, disliked)
+    assert verdict.status is Status.OK and verdict.effect is not None
+    assert abs(verdict.effect) < 0.03
+    in_words(verdict)
+    silent = {**disliked, "quality": np.full(4_000, np.nan)}
+    verdict = only(asked, silent)
+    assert verdict.status is Status.NOT_ENOUGH and verdict.effect is None
+    assert "people rated" in verdict.words
+    in_words(verdict)
+
+
+@pytest.mark.slow
+def test_what_a_judge_dislikes_alone_is_left_alone_at_many_looks() -> None:
+    """100 streams of sessions, one answer in ten rated, at 20 looks: at most 5 % + 3 deviations,
+    while the judge thinks a seventh less of the treatment.
+    """
+    asked, wrong = experiment(goals=("reward",), guardrails=(Guardrail("judged_quality"),)), 0
+    for seed in range(100):
+        frame = traffic(asked, 3_000, seed, rows_a_unit=2.0)
+        few = np.random.default_rng(seed).random(3_000) < 0.33
+        frame = times(frame, "judged", 0.85, of(frame, "cheaper"))
+        frame = {**frame, "quality": np.where(few, frame["quality"], np.nan)}
+        wrong += any(only(asked, look).breached for look in looks(frame, range(150, 3_001, 150)))
+    assert wrong / 100 <= allowed(0.05, 100)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,12 +16,14 @@ NAN = float("nan")
 
 
 def frame(count: int = 400, seed: int = 0) -> Frame:
-    """Rows of the form that the history's view ``rounds`` has; some without outcome or rating."""
+    """Rows of the form that an experiment's frame has; some without outcome or rating."""
     rng = np.random.default_rng(seed)
     quality = np.where(rng.random(count) < 0.3, rng.random(count), NAN)
+    judged = np.where(rng.random(count) < 0.8, rng.random(count), NAN)
     mode = rng.choice(np.array(["randomised", "fallback", None], dtype=object), count)
     return {
         "quality": quality,
+        "judged": judged,
         "reward": quality - 0.1,
         "status": rng.choice([200.0, 429.0, 503.0, NAN], count, p=[0.8, 0.05, 0.1, 0.05]),
         "cost_micro_usd": rng.integers(100, 9_000, count),
@@ -70,6 +74,14 @@ def test_what_the_metrics_say_of_five_rows() -> None:
     assert told("quality") == 0.5
 
 
+def test_a_judged_metric_has_the_judges_scores_and_beside_them_what_people_say() -> None:
+    judged, quality = np.array([0.9, NAN, 0.7, 0.8]), np.array([0.5, 0.4, NAN, 1.0])
+    found = METRICS["judged_quality"].measure({"judged": judged, "quality": quality})
+    assert found.values.tolist() == [0.9, 0.7, 0.8] and found.rows.tolist() == [0, 2, 3]
+    assert found.labels is not None and np.array_equal(found.labels, [0.5, NAN, 1.0], True)
+    assert METRICS["quality"].measure({"quality": quality}).labels is None
+
+
 def test_a_masked_value_is_none() -> None:
     column = np.ma.MaskedArray([3, 999, 5], mask=[False, True, False])
     assert METRICS["tokens_out"].measure({"tokens_out": column}).values.tolist() == [3.0, 5.0]
@@ -112,7 +124,8 @@ def test_no_metric_alarms_falsely_between_equal_arms() -> None:
     5 + 3.3 % (3 sigma) below 5 %. Tests of requests, which forget the sessions, exceed 15 % for
     the ratings: the control.
     """
-    summed = {slug: each for slug, each in METRICS.items() if each.kind is not Kind.QUANTILE}
+    others = (Kind.QUANTILE, Kind.JUDGED)
+    summed = {slug: each for slug, each in METRICS.items() if each.kind not in others}
     rng, alarms, naive = np.random.default_rng(8), dict.fromkeys(summed, 0), 0
     for _ in range(400):
         sessions, arm, rows = session_frame(rng)
@@ -145,6 +158,8 @@ def test_an_unknown_metric_is_refused_with_those_that_there_are() -> None:
         ({"per": lambda f: f["y"]}, "per of x"),
         ({"kind": Kind.QUANTILE}, "level of x"),
         ({"kind": Kind.QUANTILE, "level": 1.0}, "between 0 and 1"),
+        ({"kind": Kind.JUDGED}, "label of x"),
+        ({"label": lambda f: f["y"]}, "label of x"),
         ({"direction": None}, "direction of x"),
         ({"columns": ()}, "columns of x"),
     ],
@@ -156,3 +171,16 @@ def test_a_row_that_is_not_whole_is_refused(changes: dict[str, object], message:
     }  # fmt: skip
     with pytest.raises(ExperimentError, match=message):
         Metric(**{**whole, **changes})  # type: ignore[arg-type]
+
+
+def test_the_docs_list_every_metric_as_it_is() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text("utf-8")
+    section = text.split("\n## Metrics\n")[1].split("\n### ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    assert rows == [
+        f"| `{slug}` | {each.meaning} | {each.unit} | {each.kind} | "
+        f"{each.direction or 'say which'} | {each.role} |"
+        for slug, each in METRICS.items()
+    ]
+    kinds = section.split("| kind | compared by")[1].splitlines()[2:]
+    assert [line.split(" | ")[0] for line in kinds if line[:1] == "|"] == [f"| {k}" for k in Kind]

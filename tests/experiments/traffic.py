@@ -36,7 +36,7 @@ def traffic(asked: Experiment, rows: int, seed: int, rows_a_unit: float = 1.0) -
     drawn = rng.choice(len(shares), max(number, rows), p=shares)[units]
     own = rng.normal(0.0, 0.5, max(number, rows))[units]
     nothing = np.full(rows, np.nan)
-    return {
+    found = {
         "unit": np.array([f"u{unit}" for unit in units], dtype=object),
         "variant": np.array([asked.variants[at].name for at in drawn], dtype=object),
         "ts_us": STEP_US * np.arange(rows, dtype=np.int64),
@@ -51,8 +51,11 @@ def traffic(asked: Experiment, rows: int, seed: int, rows_a_unit: float = 1.0) -
         "attempts": rng.integers(1, 3, rows).astype(np.float64),
         "tokens_out": rng.integers(1, 500, rows).astype(np.float64),
         "tokens_in": np.exp(own + 4.0),
-        "predicted_quality": nothing,
     }
+    # A judge who follows people, and thinks too well of what they dislike.
+    meant = np.where(np.isnan(found["quality"]), rng.beta(8, 2, rows), found["quality"])
+    found["judged"] = np.clip(0.4 + 0.5 * meant + rng.normal(0.0, 0.05, rows), 0.0, 1.0)
+    return found
 
 
 def of(frame: Frame, variant: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 from experiments.errors import ExperimentError
 from experiments.metrics import METRICS
 from experiments.offline.calibration import Plan, Tally, report, simulate
-from experiments.offline.distributions import named, resampled
+from experiments.offline.distributions import USUAL, named, resampled
 from tests.experiments.statistics.looks import allowed
 
 SIMS = 400
@@ -99,7 +99,8 @@ def test_tallies_by_hand() -> None:
 
 def test_every_metric_is_reported() -> None:
     plan = Plan(looks=10, sims=10, units=200)
-    for slug, metric in METRICS.items():
+    for slug in USUAL:
+        metric = METRICS[slug]
         told = report(metric, plan, "usual", simulate(metric, plan))
         assert told["metric"] == slug and told["units"] == {"treatment": 200, "control": 200}
         for row in told["methods"].values():

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.errors import ExperimentError
 from experiments.metrics import METRICS, Kind
-from experiments.offline.distributions import USUAL, effect_on, named, resampled
+from experiments.offline.distributions import USUAL, effect_on, named, resampled, usual
 
 COUNT = 200_000
 
@@ -63,7 +63,13 @@ def test_history_is_drawn_again() -> None:
 
 
 def test_every_metric_has_a_usual_distribution_that_fits() -> None:
-    assert set(USUAL) == set(METRICS)
+    judged = {slug for slug, each in METRICS.items() if each.kind is Kind.JUDGED}
+    assert set(USUAL) | judged == set(METRICS) and not set(USUAL) & judged
+    for slug in judged:
+        with pytest.raises(ExperimentError, match="simulate quality"):
+            usual(METRICS[slug])
+        with pytest.raises(ExperimentError, match="simulate quality"):
+            effect_on(METRICS[slug], named("beta_4"), 0.0)
     for slug, name in USUAL.items():
         effect_on(METRICS[slug], named(name), 0.0)
 

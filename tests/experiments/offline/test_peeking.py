@@ -144,7 +144,7 @@ def test_the_naive_test_is_the_z_test() -> None:
     assert not found.spoke[:, 0].any(), "the burn-in holds for it too"
 
 
-@pytest.mark.parametrize("metric", METRICS.values(), ids=str)
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda each: each.slug)
 def test_every_metric_has_tests_and_a_naive_one_last(metric: Metric) -> None:
     names = list(applicable(metric, 0.5))
     assert len(names) >= 2 and [name for name in names if "naive" in name] == names[-1:]

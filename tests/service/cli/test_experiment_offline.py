@@ -116,6 +116,8 @@ def test_a_plan_by_history(state: str) -> None:
      (("--metric", "quality", "--distribution", "lognormal_1"), "leaves [0, 1]"),
      (("--metric", "quality", "--distribution", "normal_1"), "use one of bernoulli_P"),
      (("--metric", "quality", "--looks", "0"), "looks is 0"),
+     (("--metric", "judged_quality"), "simulate quality"),
+     (("--metric", "judged_quality", "--state", "x"), "plan with --baseline and --sd"),
      (("--metric", "quality", "--effect", "5"), "leads out of [0, 1]"),
      (("--metric", "quality", "--state", "x", "--distribution", "beta_4"), "name one of them")],
 )  # fmt: skip

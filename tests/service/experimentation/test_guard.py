@@ -155,14 +155,27 @@ def test_dry_runs_warnings_and_holds_move_nothing(tmp_path: Path) -> None:
             assert any("error_rate of treated" in each for each in guard.warnings())
             await desk.take(mine.id, Asked(Step.STOP, BY))
             if act == "guardrail.holds":
-                assert mine.id not in desk.holds  # what has stopped is held no more
+                with pytest.raises(Conflict, match="is held: error_rate"):  # stopped or not
+                    await desk.take(mine.id, Asked(Step.SHIP, BY, "treated"))
             await desk.take(mine.id, Asked(Step.ROLL_BACK, BY))
         held = await here.running([GUARDED[0] | {"action": "hold"}], slug="held")
         await here.harmed(held.id)
         with pytest.raises(Conflict, match="is held: error_rate"):
             await desk.take(held.id, Asked(Step.RAMP, BY))
+        await desk.take(held.id, Asked(Step.PAUSE, BY))
+        await desk.take(held.id, Asked(Step.RESUME, BY))
+        with pytest.raises(Conflict, match="is held: error_rate"):
+            await desk.take(held.id, Asked(Step.RAMP, BY))
+        await desk.take(held.id, Asked(Step.STOP, BY))
+
+    async def after(here: Bench) -> None:
+        with pytest.raises(Conflict, match="is held: error_rate"):
+            await here.experiments.desk.take("held", Asked(Step.SHIP, BY, "treated"))
+        await here.experiments.desk.take("held", Asked(Step.ROLL_BACK, BY))
+        assert here.experiments.desk.holds == {}
 
     told(story, tmp_path)
+    told(after, tmp_path)
 
 
 def test_one_rollback_a_quarter_of_an_hour_and_then_quarantine(tmp_path: Path) -> None:

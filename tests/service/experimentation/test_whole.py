@@ -130,3 +130,41 @@ def test_the_watch_brings_the_version_before_back(tmp_path: Path) -> None:
         kept = {c["id"]: c["sha256"] for c in here.get(f"/admin/policies/{before}")["checkpoints"]}
         assert kept[last["checkpoint"]] == kept[last["restored_checkpoint"]]
         assert last["cause"]["metric"] == "error_rate" and last["author"] == "headgate"
+
+
+def test_a_judge_and_people_are_told_apart_in_a_report(tmp_path: Path) -> None:
+    """Every answer is scored by the judge, every third rated by people; the prompt's tokens have
+    no slope yet, and the report says so.
+    """
+    with site(tmp_path / "state", PLAN, kind="uniform") as here:
+        traffic(here, 20, "before")
+        name = here.create(
+            slug="judged", goals=["judged_quality", "latency_mean"], covariate="tokens_in",
+            settings={"use": "fall"}, unit="session",
+        )  # fmt: skip
+        here.step(name, "start", *["ramp"] * 5)
+        judged = rated = 0
+        for n in range(330):
+            answer = here.ask(session=f"s{n}", text=f"Describe kite number {n}.")
+            if answer.status_code != 200:  # nobody stands behind the one that may answer
+                continue
+            judged, rated = judged + 1, rated + (n % 3 == 0)
+            value = RATED[answer.headers["x-headgate-deployment"]]
+            told = {"id": answer.headers["x-headgate-decision-id"]}
+            scored = {**told, "kind": "judge", "value": 0.5 * value + 0.4 + 0.01 * (n % 7)}
+            assert here.http.post("/v1/feedback", json=scored).status_code == 202
+            if n % 3 == 0:
+                people = {**told, "value": value + 0.01 * (n % 5)}
+                assert here.http.post("/v1/feedback", json=people).status_code == 202
+        here.flush()
+        report = here.get(f"/admin/experiments/{name}/report")
+        counted = report["responses"]["variants"]
+        assert sum(each["judged"] for each in counted) == judged > 250
+        assert sum(each["rated"] for each in counted) == rated
+        quality = report["comparisons"][0]
+        assert quality["metric"] == "judged_quality" and quality["finding"] == "better"
+        assert quality["means"][1] == pytest.approx(RATED["fall"] + 0.02, abs=0.02)
+        beside = {each["name"]: each["effect"]["estimate"] for each in quality["beside"]}
+        assert beside["judge alone"] < 0.7 * quality["effect"]["estimate"]
+        caveats = " ".join(report["caveats"])
+        assert "like the others" in caveats and "latency_mean: not adjusted by tokens_in" in caveats

@@ -28,7 +28,7 @@ def test_every_parameter_is_read() -> None:
     ("deploymnt", "wide", "did you mean deployment"),
     ("colour", "red", "known: version, deployment"),
     ("deployment", "wiide", "did you mean wide"),
-    ("version", "v-9", "no 'v-9'"),
+    ("version", "v-9", "no version 'v-9', give a whole id"),
     ("use", " , ", "names no deployment"),
     ("min_quality", "1.5", "no number from 0 to 1"),
     ("quality_cost", "nan", "no number from 0 to 1"),
