@@ -119,11 +119,19 @@ def tampered(duty: Duty) -> None:
     """Another program has written over a row that nobody had read yet."""
     quiet(duty)
     duty.end(signal.SIGKILL)
-    with duckdb.connect(str(duty.state / FILE)) as live:
-        live.execute(
-            "UPDATE decisions SET propensities = list_transform(propensities, p -> p * 0.5) "
-            "WHERE id = (SELECT max(id) FROM decisions WHERE mode = 'randomised')"
-        )
+
+    def written_over() -> bool:
+        try:
+            with duckdb.connect(str(duty.state / FILE)) as live:
+                live.execute(
+                    "UPDATE decisions SET propensities = list_transform(propensities, p -> p * 0.5)"
+                    " WHERE id = (SELECT max(id) FROM decisions WHERE mode = 'randomised')"
+                )
+        except duckdb.IOException:  # the killed one still holds it
+            return False
+        return True
+
+    duty.settled(written_over)
     duty.start()
 
 
