@@ -124,8 +124,8 @@ def tampered(duty: Duty) -> None:
         try:
             with duckdb.connect(str(duty.state / FILE)) as live:
                 live.execute(
-                    "UPDATE decisions SET propensities = list_transform(propensities, p -> p * 0.5)"
-                    " WHERE id = (SELECT max(id) FROM decisions WHERE mode = 'randomised')"
+                    "UPDATE decisions SET propensities = [p * 0.5 for p in propensities] "
+                    "WHERE id = (SELECT max(id) FROM decisions WHERE mode = 'randomised')"
                 )
         except duckdb.IOException:  # the killed one still holds it
             return False
