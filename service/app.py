@@ -17,6 +17,7 @@ from service.api import (
     caller,
     experiments,
     health,
+    knowledge,
     operations,
     plan,
     policies,
@@ -24,6 +25,7 @@ from service.api import (
     reviews,
     shadows,
     tickets,
+    trends,
 )
 from service.api.asgi import (
     ClientGone,
@@ -58,7 +60,7 @@ ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reviews, tickets, queue, experiments, policies,
-    shadows,
+    shadows, knowledge, trends,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -25,6 +25,7 @@ from service.monitoring.load import Load
 from service.monitoring.notify import Notifier
 from service.monitoring.outage import OutageWatch
 from service.monitoring.responses import ResponseBoard
+from service.monitoring.trends import TrendBoard
 from service.monitoring.weights import WeightBoard
 from service.orchestration.mirror import Mirror
 from service.plan.whole import Plan
@@ -198,6 +199,7 @@ class Runtime:
     notifier: Notifier | None = None
     queue: Queue | None = None
     experiments: Experimentation = field(init=False)
+    trends: TrendBoard = field(init=False)
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
     reload: Reload | None = None

@@ -44,6 +44,7 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.propensities.warnings(),
             *runtime.refusals.warnings(),
             *runtime.experiments.guard.warnings(),
+            *runtime.trends.warnings(),
             *shown.troubles(runtime),
         ],
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,

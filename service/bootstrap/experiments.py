@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
+from experiments.analysis import Options, Report, analyse
 from experiments.metrics import Frame
 from service.config import child_environment
 from service.domain.live import LivePolicy
+from service.experimentation.chronicle import TURN_S, Chronicle, ChronicleParts
 from service.experimentation.desk import DeskParts, ExperimentDesk
 from service.experimentation.followers import Followers
 from service.experimentation.guard import LOOK_EVERY_S, Guard, GuardParts
 from service.experimentation.promotions import Promotions
-from service.experimentation.whole import Experimentation
+from service.experimentation.whole import Experimentation, best_at
 from service.feedback.catching_up import CatchUp
 from service.feedback.gate import Gate, GateParts
 from service.feedback.promoting import VersionDesk
@@ -22,6 +25,7 @@ from service.runtime import Runtime
 from service.scheduler import Job
 from service.storage.experiments import Conducted, ExperimentStore
 from service.storage.frames import earlier_frame, experiment_frame
+from service.storage.knowledge import KnowledgeStore
 
 log = logging.getLogger("headgate.experiments")
 
@@ -66,11 +70,38 @@ def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
     guard = Guard(GuardParts(desk, promotions, kept.log, clock, live, frame))
     desk.moved = guard.moved
     runtime.ledger.guarded = guard.ended
+    told = chronicle(runtime, desk, versions, frame)
     runtime.experiments = Experimentation(
-        desk, promotions, versions, followers, guard, gate, frame, earlier, runtime.publish
+        desk, promotions, versions, followers, guard, gate, frame, earlier, runtime.publish, told
     )
+    runtime.scheduler.put(Job("knowledge", TURN_S, told.turn))
     runtime.scheduler.put(Job("guardrails", LOOK_EVERY_S, guard.look))
     desk.refresh()
+
+
+def chronicle(
+    runtime: Runtime,
+    desk: ExperimentDesk,
+    versions: VersionDesk,
+    frame: Callable[[str, int], Frame],
+) -> Chronicle:
+    """What writes the knowledge base, and the entries so far."""
+
+    def report(mine: Conducted) -> Report:
+        options = Options(best_at=best_at(mine.design))
+        return analyse(mine.design, frame(mine.id, mine.started_us or 0), options)
+
+    kept = runtime.kept
+    parts = ChronicleParts(
+        store=KnowledgeStore(kept.database.cursor()),
+        desk=desk,
+        promotions=lambda: versions.store.promotions,
+        report=report,
+        cursor=kept.database.cursor,
+        log=kept.log,
+        clock=runtime.clock,
+    )
+    return Chronicle(parts)
 
 
 def unproven(gate: Gate, runtime: Runtime, version: str) -> str:

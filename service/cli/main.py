@@ -10,6 +10,7 @@ from service.cli import (
     evaluate,
     experiment,
     history,
+    knowledge,
     override,
     policy,
     propensities,
@@ -19,6 +20,7 @@ from service.cli import (
     serve,
     shadow,
     show,
+    trends,
 )
 
 app = typer.Typer(
@@ -27,10 +29,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, show, history, evaluate, reload):
+for group in (serve, show, history, evaluate, reload, trends):
     group.register(app)
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
 app.add_typer(propensities.app, name="propensities")

@@ -15,6 +15,7 @@ from experiments.statistics.power import Comparison, sizes_for
 from service.domain.errors import Conflict
 from service.domain.experiments import Evaluation
 from service.domain.records import Version
+from service.experimentation.chronicle import Chronicle
 from service.experimentation.desk import ExperimentDesk
 from service.experimentation.followers import Followers
 from service.experimentation.guard import Guard
@@ -39,6 +40,7 @@ class Experimentation:
     frame: Callable[[str, int], Frame]
     earlier: Callable[[Conducted], Frame]
     publish: Callable[[], None]
+    chronicle: Chronicle
 
     async def evaluate(self, version: Version, since_us: int, until_us: int) -> Evaluation:
         """What a version would have earned on the log, all of it published first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow as pa
 from service.domain import experiments as x
 from service.domain import records as r
 from service.domain.experiments import Assigned
+from service.domain.knowledge import Entry
 from service.domain.refusals import Refusal, Review, ReviewDecision
 
 _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
@@ -108,6 +110,14 @@ def _update(u: r.Update) -> Row:
         u.seq, u.at_us, u.decision_id or None, u.decided_us, u.arm, u.kind, u.quality,
         u.revises_quality, u.cost_usd, u.latency_s, u.tokens_out, u.failed, u.feedback_id,
         u.version_id, u.model_id,
+    )  # fmt: skip
+
+
+def _entry(e: Entry) -> Row:
+    return (
+        e.id, e.at_us, e.source, e.subject, e.title, e.hypothesis, json.dumps(dict(e.design)),
+        json.dumps(dict(e.result)), e.decision, e.why, e.author, json.dumps(dict(e.links)), e.tags,
+        e.supersedes, e.occasion,
     )  # fmt: skip
 
 
@@ -294,6 +304,13 @@ TABLES: Mapping[type, Table] = {
         [("ts", _TIME), ("through_seq", _LONG), ("decisions", _LONG), ("log_e", _REAL),
          ("state", _TEXT)],
         _plain("at_us", "through_seq", "decisions", "log_e", "state"),
+    ),
+    Entry: _table(
+        "knowledge",
+        [*_texts("id", "ts", "source", "subject", "title", "hypothesis", "design", "result",
+                 "decision", "why", "author", "links"), ("tags", _TEXTS),
+         *_texts("supersedes", "occasion")],
+        _entry,
     ),
 }  # fmt: skip
 
