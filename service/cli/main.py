@@ -9,6 +9,7 @@ from service.cli import (
     deployment,
     evaluate,
     experiment,
+    generate_history,
     history,
     knowledge,
     override,
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, show, history, evaluate, reload, trends):
+for group in (serve, show, history, generate_history, evaluate, reload, trends):
     group.register(app)
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")

@@ -38,6 +38,8 @@ ROUTES = [
     ("POST", "/admin/policies/x/promote", "operator"),
     ("POST", "/admin/policies/x/evaluate", "operator"),
     ("POST", "/admin/policies/rollback", "operator"),
+    ("GET", "/admin/knowledge", "analyst"), ("GET", "/admin/knowledge/x", "analyst"),
+    ("POST", "/admin/knowledge", "operator"), ("GET", "/admin/trends", "analyst"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
@@ -59,6 +61,7 @@ def test_every_route_and_every_role(
 ) -> None:
     headers = {"Authorization": f"Bearer {make_key(service, role)}"}
     bodies = {"decide": RULING, "overrides": OVERRIDE, "shadows": LIFT | {"version_id": "x"},
+              "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
               "experiments": {**LIFT, "design": {}}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
     response = httpx.request(method, service.url + path, headers=headers,
@@ -91,6 +94,7 @@ def test_all_routes_are_listed_here(service: Service) -> None:
              .replace("experiments/x", "experiments/{experiment}")
              .replace("policies/x/diff/y", "policies/{version}/diff/{other}")
              .replace("policies/x", "policies/{version}")
+             .replace("knowledge/x", "knowledge/{entry_id}")
              .replace("review/x", "review/{review_id}")
              .replace("shadows/x", "shadows/{version_id}")
              .replace("tickets/x", "tickets/{ticket_id}")

@@ -33,7 +33,9 @@ def test_everything_that_ends_is_written_down_once(
     monkeypatch.setattr("service.bootstrap.experiments.TURN_S", 0.05)
     with site(tmp_path / "state", PLAN, kind="uniform") as here:
         # An experiment that is stopped, then shipped: the second entry stands for both.
-        name = here.create(slug="cheaper", hypothesis="mill is as good at kites")
+        name = here.create(
+            slug="cheaper", hypothesis="mill is as good at kites", settings={"use": "mill"}
+        )
         here.step(name, "start", "ramp", "ramp", "ramp", "ramp", "ramp")
         for number in range(8):
             here.ask(session=f"s{number}")
