@@ -35,6 +35,8 @@ def of_the_command_line(words: list[str]) -> None:
     """Whether the command is there, with every option that is shown; by its own parser."""
     command, at = ROOT_COMMAND, 0
     while inner := getattr(command, "commands", None):
+        if command.invoke_without_command and words[at : at + 1] < ["."]:
+            break  # it speaks alone: an option follows, or nothing
         assert words[at] in inner, f"there is no {' '.join(words[: at + 1])}"
         command, at = inner[words[at]], at + 1
     known = {name for each in command.params for name in each.opts} | {"--help"}
