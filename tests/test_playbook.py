@@ -35,7 +35,7 @@ def of_the_command_line(words: list[str]) -> None:
     """Whether the command is there, with every option that is shown; by its own parser."""
     command, at = ROOT_COMMAND, 0
     while inner := getattr(command, "commands", None):
-        if command.invoke_without_command and words[at : at + 1] < ["."]:
+        if command.invoke_without_command and (not words[at:] or words[at].startswith("-")):
             break  # it speaks alone: an option follows, or nothing
         assert words[at] in inner, f"there is no {' '.join(words[: at + 1])}"
         command, at = inner[words[at]], at + 1
