@@ -199,6 +199,7 @@ MIRRORED: dict[str, str] = {
     "service/api/queue.py": "service/api/test_tickets.py",
     "service/api/queued.py": "service/queueing/test_whole.py",
     "service/cli/queue.py": "service/cli/test_commands.py",
+    "service/cli/propensities.py": "service/cli/test_commands.py",
     "service/domain/tickets.py": "service/storage/test_queue.py",
     "service/queueing/desk.py": "service/queueing/test_whole.py",
     "service/queueing/view.py": "service/api/test_tickets.py",

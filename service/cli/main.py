@@ -14,6 +14,7 @@ from service.cli import (
     knowledge,
     override,
     policy,
+    propensities,
     queue,
     reload,
     report,
@@ -37,6 +38,7 @@ app.add_typer(experiment.app, name="experiment")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
+app.add_typer(propensities.app, name="propensities")
 app.add_typer(report.app, name="report")
 app.add_typer(review.app, name="review")
 app.add_typer(queue.app, name="queue")

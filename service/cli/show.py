@@ -64,7 +64,7 @@ def _show_status(found: dict[str, Any]) -> None:
         rates = ", ".join(f"{r['deployment']} {r['rate']:.0%}" for r in told["rates"])
         out.print(f"answers that are rated: {rates}   {told['verdict']}: {told['reason']}",
                   markup=False, highlight=False)  # fmt: skip
-    _show_propensities(found["propensities"])
+    show_propensities(found["propensities"])
     table(
         ("deployment", "state", "calls", "errors", "p50 s", "p95 s", "cost $", "last error"),
         [
@@ -92,7 +92,8 @@ def show_health(found: list[dict[str, Any]]) -> None:
     )  # fmt: skip
 
 
-def _show_propensities(found: dict[str, Any]) -> None:
+def show_propensities(found: dict[str, Any]) -> None:
+    """How the draws stand against the logged probabilities; nothing before any draw."""
     worst, evidence = found["worst"], found["evidence"]
     if worst is None:
         return

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -15,15 +16,16 @@ import typer
 from typer.testing import CliRunner
 
 from learning.snapshot import freeze
+from service.app import create_app
 from service.cli import output
 from service.cli.main import app
 from service.cli.output import text
 from service.domain.clock import new_id, parse_id
-from service.domain.records import ErrorKind
+from service.domain.records import Candidates, ErrorKind
 from service.feedback.refit import Setback
 from service.routing.fleet import Failure
 from service.storage.history import Publisher
-from tests.conftest import KEY, ROOT, Service
+from tests.conftest import KEY, ROOT, Server, Service, make_runtime, plan_text
 from tests.learning.test_quality import model_of
 from tests.learning.worlds import World
 from tests.service.queueing.rig import rig
@@ -123,6 +125,34 @@ def test_a_deployment_is_taken_back_by_hand(service: Service) -> None:
     assert fleet.bar("mill", now_s) == ""
     code, _, err = run("deployment", "reset", "nobody", *why, "--url", service.url)
     assert code == 2 and "known:" in err
+
+
+def test_an_alarm_of_the_propensities_is_seen_and_ended_by_hand(
+    providers: Server, tmp_path: Path
+) -> None:
+    runtime = make_runtime(tmp_path, plan_text(providers.url))
+    body = {"model": "auto", "messages": [{"role": "user", "content": "Describe a kite."}]}
+    with Server(create_app(runtime)) as server:
+        answer = httpx.post(server.url + "/v1/chat/completions", json=body, headers=AUTH).json()
+        url, ended = ("--url", server.url), ("--reason", "a test wrote that row")
+        code, _, err = run("propensities", "acknowledge", *ended, *url)
+        assert code == 1 and "no alarm" in err
+        kept = runtime.kept
+        kept.log.flush().result(10)
+        case = kept.cases.load(str(parse_id(answer["id"])))
+        assert case is not None
+        spoiled = Candidates(("brook", "mill"), (0.5, 0.4))
+        kept.log.append(replace(case.decision, id=new_id(), candidates=spoiled, deployment="mill"))
+        deadline = time.monotonic() + 15
+        while "ALARM since" not in (out := run("propensities", "show", *url)[1]):
+            assert time.monotonic() < deadline, out
+            time.sleep(0.1)
+        assert "1 decisions hold no distribution" in out and "beyond doubt" in out
+        assert json.loads(run("propensities", "show", *url, "--json")[1])["broken"] == 1
+        assert run("propensities", "acknowledge", "--reason", "short", *url)[0] == 2
+        code, out, _ = run("propensities", "acknowledge", *ended, *url)
+        assert code == 0 and "the alarm has ended" in out
+        assert "no alarm; the test began" in run("propensities", "show", *url)[1]
 
 
 def test_an_override_by_hand(service: Service) -> None:

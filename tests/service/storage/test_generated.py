@@ -23,11 +23,11 @@ from service.check import load_checked
 from service.config import Settings
 from service.feedback.credit import from_outcome
 from service.storage.cases import read_case, rows_of
+from service.storage.catalogue import views
 from service.storage.database import Database
 from service.storage.errors import StorageError
 from service.storage.frames import experiment_frame
 from service.storage.generated import GeneratedHistory
-from service.storage.catalogue import views
 from service.storage.history import connect
 from service.storage.manifest import FOLDER, read_manifest
 from service.storage.restore import open_live
