@@ -40,6 +40,7 @@ ROUTES = [
     ("POST", "/admin/policies/rollback", "operator"),
     ("GET", "/admin/knowledge", "analyst"), ("GET", "/admin/knowledge/x", "analyst"),
     ("POST", "/admin/knowledge", "operator"), ("GET", "/admin/trends", "analyst"),
+    ("GET", "/admin/reports", "analyst"), ("GET", "/admin/reports/x", "analyst"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
@@ -95,6 +96,7 @@ def test_all_routes_are_listed_here(service: Service) -> None:
              .replace("policies/x/diff/y", "policies/{version}/diff/{other}")
              .replace("policies/x", "policies/{version}")
              .replace("knowledge/x", "knowledge/{entry_id}")
+             .replace("reports/x", "reports/{name}")
              .replace("review/x", "review/{review_id}")
              .replace("shadows/x", "shadows/{version_id}")
              .replace("tickets/x", "tickets/{ticket_id}")
