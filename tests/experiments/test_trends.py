@@ -70,7 +70,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("change", "place", "cause"), CASES, ids=lambda each: str(each)[:30])
+@pytest.mark.parametrize(
+    ("change", "place", "cause"), CASES, ids=lambda each: getattr(each, "__name__", str(each))[:30]
+)
 def test_a_change_is_found_within_five_days_with_its_cause(
     change: Change, place: tuple[str, str, str], cause: str | None
 ) -> None:
