@@ -253,7 +253,8 @@ class Runtime:
 
     def publish(self) -> None:
         """Publish what is durable; blocks."""
-        self.kept.publisher.publish(self.kept.log.last_seq, self.clock.wall_us() / 1e6)
+        now_s, keep_days = self.clock.wall_us() / 1e6, self.plan.history.keep_days
+        self.kept.publisher.publish(self.kept.log.last_seq, now_s, keep_days)
 
     async def stop(self) -> None:
         """End in an order that loses nothing: calls, learner, log, publication, file."""

@@ -178,7 +178,6 @@ MIRRORED: dict[str, str] = {
     "service/cli/server.py": "service/cli/test_commands.py",
     "service/cli/show.py": "service/cli/test_commands.py",
     "service/cli/deployment.py": "service/cli/test_commands.py",
-    "service/cli/history.py": "service/cli/test_commands.py",
     "service/api/queue.py": "service/api/test_tickets.py",
     "service/api/queued.py": "service/queueing/test_whole.py",
     "service/cli/queue.py": "service/cli/test_commands.py",

@@ -102,7 +102,9 @@ def _counted(
         "SELECT (SELECT count(*) FROM decisions) AS d, (SELECT count(*) FROM attempts) AS a",
     )[0]
     tally = Tally(state_dir)
-    lost = tally.lost(counts["d"], counts["a"])
+    gone = restored.dropped if restored is not None else {}
+    old = [gone[name].rows if name in gone else 0 for name in ("decisions", "attempts")]
+    lost = tally.lost(counts["d"], counts["a"], (old[0], old[1]))
     detail: dict[str, object] = {"lost_decisions": lost[0], "lost_attempts": lost[1]}
     if any(lost):
         notices.append(

@@ -10,6 +10,7 @@ from service.domain.catalog import Deployment
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.experiments import ExperimentPlan
 from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
+from service.plan.history import HistoryPlan
 from service.plan.inbound import ServicePlan
 from service.plan.queue import NotifyPlan, QueuePlan
 from service.plan.refusals import RefusalPlan, SuggestionPlan
@@ -52,6 +53,7 @@ class Plan(Strict):
     queue: QueuePlan = QueuePlan()
     notify: NotifyPlan = NotifyPlan()
     experiments: ExperimentPlan = ExperimentPlan()
+    history: HistoryPlan = HistoryPlan()
 
     @property
     def review_tiers(self) -> tuple[str, ...]:
@@ -84,4 +86,5 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "breaker": BreakerPlan, "hedging": HedgingPlan,
     "refusals": RefusalPlan, "suggestions": SuggestionPlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
+    "history": HistoryPlan,
 }  # fmt: skip

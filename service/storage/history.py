@@ -2,67 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from service.storage.catalogue import create_views
+from service.storage.compaction import by_day, in_order, joined_name, to_join
 from service.storage.database import Database, migrations
 from service.storage.errors import StorageError
 from service.storage.manifest import (
     FOLDER,
     MANIFEST,
+    SCHEMA_KEY,
     Manifest,
     damage,
     file_list,
     quoted,
     read_manifest,
+    sha256,
     whole,
 )
-from service.storage.responses import RESPONSE_RATES
+from service.storage.retention import NEEDED, Dropped, Retention, dropped_now
 from service.storage.tables import NAMES, PRIVATE
 
 CATALOGUE = "catalogue.duckdb"
 GRACE_S = 900.0
 
-VIEWS: Mapping[str, str] = {
-    "ratings": """
-        SELECT * EXCLUDE (newest) FROM (
-            SELECT *, row_number() OVER (
-                PARTITION BY decision_id, metric, kind, author ORDER BY log_seq DESC) AS newest
-            FROM feedback) WHERE newest = 1""",
-    "response_rates": RESPONSE_RATES,
-    "rounds": """
-        SELECT d.id, d.ts, d.task, d.tenant, d.feature, d.mode AS decided, d.deployment AS drawn,
-               d.propensity, d.eligible, d.propensities, d.policy, d.version_id, d.override_id,
-               d.unit, d.session, d.tokens_in AS tokens_in_estimate,
-               o.deployment AS served, o.mode AS served_mode, o.status, o.error_kind,
-               o.latency_s, o.ttft_s, o.attempts, o.tokens_in, o.tokens_out,
-               o.cost_micro_usd, o.cost_micro_usd / 1e6 AS cost_usd,
-               r.quality, r.rated_at,
-               CASE WHEN o.status >= 500 THEN 0.0 WHEN r.quality IS NULL THEN NULL
-                    ELSE greatest(0.0, least(1.0, r.quality
-                         - (o.cost_micro_usd / 1e6) / v.worth_usd - o.latency_s / v.patience_s))
-               END AS reward
-        FROM decisions d
-        LEFT JOIN (SELECT id AS version_id, (parameters -> 'scale' ->> 'worth_usd')::DOUBLE AS
-                          worth_usd, (parameters -> 'scale' ->> 'patience_s')::DOUBLE AS patience_s
-                   FROM versions) v ON v.version_id = d.version_id
-        LEFT JOIN outcomes o ON o.decision_id = d.id
-        LEFT JOIN (SELECT decision_id, avg(quality) AS quality, max(ts) AS rated_at
-                   FROM ratings WHERE quality IS NOT NULL GROUP BY decision_id) r
-               ON r.decision_id = d.id""",
-    "spend": """
-        SELECT date_trunc('hour', ts) AS hour, deployment, provider, role,
-               count(*) AS calls, sum(cost_micro_usd) / 1e6 AS usd
-        FROM attempts GROUP BY ALL""",
-}
+ROW_GROUP = 49_152  # rows; small enough for the writer's memory, and for a query to pass over
+MEMORY_LIMIT = "1500MB"  # of a reader; beyond it DuckDB puts aside on disk
 
 
 class Publisher:
@@ -80,7 +54,9 @@ class Publisher:
         self._root.mkdir(parents=True, exist_ok=True)
         self._manifest = read_manifest(state_dir)
         self._digests = dict(self._manifest.digests)
+        self._schemas = dict(self._manifest.schemas)
         self._grace_since_s: dict[str, float] = {}
+        self._retention = Retention(monotonic_s)
         self._one_at_a_time = threading.Lock()
 
     @property
@@ -88,46 +64,51 @@ class Publisher:
         """The number of the last row published."""
         return self._manifest.through_seq
 
-    def publish(self, through_seq: int, now_s: float | None = None) -> Manifest:
-        """Publish every durable row up to ``through_seq``; blocks, so call it off the loop.
+    def publish(
+        self, through_seq: int, now_s: float | None = None, keep_days: int | None = None
+    ) -> Manifest:
+        """Publish every durable row up to ``through_seq``, and let go of days that are older than
+        ``keep_days``; blocks, so call it off the loop.
 
         When it fails, what is published stays as it was and what was written of it is deleted.
         """
         with self._one_at_a_time:
             written: list[Path] = []
             try:
-                return self._publish(through_seq, time.time() if now_s is None else now_s, written)
+                now = time.time() if now_s is None else now_s
+                return self._publish(through_seq, now, keep_days, written)
             except (OSError, duckdb.Error):
                 for path in written:
                     path.unlink(missing_ok=True)
                 raise
 
-    def _publish(self, through_seq: int, now: float, written: list[Path]) -> Manifest:
+    def _publish(
+        self, through_seq: int, now: float, keep_days: int | None, written: list[Path]
+    ) -> Manifest:
         old = self._manifest
         files = {name: list(old.files.get(name, ())) for name in NAMES}
         if through_seq > old.through_seq:
             for name in NAMES:
                 files[name] += self._write_new(name, old.through_seq, through_seq, written)
-        retired = list(old.retired)
+        gone: list[str] = []
+        dropped = self._drop(files, now, keep_days, gone)
         for name in NAMES:
-            compacted, gone = self._compact(name, files[name], now, written)
-            files[name] = compacted
-            retired += [(each, now) for each in gone]
+            files[name] = self._compact(name, files[name], now, gone, written)
+        retired = [*old.retired, *((each, now) for each in gone)]
         over = [entry for entry in retired if self._over(entry)]
+        kept = {path for paths in files.values() for path in paths}
         manifest = Manifest(
             through_seq=max(through_seq, old.through_seq),
             published_at=now,
             files={name: tuple(paths) for name, paths in files.items()},
             retired=tuple(entry for entry in retired if entry not in over),
-            digests={
-                path: self._digests[path]
-                for paths in files.values()
-                for path in paths
-                if path in self._digests
-            },
+            digests={path: each for path, each in self._digests.items() if path in kept},
+            schemas={path: each for path, each in self._schemas.items() if path in kept},
+            dropped=dropped,
         )
         _write_aside(self._root / MANIFEST, manifest.text().encode())
         self._manifest = manifest  # only now: what the file does not say is not published
+        self._digests, self._schemas = dict(manifest.digests), dict(manifest.schemas)
         written.clear()
         for name, _ in over:
             (self._root / name).unlink(missing_ok=True)
@@ -136,17 +117,48 @@ class Publisher:
             self._write_catalogue()
         return self._manifest
 
+    def _drop(
+        self, files: dict[str, list[str]], now: float, keep_days: int | None, gone: list[str]
+    ) -> dict[str, Dropped]:
+        """Take days that are too old out of ``files``, but no update that a restore needs."""
+        dropped = dict(self._manifest.dropped)
+        for name, paths in self._retention.expired(files, now, keep_days).items():
+            if name == "updates":
+                needed = self._one(NEEDED)
+                paths = [p for p in paths if needed is not None
+                         and self._of_file(p, "max(seq)") <= needed]  # fmt: skip
+            if paths:
+                rows = sum(self._of_file(path, "count(*)") for path in paths)
+                dropped[name] = dropped_now(dropped.get(name), paths, rows)
+                files[name] = [path for path in files[name] if path not in paths]
+                gone += paths
+        return dropped
+
+    def _of_file(self, path: str, what: str) -> int:
+        """A figure of a published file; 0 where it cannot be read: then a restore has nothing of
+        it either.
+        """
+        try:
+            listed = file_list([self._root / path])
+            return self._one(f"SELECT {what} FROM read_parquet({listed})") or 0
+        except duckdb.Error:
+            return 0
+
+    def _one(self, sql: str) -> int | None:
+        row = self._database.cursor().execute(sql).fetchone()
+        return None if row is None or row[0] is None else int(row[0])
+
     def _write_new(self, name: str, after: int, through: int, written: list[Path]) -> list[str]:
         where = f"FROM {name} WHERE log_seq > {after} AND log_seq <= {through}"
         days = (
             self._database.cursor()
-            .execute(f"SELECT DISTINCT strftime(ts, '%Y-%m-%d') {where} ORDER BY 1")
+            .execute(f"SELECT DISTINCT ts::DATE {where} ORDER BY 1")
             .fetchall()
         )
         paths = []
         for (day,) in days:
             path = f"{name}/day={day}/rows-{after + 1:012d}-{through:012d}.parquet"
-            clause = f"{where} AND strftime(ts, '%Y-%m-%d') = '{day}'" if len(days) > 1 else where
+            clause = f"{where} AND ts::DATE = DATE '{day}'" if len(days) > 1 else where
             self._copy(f"SELECT * {clause} ORDER BY log_seq", path, name, written)
             paths.append(path)
         return paths
@@ -156,42 +168,47 @@ class Publisher:
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_suffix(".aside")
         written += [aside, target]
-        escaped = str(aside).replace("'", "''")
+        schema = max(migrations())
         self._database.cursor().execute(
-            f"COPY ({sql}) TO '{escaped}' (FORMAT parquet, COMPRESSION zstd)"
+            f"COPY ({sql}) TO '{quoted(str(aside))}' (FORMAT parquet, COMPRESSION zstd, "
+            f"ROW_GROUP_SIZE {ROW_GROUP}, KV_METADATA {{{SCHEMA_KEY}: '{schema}'}})"
         )
         if name in PRIVATE:
             aside.chmod(0o600)
-        self._digests[path] = hashlib.sha256(aside.read_bytes()).hexdigest()
+        self._digests[path], self._schemas[path] = sha256(aside), schema
         os.replace(aside, target)
 
     def _compact(
-        self, name: str, files: Sequence[str], now: float, written: list[Path]
-    ) -> tuple[list[str], list[str]]:
-        """One file for every closed day that has several; a damaged one is left as it is."""
+        self, name: str, files: Sequence[str], now: float, gone: list[str], written: list[Path]
+    ) -> list[str]:
+        """One file for every day that is over, few for the others; damaged ones are left as they
+        are. What is replaced is added to ``gone``.
+        """
         today = time.strftime("%Y-%m-%d", time.gmtime(now - 3600))
-        by_day: dict[str, list[str]] = {}
-        for path in files:
-            by_day.setdefault(path.split("/")[1], []).append(path)
         kept: list[str] = []
-        gone: list[str] = []
-        for day, paths in by_day.items():
-            if len(paths) < 2 or day.removeprefix("day=") >= today:
+        for day, paths in by_day(files).items():
+            parts = to_join(paths, day < today, self._size)
+            if not parts or any(
+                damage(self._root / path, self._digests.get(path, "")) for path in parts
+            ):
                 kept += paths
                 continue
-            first = min(path.split("rows-")[1].split("-")[0] for path in paths)
-            last = max(path.split("rows-")[1].split("-")[1] for path in paths)
-            joined = f"{name}/{day}/rows-{first}-{last}"
-            listed = file_list(str(self._root / path) for path in paths)
+            joined = joined_name(parts)
+            listed = file_list(self._root / path for path in parts)
             # By name: a day may hold files from before and after a migration.
             source = f"read_parquet({listed}, union_by_name = true, hive_partitioning = false)"
-            if any(damage(self._root / path, self._digests.get(path, "")) for path in paths):
-                kept += paths  # a damaged one stays beside the others, as it is
-                continue
-            self._copy(f"SELECT * FROM {source} ORDER BY log_seq", joined, name, written)
-            kept.append(joined)
-            gone += paths
-        return kept, gone
+            sql = f"SELECT * FROM {name} WHERE false UNION ALL BY NAME SELECT * FROM {source}"
+            order = "" if in_order(parts) else " ORDER BY log_seq"  # sorting takes memory
+            self._copy(f"SELECT * FROM ({sql}){order}", joined, name, written)
+            kept += [*(path for path in paths if path not in parts), joined]
+            gone += parts
+        return kept
+
+    def _size(self, path: str) -> int:
+        try:
+            return (self._root / path).stat().st_size
+        except OSError:
+            return 0
 
     def _over(self, entry: tuple[str, float]) -> bool:
         """Whether no reader can still hold the name of a file that a compaction replaced. Counted
@@ -207,18 +224,19 @@ class Publisher:
         connection = duckdb.connect(str(aside))
         try:
             connection.execute(f"SET file_search_path = '{quoted(str(self._root))}'")
-            _create_views(connection, self._manifest.files)
+            create_views(connection, self._manifest.files, self._manifest.schemas)
         finally:
             connection.close()
         os.replace(aside, self._root / CATALOGUE)
 
 
-def connect(state_dir: Path | str) -> duckdb.DuckDBPyConnection:
+def connect(state_dir: Path | str, check: bool = False) -> duckdb.DuckDBPyConnection:
     """A connection with the published history as views; it never touches the live file.
 
-    Views: every table of the log, and ``rounds``, ``ratings``, ``response_rates``, ``spend``.
-    What was published later is seen by connecting again. A file that is missing or damaged is
-    left out with a warning.
+    Views: every table of the log, and those of ``catalogue.views()`` (docs/data-dictionary.md).
+    What was published later is seen by connecting again. A file that is missing, cut short or of a
+    newer schema is left out with a warning; with ``check`` every file is read through first, and
+    one that is not what was written is left out as well.
     """
     root = Path(state_dir) / FOLDER
     if not (root / MANIFEST).exists():
@@ -226,18 +244,58 @@ def connect(state_dir: Path | str) -> duckdb.DuckDBPyConnection:
             f"no published history under {state_dir}; start the service with --state {state_dir} "
             "and wait a minute, or name another directory"
         )
-    manifest = read_manifest(Path(state_dir))
+    manifest = read_manifest(Path(state_dir), newer=True)
     if manifest.damage:
         warnings.warn(
             f"{root / MANIFEST} is damaged; the files are taken by their names", stacklevel=2
         )
+    try:
+        return _opened(root, manifest, check)
+    except duckdb.Error as error:
+        if check:
+            raise StorageError(f"the published history cannot be opened: {error}") from None
+        return _opened(root, manifest, check=True)
+
+
+def _opened(root: Path, manifest: Manifest, check: bool) -> duckdb.DuckDBPyConnection:
     files = {
-        name: [str(root / path) for path in paths if _readable(root / path)]
-        for name, paths in manifest.files.items()
+        name: [str(root / path) for path in _readable(root, name, manifest, check)]
+        for name in NAMES
+        if name not in PRIVATE
     }
-    connection = duckdb.connect(":memory:")
-    _create_views(connection, files)
+    schemas = {str(root / path): schema for path, schema in manifest.schemas.items()}
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": MEMORY_LIMIT,
+        "temp_directory": str(Path(tempfile.gettempdir()) / f"headgate-history-{os.getpid()}"),
+        "parquet_metadata_cache": True,  # published files never change
+        "autoinstall_known_extensions": False,
+    }
+    connection = duckdb.connect(":memory:", config=config)
+    try:
+        create_views(connection, files, schemas)
+    except duckdb.Error:
+        connection.close()
+        raise
     return connection
+
+
+def _readable(root: Path, name: str, manifest: Manifest, check: bool) -> list[str]:
+    """The files of a table that can be shown; a warning for those that cannot."""
+    known, paths = max(migrations()), []
+    for path in manifest.files.get(name, ()):
+        schema, why = manifest.schemas.get(path, 0), ""
+        if schema > known:
+            why = f"was written by a newer version of Headgate (schema {schema}, this one reads up "
+            why += f"to {known})"
+        elif not whole(root / path):
+            why = "is missing or cut short"
+        elif check and damage(root / path, manifest.digests.get(path, "")):
+            why = "is damaged"
+        if why:
+            warnings.warn(f"{root / path} {why}; the history is shown without it", stacklevel=5)
+        else:
+            paths.append(path)
+    return paths
 
 
 def query(
@@ -248,35 +306,10 @@ def query(
         result = connection.execute(sql)
         return [column[0] for column in result.description or ()], result.fetchall()
     except duckdb.Error as error:
-        raise StorageError(f"the query cannot be run: {error}") from None
-
-
-def _create_views(
-    connection: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[str]]
-) -> None:
-    connection.execute("CREATE SCHEMA none_yet; SET schema = 'none_yet'")
-    for step in migrations().values():
-        connection.execute(step)
-    connection.execute("SET schema = 'main'")
-    for name in NAMES:
-        if name in PRIVATE:
-            continue
-        sql = f"SELECT * FROM none_yet.{name}"
-        if files.get(name):
-            sql += f" UNION ALL BY NAME SELECT * FROM read_parquet({file_list(files[name])}"
-            sql += ", union_by_name = true, hive_partitioning = false)"
-        connection.execute(f"CREATE VIEW {name} AS {sql}")
-    for name, sql in VIEWS.items():
-        connection.execute(f"CREATE VIEW {name} AS {sql}")
-
-
-def _readable(path: Path) -> bool:
-    sound = whole(path)
-    if not sound:
-        warnings.warn(
-            f"{path} is missing or cut short; the history is shown without it", stacklevel=3
-        )
-    return sound
+        hint = ""
+        if not isinstance(error, duckdb.ProgrammingError):
+            hint = "; where a published file is damaged, --check leaves it out"
+        raise StorageError(f"the query cannot be run: {error}{hint}") from None
 
 
 def _write_aside(path: Path, data: bytes) -> None:

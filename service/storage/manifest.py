@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from service.storage.database import migrations
-from service.storage.errors import StorageError
+from service.storage.errors import SchemaNewer
+from service.storage.retention import Dropped
 from service.storage.tables import NAMES
 
 FOLDER = "history"
 MANIFEST = "manifest.json"
+SCHEMA_KEY = "headgate_schema"  # in the metadata of a Parquet file
 FORMAT = 1
 _MAGIC = b"PAR1"
 _FILE_NAME = re.compile(r"rows-(\d{12})-(\d{12})\.parquet")
@@ -33,6 +37,9 @@ class Manifest:
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     retired: tuple[tuple[str, float], ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)  # SHA-256 by file
+    schemas: Mapping[str, int] = field(default_factory=dict)  # under which a file was written
+    dropped: Mapping[str, Dropped] = field(default_factory=dict)  # by retention, by table
+    schema: int = 0  # of the one who wrote it; 0 where that is not told
     damage: str = ""  # why it was made from the names of the files, where it was
 
     def text(self) -> str:
@@ -45,31 +52,42 @@ class Manifest:
             "files": {name: list(files) for name, files in self.files.items()},
             "retired": [list(entry) for entry in self.retired],
             "sha256": dict(self.digests),
+            "schemas": dict(self.schemas),
+            "dropped": {name: [each.before, each.rows] for name, each in self.dropped.items()},
         }
         return json.dumps(content, indent=1)
 
 
-def read_manifest(state_dir: Path) -> Manifest:
+def read_manifest(state_dir: Path, newer: bool = False) -> Manifest:
     """The manifest of a state directory; empty when nothing was published yet. One that is
-    damaged is made again from the names of the files, and says so.
+    damaged is made again from the names of the files, and says so. One of a newer schema is
+    refused unless ``newer`` is asked for; then ``schemas`` tells which files are of that.
     """
     path = state_dir / FOLDER / MANIFEST
+    known = max(migrations())
     try:
         content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        newer = content["format"] > FORMAT or content["schema"] > max(migrations())
-        if not newer:
+        schema, schemas = int(content["schema"]), content.get("schemas", {})
+        if content["format"] == FORMAT and (schema <= known or (newer and schemas)):
             return Manifest(
                 through_seq=int(content["through_seq"]),
                 published_at=float(content["published_at"]),
                 files={str(name): tuple(files) for name, files in content["files"].items()},
                 retired=tuple((str(name), float(at)) for name, at in content["retired"]),
                 digests=dict(content.get("sha256", {})),
-            )
+                schemas={str(name): int(each) for name, each in schemas.items()},
+                dropped={str(name): Dropped(str(before), int(rows))
+                         for name, (before, rows) in content.get("dropped", {}).items()},
+                schema=schema,
+            )  # fmt: skip
     except FileNotFoundError:
         return Manifest()
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         return replace(by_names(path.parent), damage=type(error).__name__)
-    raise StorageError(f"{path} was written by a newer version of Headgate; use that one")
+    raise SchemaNewer(
+        f"{path} was written by a newer version of Headgate (schema {schema}, this one reads up to "
+        f"{known}); use that one"
+    )
 
 
 def by_names(root: Path) -> Manifest:
@@ -95,7 +113,18 @@ def by_names(root: Path) -> Manifest:
             published_at = max(published_at, path.stat().st_mtime)
         if taken:
             files[name] = tuple(path for _, _, _, path in taken)
-    return Manifest(through, published_at, files)
+    schemas = {path: schema_of(root / path) for paths in files.values() for path in paths}
+    told = {path: schema for path, schema in schemas.items() if schema}
+    return Manifest(through, published_at, files, schemas=told)
+
+
+def schema_of(path: Path) -> int:
+    """The schema that a published file says it was written under; 0 where it does not."""
+    try:
+        told = pq.read_metadata(path).metadata or {}
+        return int(told.get(SCHEMA_KEY.encode(), 0))
+    except (OSError, ValueError, pa.ArrowException):
+        return 0
 
 
 def damage(path: Path, digest: str) -> str:
@@ -105,7 +134,7 @@ def damage(path: Path, digest: str) -> str:
     if not whole(path):
         return "missing or cut short"
     if digest:
-        same = hashlib.sha256(path.read_bytes()).hexdigest() == digest
+        same = sha256(path) == digest
         return "" if same else "not what was written"
     connection = duckdb.connect(":memory:")
     try:
@@ -118,7 +147,14 @@ def damage(path: Path, digest: str) -> str:
     return ""
 
 
+def sha256(path: Path) -> str:
+    """Of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def whole(path: Path) -> bool:
+    """Whether a file is there and ends as Parquet does."""
     try:
         with path.open("rb") as file:
             file.seek(-4, os.SEEK_END)

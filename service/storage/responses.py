@@ -4,24 +4,10 @@ from __future__ import annotations
 
 from experiments.statistics.response_rate import Cell
 from service.storage.cases import at_time, rows_of
+from service.storage.catalogue import views
 from service.storage.database import Cursor
 
 DAY_US = 86_400_000_000
-
-# Over `decisions`, `outcomes` and `ratings`. An answer that a fallback gave, or that a person
-# forced or pinned, is none of these: who got it was not left to the policy.
-RESPONSE_RATES = """
-    SELECT d.ts::DATE AS day, o.deployment, d.task, count(*) AS answers,
-           count(r.quality) AS rated, count(r.quality) / count(*) AS rate,
-           avg(r.quality) AS mean_rating, count(*) FILTER (d.mode = 'randomised') AS drawn,
-           count(r.quality) FILTER (d.mode = 'randomised') AS drawn_rated,
-           avg(r.quality) FILTER (d.mode = 'randomised') AS drawn_mean_rating
-    FROM decisions d
-    JOIN outcomes o ON o.decision_id = d.id
-    LEFT JOIN (SELECT decision_id, avg(quality) AS quality FROM ratings
-               WHERE quality IS NOT NULL GROUP BY decision_id) r ON r.decision_id = d.id
-    WHERE o.mode IN ('randomised', 'sticky') AND o.status = 200 AND o.deployment IS NOT NULL
-    GROUP BY ALL"""
 
 _LIVE = f"""
     WITH decisions AS (SELECT id, ts, task, mode FROM main.decisions WHERE ts >= ? AND ts < ?),
@@ -30,7 +16,7 @@ _LIVE = f"""
          ratings AS (SELECT decision_id, arg_max(quality, log_seq) AS quality FROM main.feedback
                      WHERE ts >= ? AND metric = ? AND quality IS NOT NULL
                      GROUP BY decision_id, kind, author)
-    {RESPONSE_RATES}"""
+    {views()["response_rates"].sql}"""
 
 
 def drawn_responses(cursor: Cursor, metric: str, since_us: int, until_us: int) -> list[Cell]:

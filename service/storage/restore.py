@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -14,18 +15,31 @@ from service.storage.errors import DatabaseCorrupt, StorageError
 from service.storage.history import Publisher
 from service.storage.manifest import read_manifest
 from service.storage.refill import Refilled, refill
+from service.storage.retention import Dropped
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did: rows put back, the damaged files that were set aside, and the
-    published files that could not be read.
+    """What a restore did: rows put back, the damaged files that were set aside, the published
+    files that could not be read, and what of each table the history had let go of old.
     """
 
     rows: int
     set_aside: tuple[str, ...]
     reason: str
     missing: tuple[str, ...] = ()
+    dropped: Mapping[str, Dropped] = field(default_factory=dict)
+
+    @property
+    def no_longer_kept(self) -> str:
+        """What `history.keep_days` had let go before, in words; empty where it had not."""
+        if not self.dropped:
+            return ""
+        days = ", ".join(f"{name} before {each.before}" for name, each in self.dropped.items())
+        return (
+            f"days that the published history no longer keeps are not put back: {days}; where the "
+            "file set aside can be read they are in it"
+        )
 
     def told(self, published_at: str) -> str:
         """In words, with what cannot be restored."""
@@ -39,6 +53,8 @@ class Restored:
                 f"; nor can the rows of these published files, which are damaged: "
                 f"{', '.join(self.missing)}"
             )
+        if self.dropped:
+            text += f"; {self.no_longer_kept}"
         if self.set_aside:
             text += f"; the damaged files are {', '.join(self.set_aside)}"
         return text
@@ -85,8 +101,11 @@ def rebuild(state_dir: Path, reason: str) -> tuple[Database, Restored]:
     os.replace(fresh, path)
     database = Database(path)
     # The numbers go on after the history's, the damaged files' rows included.
-    database.last_seq = max(database.last_seq, read_manifest(state_dir).through_seq)
-    return database, Restored(put_back.rows, tuple(aside), reason, put_back.missing)
+    manifest = read_manifest(state_dir)
+    database.last_seq = max(database.last_seq, manifest.through_seq)
+    return database, Restored(
+        put_back.rows, tuple(aside), reason, put_back.missing, manifest.dropped
+    )
 
 
 def _free_name(path: Path) -> Path:

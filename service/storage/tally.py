@@ -34,15 +34,19 @@ class Tally:
         self._decisions, self._attempts = 0, 0
         self.durable_before: int = _FORMAT.unpack(self._map)[4]
 
-    def lost(self, decisions: int, attempts: int) -> tuple[int, int]:
-        """What was queued before and never became durable, given the rows now in the log.
+    def lost(
+        self, decisions: int, attempts: int, dropped: tuple[int, int] = (0, 0)
+    ) -> tuple[int, int]:
+        """What was queued before and never became durable, given the rows now in the log; where
+        it was rebuilt, ``dropped`` of each were too old to be in it.
 
         Starts a new count.
         """
         issued_d, issued_a, base_d, base_a, durable = _FORMAT.unpack(self._map)
-        lost = max(issued_d - (decisions - base_d), 0), max(issued_a - (attempts - base_a), 0)
+        lost_d = max(issued_d - (decisions + dropped[0] - base_d), 0)
+        lost_a = max(issued_a - (attempts + dropped[1] - base_a), 0)
         _FORMAT.pack_into(self._map, 0, 0, 0, decisions, attempts, durable)
-        return lost
+        return lost_d, lost_a
 
     def decision(self) -> None:
         """One more decision was queued."""
