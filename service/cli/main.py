@@ -9,6 +9,7 @@ from service.cli import (
     deployment,
     evaluate,
     experiment,
+    generate_history,
     history,
     override,
     policy,
@@ -26,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, show, history, evaluate, reload):
+for group in (serve, show, history, generate_history, evaluate, reload):
     group.register(app)
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")

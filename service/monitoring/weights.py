@@ -80,7 +80,7 @@ class WeightBoard:
                 turned = weight.state != old.state
                 moved = abs(old.share - weight.share) >= MOVED
                 if moved:
-                    weight = _explained(weight, old)
+                    weight = explained(weight, old)
                 if turned:
                     weight = _turned(weight, old.state)
                 if not moved and not turned:
@@ -165,7 +165,7 @@ def _turned(now: Weight, was: str) -> Weight:
     return replace(now, why=f"{now.why}; {told}" if now.why else told)
 
 
-def _explained(now: Weight, before: Weight) -> Weight:
+def explained(now: Weight, before: Weight) -> Weight:
     """Name the part of the deployment's own score that moved its utility most."""
     if now.why:
         return now
