@@ -79,7 +79,9 @@ def overridden(connection: duckdb.DuckDBPyConnection, most: int = MOST) -> list[
         for each in FIGURES
     )
     try:
-        found = connection.execute(_BESIDE.format(figures=figures), {"least": LEAST_S, "most": most})
+        found = connection.execute(
+            _BESIDE.format(figures=figures), {"least": LEAST_S, "most": most}
+        )
         names = [each[0] for each in found.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
     except duckdb.Error as error:
