@@ -72,7 +72,7 @@ class Overridden:
 
 
 def overridden(connection: duckdb.DuckDBPyConnection, most: int = MOST) -> list[Overridden]:
-    """The newest overrides that touched a decision, the oldest of them first; raises StorageError."""
+    """The newest that touched a decision, the oldest of them first; raises StorageError."""
     figures = ", ".join(
         f"count({each}) AS {each}_n, avg({each}) AS {each}_mean, "
         f"coalesce(var_pop({each}) * count({each}), 0) AS {each}_squares"
