@@ -16,9 +16,18 @@ from experiments.statistics.inputs import Floats
 from service.storage.cases import at_time
 from service.storage.errors import StorageError
 
-MOST = 1_000_000
+MOST = 500_000
 
-# The newest draws of the span, in the order of the log. A draw answers for what its session held.
+# Narrow and alone, because sorting whole rows takes memory.
+_FROM = """
+    SELECT min(log_seq) FROM (
+        SELECT log_seq FROM decisions
+        WHERE mode = 'randomised' AND ts >= $since AND ts < $until
+              AND ($tenant IS NULL OR tenant = $tenant)
+        ORDER BY log_seq DESC LIMIT $most)"""
+
+# The newest draws of the span, in the order of the log. A draw answers for what its session held;
+# the reward is that of the view `rounds`.
 _DRAWN = """
     WITH held AS (
         SELECT d.session_decision_id AS id, count(*) AS requests,
@@ -27,23 +36,27 @@ _DRAWN = """
         WHERE d.mode = 'sticky' AND d.session_decision_id IS NOT NULL AND d.ts >= $since
         GROUP BY ALL),
          drawn AS (
-        SELECT * FROM decisions
-        WHERE mode = 'randomised' AND ts >= $since AND ts < $until
-              AND ($tenant IS NULL OR tenant = $tenant)
-        ORDER BY log_seq DESC LIMIT $most),
+        SELECT id, log_seq, task, deployment, eligible, propensities, quality, cost_usd, latency_s,
+               version_id
+        FROM decisions
+        WHERE mode = 'randomised' AND ts >= $since AND ts < $until AND log_seq >= $first
+              AND ($tenant IS NULL OR tenant = $tenant)),
          scales AS (
         SELECT id, (parameters -> 'scale' ->> 'worth_usd')::DOUBLE AS worth_usd,
                (parameters -> 'scale' ->> 'patience_s')::DOUBLE AS patience_s FROM versions)
     SELECT d.task, d.deployment, d.eligible, d.propensities, d.quality AS expected_quality,
            d.cost_usd AS expected_cost_usd, d.latency_s AS expected_latency_s,
            (1 + coalesce(h.requests, 0))::DOUBLE AS requests,
-           (r.cost_micro_usd + coalesce(h.cost_micro_usd, 0)) / 1e6 AS cost_usd,
-           CASE WHEN r.status < 500 THEN r.quality END AS quality,
-           CASE WHEN r.status < 500 THEN r.reward END AS reward,
+           (o.cost_micro_usd + coalesce(h.cost_micro_usd, 0)) / 1e6 AS cost_usd,
+           CASE WHEN o.status < 500 THEN r.quality END AS quality,
+           CASE WHEN o.status < 500 AND r.quality IS NOT NULL THEN
+                greatest(0.0, least(1.0, r.quality - (o.cost_micro_usd / 1e6) / s.worth_usd
+                                    - o.latency_s / s.patience_s)) END AS reward,
            coalesce(1 / s.worth_usd, 0.0) AS per_usd, coalesce(1 / s.patience_s, 0.0) AS per_second
-    FROM drawn d JOIN rounds r ON r.id = d.id LEFT JOIN held h ON h.id = d.id
+    FROM drawn d JOIN outcomes o ON o.decision_id = d.id LEFT JOIN held h ON h.id = d.id
+    LEFT JOIN (SELECT decision_id, avg(quality) AS quality FROM ratings
+               WHERE quality IS NOT NULL GROUP BY decision_id) r ON r.decision_id = d.id
     LEFT JOIN scales s ON s.id = d.version_id
-    WHERE r.cost_micro_usd IS NOT NULL AND r.ts >= $since AND r.ts < $until
     ORDER BY d.log_seq"""
 
 
@@ -70,7 +83,9 @@ def drawn_requests(connection: duckdb.DuckDBPyConnection, asked: Asked) -> Drawn
         "tenant": asked.tenant, "most": asked.most,
     }  # fmt: skip
     try:
-        found = connection.sql(_DRAWN, params=parameters).to_arrow_table()
+        ((first,),) = connection.execute(_FROM, parameters).fetchall()
+        del parameters["most"]
+        found = connection.sql(_DRAWN, params=parameters | {"first": first or 0}).to_arrow_table()
     except duckdb.Error as error:
         raise StorageError(f"the published history cannot be read: {error}") from None
     return _drawn(found)

@@ -63,7 +63,7 @@ def first_values(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     return ", ".join(values)
 
 
-@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("marked", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_files_of_every_earlier_schema_are_read(tmp_path: Path, marked: bool) -> None:
     """Whether they say their schema or not (those from before they did)."""
     wanted = old_history(tmp_path, marked)
@@ -83,22 +83,20 @@ def test_files_of_every_earlier_schema_are_read(tmp_path: Path, marked: bool) ->
 
 
 def test_files_tell_their_schema_also_without_the_manifest(tmp_path: Path) -> None:
-    old_history(tmp_path)
-    told = read_manifest(tmp_path).schemas
-    (tmp_path / FOLDER / MANIFEST).write_text("{ half")
-    found = read_manifest(tmp_path)
-    assert found.damage and dict(found.schemas) == dict(told)
-    assert schema_of(tmp_path / "nothing.parquet") == 0
-
-
-def test_files_with_the_same_columns_are_read_together(tmp_path: Path) -> None:
-    """So that making the views opens one of them, not all."""
+    """And those with the same columns are read together, so that making the views opens one of
+    them, not all.
+    """
     old_history(tmp_path)
     manifest = read_manifest(tmp_path)
     sql = table_sql("acts", manifest.files, manifest.schemas)
     assert sql.count("read_parquet") == 1 and "union_by_name" not in sql
     assert table_sql("weights", manifest.files, manifest.schemas).count("read_parquet") == 2
     assert "union_by_name" in table_sql("weights", manifest.files, {})
+    told = read_manifest(tmp_path).schemas
+    (tmp_path / FOLDER / MANIFEST).write_text("{ half")
+    found = read_manifest(tmp_path)
+    assert found.damage and dict(found.schemas) == dict(told)
+    assert schema_of(tmp_path / "nothing.parquet") == 0
 
 
 def newer(state: Path, only: str | None = None) -> None:
@@ -119,7 +117,11 @@ def test_a_newer_schema_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
         kept.publish()
     kept.log.stop()
     kept.database.close()
-    newer(tmp_path, read_manifest(tmp_path).files["acts"][0])
+    manifest = read_manifest(tmp_path)
+    path = manifest.files["acts"][0]
+    assert manifest.schemas[path] == schema_of(tmp_path / FOLDER / path) == PRESENT
+    assert by_names(tmp_path / FOLDER).schemas[path] == PRESENT
+    newer(tmp_path, path)
     with pytest.warns(UserWarning, match=rf"newer version.*schema {PRESENT + 1}"):
         connection = connect(tmp_path)
     assert query(connection, "SELECT id FROM acts")[1] == [("two",)]
@@ -136,18 +138,6 @@ def test_a_newer_schema_of_which_nothing_is_known_is_refused(tmp_path: Path) -> 
     path.write_text(Manifest().text().replace(f'"schema": {PRESENT}', f'"schema": {PRESENT + 1}'))
     with pytest.raises(SchemaNewer, match="newer version"):
         connect(tmp_path)
-
-
-def test_what_is_published_says_its_schema(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
-    kept.add(act("one"))
-    kept.publish()
-    manifest = read_manifest(tmp_path)
-    (path,) = manifest.files["acts"]
-    assert manifest.schemas[path] == schema_of(tmp_path / FOLDER / path) == PRESENT
-    assert by_names(tmp_path / FOLDER).schemas[path] == PRESENT
-    kept.log.stop()
-    kept.database.close()
 
 
 def test_days_that_are_not_asked_for_are_passed_over(tmp_path: Path) -> None:
