@@ -46,7 +46,7 @@ from service.storage.versions import FOLDER
 
 PLAN = Path(__file__).parent.parent / "generated.yaml"
 FIRST_TEMPER, SHARPER_TEMPER = 0.10, 0.03
-LEARNED_AT_START = 3_000  # updates that a service on this history learns when it starts
+LEARNED_AT_START = 1_000  # updates that a service on this history learns when it starts
 LEAST_DAYS, LEAST_DECISIONS = 7, 200
 
 
@@ -91,7 +91,7 @@ class Generator:
             np.array(self._line.since_us), np.arange(3),
             (self._first, self._sharper, self._sharper), self._trials, (1, -1),
         )  # fmt: skip
-        self._past = Past(cast, self._happened, regime, wish.decisions, wish.seed)
+        self.past = Past(cast, self._happened, regime, wish.decisions, wish.seed)
         self._frames: list[Frame] = []
         self._checkpoints: list[Checkpoint] = []
         self._bytes: dict[str, bytes] = {}
@@ -115,11 +115,11 @@ class Generator:
         chronicles = [Chronicle(each, names, PERSON) for each in self._trials]
         for each in chronicles:
             waiting += each.created()
-        weights, reviewing = Weights(self._past, wish.seed), Reviewing(self._plan, names)
+        weights, reviewing = Weights(self.past, wish.seed), Reviewing(self._plan, names)
         marks = self._marks(override_ids)
         for number in range(wish.days):
             begins_us = happened.start_us + number * DAY_US
-            day = self._past.day(number, marks)
+            day = self.past.day(number, marks)
             ends_us = begins_us + DAY_US
             waiting += weights.day(begins_us)
             waiting += refused(self._cast, day, reviewing)
@@ -127,11 +127,14 @@ class Generator:
             if ends_us >= happened.end_us:
                 waiting.append(self._last(day))
             batches = batches_of([each for each in waiting if each is not None])
-            for name, parts in day.tables.items():
+            for name in list(day.tables):
+                parts = day.tables.pop(name)
                 batches.setdefault(name, []).extend(batch_of(name, each) for each in parts)
-            history.day(begins_us, batches)
+                del parts
             waiting = []
-            told(len(day.choices.chosen))
+            del day  # it stands in the batches; twice in memory is too much
+            history.day(begins_us, batches)
+            told(int(self.past.budget[number]))
         folder = state_dir / FOLDER
         folder.mkdir(exist_ok=True)
         for id_, data in self._bytes.items():
@@ -218,7 +221,7 @@ class Generator:
                 "starts_us": trial.starts_us, "ends_us": trial.ends_us,
                 "ended_by": HEADGATE if trial.breached else PERSON,
             }
-            for trial, effect in zip(self._trials, self._past.effects, strict=True)
+            for trial, effect in zip(self._trials, self.past.effects, strict=True)
         }  # fmt: skip
         return {
             "made_with": asdict(self._wish),

@@ -9,11 +9,11 @@ import numpy as np
 from experiments.offline.past import Past
 from experiments.offline.past_columns import Reals, Whole
 from experiments.offline.past_events import HOUR_US, Will
-from experiments.offline.past_policy import Asked, Scores, propensities
+from experiments.offline.past_policy import Asked, propensities
 from service.domain.records import Weight
 from service.monitoring.weights import MOVED, STEADY, explained
 
-CONTEXTS = 32
+CONTEXTS, HOURS = 32, 24
 AFTER_US = 45_000_000  # the full hour
 LOOKED_AGAIN_H = 24
 SUSPECT, CHANGED_H = "re-exploring", 18  # a change of quality is found so many hours late
@@ -34,57 +34,64 @@ class Weights:
 
     def day(self, begins_us: int) -> list[Weight]:
         """The rows of a day."""
-        found: list[Weight] = []
-        for hour in range(24):
-            at_us = begins_us + hour * HOUR_US + AFTER_US
-            for task in range(len(self._past.cast.tasks)):
-                found += self._of(task, at_us)
-        return found
+        hours = begins_us + np.arange(HOURS) * HOUR_US + AFTER_US
+        told = [self._shares(task, hours) for task in range(len(self._past.cast.tasks))]
+        return [
+            self._told(self._weight((task, arm), int(at_us), parts[:, hour, arm]))
+            for hour, at_us in enumerate(hours)
+            for task, (parts, arms) in enumerate(told)
+            for arm in arms.tolist()
+        ]
 
-    def _of(self, task: int, at_us: int) -> list[Weight]:
+    def _shares(self, task: int, hours: Whole) -> tuple[Reals, Whole]:
+        """Mean share, quality, cost, latency, errors and utility, [6, hours, K]; and of whom."""
         past, cast = self._past, self._past.cast
-        prompt, tier = self._prompt[task], self._tier[task]
-        times = np.full(CONTEXTS, at_us)
-        asked = Asked(times, np.full(CONTEXTS, task), prompt, np.zeros(CONTEXTS, np.int64),
+        prompt, tier = np.tile(self._prompt[task], HOURS), np.tile(self._tier[task], HOURS)
+        at_us, count = np.repeat(hours, CONTEXTS), HOURS * CONTEXTS
+        asked = Asked(at_us, np.full(count, task), prompt, np.zeros(count, np.int64),
                       cast.dials[tier])  # fmt: skip
         scores = past.beliefs.scores(asked)
         eligible = cast.allowed[task, prompt, tier].copy()
-        wills = [w for w in past.happened.wills if _holds(w, task, at_us)]
-        excluded = [w.deployment for w in wills if w.action == "exclude"]
-        forced = [w.deployment for w in wills if w.action == "force"]
-        known = eligible.any(axis=0)
-        rest = eligible.copy()
-        rest[:, excluded] = False
-        eligible = np.where(rest.any(axis=1)[:, None], rest, eligible)
-        manner = past.regime.manners[int(past.regime.live(times[:1])[0])]
+        known = np.flatnonzero(eligible.any(axis=0))
+        wills = [each for each in past.happened.wills if each.task in (-1, task)]
+        for will in wills:
+            rows = (at_us >= will.starts_us) & (at_us < will.ended_us)
+            if will.action == "exclude":
+                rows &= eligible.sum(axis=1) > eligible[:, will.deployment]
+                eligible[rows, will.deployment] = False
+        manners = past.regime.manners
+        live = past.regime.live(at_us)
         shares = propensities(
-            scores.utility, eligible, np.full(CONTEXTS, manner.temper),
-            np.full(CONTEXTS, manner.floor),
+            scores.utility, eligible, np.array([each.temper for each in manners])[live],
+            np.array([each.floor for each in manners])[live],
         )  # fmt: skip
-        for arm in forced:
-            rows = eligible[:, arm]
-            shares[rows] = 0.0
-            shares[rows, arm] = 1.0
-        whys = dict.fromkeys(excluded, "excluded by an operator")
-        if forced:
-            whys = dict.fromkeys(range(len(cast.members)), "forced by an operator") | whys
-        return self._rows(task, at_us, (scores, shares), np.flatnonzero(known), whys)
+        for will in wills:
+            if will.action == "force":
+                rows = (at_us >= will.starts_us) & (at_us < will.ended_us)
+                rows &= eligible[:, will.deployment]
+                shares[rows] = 0.0
+                shares[rows, will.deployment] = 1.0
+        parts = np.stack([shares, scores.quality, scores.cost_usd, scores.latency_s,
+                          scores.error_rate, scores.utility])  # fmt: skip
+        means = parts.reshape(6, HOURS, CONTEXTS, -1).mean(axis=2)
+        return np.round(means, 9), known
 
-    def _rows(
-        self, task: int, at_us: int, told: tuple[Scores, Reals], arms: Whole, whys: dict[int, str]
-    ) -> list[Weight]:
-        scores, shares = told
-        cast, found = self._past.cast, []
-        for arm in arms.tolist():
-            made = Weight(
-                at_us, cast.tasks[task], cast.names[arm], _mean(shares, arm),
-                _mean(scores.quality, arm), _mean(scores.cost_usd, arm),
-                _mean(scores.latency_s, arm), _mean(scores.error_rate, arm),
-                _mean(scores.utility, arm), CONTEXTS, 0, whys.get(arm, ""),
-                self._state(arm, task, at_us),
-            )  # fmt: skip
-            found.append(self._told(made))
-        return found
+    def _weight(self, of: tuple[int, int], at_us: int, parts: Reals) -> Weight:
+        (task, arm), cast = of, self._past.cast
+        share, quality, cost_usd, latency_s, error_rate, utility = parts.tolist()
+        return Weight(
+            at_us, cast.tasks[task], cast.names[arm], share, quality, cost_usd, latency_s,
+            error_rate, utility, CONTEXTS, 0, self._why(task, arm, at_us),
+            self._state(arm, task, at_us),
+        )  # fmt: skip
+
+    def _why(self, task: int, arm: int, at_us: int) -> str:
+        """What operators want of it now."""
+        holding = [each for each in self._past.happened.wills if _holds(each, task, at_us)]
+        if any(each.action == "exclude" and each.deployment == arm for each in holding):
+            return "excluded by an operator"
+        forced = any(each.action == "force" for each in holding)
+        return "forced by an operator" if forced else ""
 
     def _told(self, now: Weight) -> Weight:
         """With what moved it, where it moved."""
@@ -111,10 +118,6 @@ class Weights:
             if 0.0 <= since_h < LOOKED_AGAIN_H:
                 return SUSPECT
         return STEADY
-
-
-def _mean(values: Reals, arm: int) -> float:
-    return round(float(values[:, arm].mean()), 9)
 
 
 def _holds(will: Will, task: int, at_us: int) -> bool:

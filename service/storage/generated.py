@@ -38,7 +38,7 @@ _COUNTED = {"decisions": ("update_seq",), "weights": ("update_seq",), "updates":
 _BY_NAME = {each.name: each for each in TABLES.values()}
 _DIGITS = np.frombuffer("".join(f"{each:02x}" for each in range(256)).encode(), np.uint16)
 
-Batches = Mapping[str, Sequence[pa.Table]]
+Batches = dict[str, list[pa.Table]]
 
 
 class GeneratedHistory:
@@ -70,7 +70,10 @@ class GeneratedHistory:
         self.update_seq = 0
 
     def day(self, begins_us: int, batches: Batches) -> None:
-        """Write a day's rows: the given ones and those that waited, but for those after it."""
+        """Write a day's rows: the given ones and those that waited, but for those after it.
+
+        Takes the batches away from ``batches``, so that a day is in memory but once.
+        """
         try:
             self._day(begins_us, batches)
         except OSError as error:
@@ -80,18 +83,21 @@ class GeneratedHistory:
     def _day(self, begins_us: int, batches: Batches) -> None:
         now: dict[str, pa.Table] = {}
         for name in NAMES:
-            parts = [*self._waiting[name], *batches.get(name, ())]
+            parts = [*self._waiting[name], *batches.pop(name, ())]
             self._waiting[name] = []
             if not parts:
                 continue
-            whole = pa.concat_tables([_plain(each) for each in parts])
+            whole = pa.concat_tables(parts) if len(parts) > 1 else parts[0]
+            del parts
             at_us = _times(whole)
             today = at_us < begins_us + DAY_US
             if not today.all():
                 self._waiting[name] = [whole.filter(pa.array(~today))]
                 whole, at_us = whole.filter(pa.array(today)), at_us[today]
+            if (at_us[1:] < at_us[:-1]).any():
+                whole = whole.take(pa.array(np.argsort(at_us, kind="stable")))
             if len(whole):
-                now[name] = whole.take(pa.array(np.argsort(at_us, kind="stable")))
+                now[name] = whole
         self._number(now)
         first = self.last_seq + 1
         self._write(now, begins_us, first)
@@ -108,7 +114,7 @@ class GeneratedHistory:
                 now[name] = whole.append_column("update_seq", pa.array(known))
         self.update_seq += len(taught)
 
-    def _write(self, now: Mapping[str, pa.Table], begins_us: int, first: int) -> None:
+    def _write(self, now: dict[str, pa.Table], begins_us: int, first: int) -> None:
         if not now:
             return
         times = np.concatenate([_times(each) for each in now.values()])
@@ -117,19 +123,20 @@ class GeneratedHistory:
         self.last_seq = first + len(times) - 1
         day = np.datetime64(begins_us, "us").astype("datetime64[D]")
         at = 0
-        for name, whole in now.items():
-            numbers = place[at : at + len(whole)]
+        for name in list(now):
+            whole = now.pop(name)
+            numbers = pa.array(place[at : at + len(whole)])
             at += len(whole)
             path = f"{name}/day={day}/rows-{first:012d}-{self.last_seq:012d}.parquet"
-            columns = ("log_seq", *_BY_NAME[name].columns)
-            self._file(name, path, whole.append_column("log_seq", pa.array(numbers)), columns)
+            self._file(name, path, whole.append_column("log_seq", numbers))
+            del whole
 
-    def _file(self, name: str, path: str, whole: pa.Table, columns: Sequence[str]) -> None:
+    def _file(self, name: str, path: str, whole: pa.Table) -> None:
         target = self._root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(
-            whole.select(list(columns)), target, compression="zstd", compression_level=1,
-            store_schema=False, row_group_size=ROW_GROUP, use_dictionary=_repeated(whole),
+            whole.select(["log_seq", *_BY_NAME[name].columns]), target, compression="zstd",
+            compression_level=1, store_schema=False, row_group_size=ROW_GROUP, use_dictionary=_repeated(whole),
         )  # fmt: skip
         if name in PRIVATE:
             target.chmod(0o600)
@@ -137,6 +144,7 @@ class GeneratedHistory:
             self._digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
         self._files[name].append(path)
         self.rows[name] += len(whole)
+        pa.default_memory_pool().release_unused()
 
     def publish(self, published_s: float) -> None:
         """The manifest and the catalogue: only now is it a history."""
@@ -201,11 +209,6 @@ def _times(whole: pa.Table) -> NDArray[np.int64]:
     return found
 
 
-def _plain(whole: pa.Table) -> pa.Table:
-    """One dictionary a column over all chunks, or they could not be filtered and joined."""
-    return whole.unify_dictionaries()
-
-
 def _repeated(whole: pa.Table) -> list[str]:
     """The columns whose values come again and again; of random ones a dictionary is only cost."""
     unlike = {"prompt_hash", "draw", "log_seq", "seq", "id", *_UUIDS}
@@ -230,10 +233,21 @@ def _array(column: Column, kind: pa.DataType, uuid: bool) -> pa.Array:
     if isinstance(column, Hashes):
         return _hex(column)
     if isinstance(column, Words):
-        codes = pa.array(column.codes.astype(np.int32), mask=column.codes < 0)
-        return pa.DictionaryArray.from_arrays(codes, pa.array(column.names, pa.string()))
+        return _words(column)
     mask = None if column.known is None else ~column.known
     return pa.array(_fitting(column, kind), kind, mask=mask)
+
+
+def _words(column: Words) -> pa.Array:
+    """Every text once: of a dictionary that names one twice pyarrow writes the rows in full, with
+    bytes in them that nobody set.
+    """
+    codes, places = column.codes, {name: at for at, name in enumerate(dict.fromkeys(column.names))}
+    if len(places) < len(column.names):
+        place = np.array([*(places[name] for name in column.names), -1])
+        codes = place[codes]
+    numbers = pa.array(codes.astype(np.int32), mask=codes < 0)
+    return pa.DictionaryArray.from_arrays(numbers, pa.array(list(places), pa.string()))
 
 
 def _fitting(column: Numbers, kind: pa.DataType) -> NDArray[np.generic]:

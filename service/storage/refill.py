@@ -33,11 +33,22 @@ def refill(database: Database, state_dir: Path, after_seq: int) -> Refilled:
         missing += damaged
         sound = [root / each for each in paths if each not in damaged]
         try:
-            rows += _insert(database, name, sound, after_seq)
+            for day in _by_day(sound):
+                rows += _insert(database, name, day, after_seq)
         except duckdb.Error as error:
             raise StorageError(f"the published {name} cannot be put back: {error}") from error
     database.last_seq = max(database.last_seq, manifest.through_seq)
     return Refilled(rows, tuple(missing))
+
+
+def _by_day(paths: Sequence[Path]) -> list[list[Path]]:
+    """The files of each day, the oldest first: a day at a time fits into memory, and a row stands
+    in files of one day alone.
+    """
+    days: dict[str, list[Path]] = {}
+    for path in paths:
+        days.setdefault(path.parent.name, []).append(path)
+    return [days[day] for day in sorted(days)]
 
 
 def _insert(database: Database, name: str, paths: Sequence[Path], after_seq: int) -> int:
@@ -46,9 +57,10 @@ def _insert(database: Database, name: str, paths: Sequence[Path], after_seq: int
         return 0
     source = f"FROM read_parquet({file_list(paths)}, union_by_name = true, "
     source += f"hive_partitioning = false) WHERE log_seq > {after_seq} "
-    source += "QUALIFY row_number() OVER (PARTITION BY log_seq) = 1"
+    if len(paths) > 1:  # one file alone holds every row once, and in its order
+        source += "QUALIFY row_number() OVER (PARTITION BY log_seq) = 1 ORDER BY log_seq"
     before = _count(database, name)
-    database.execute(f"INSERT INTO {name} BY NAME SELECT * {source} ORDER BY log_seq")
+    database.execute(f"INSERT INTO {name} BY NAME SELECT * {source}")
     return _count(database, name) - before
 
 
