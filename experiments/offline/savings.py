@@ -208,6 +208,19 @@ def _against_each(
     if int(rows.sum()) < 2:
         few = CannotSay(f"two rows are needed, there are {int(rows.sum())}")
         return dict.fromkeys(drawn.names, few)
+    log = foretold(drawn, rows, values)
+    return {
+        name: _against(log, at, limits, alpha / len(drawn.names))
+        for at, name in enumerate(drawn.names)
+    }
+
+
+def foretold(
+    drawn: DrawnRequests, rows: NDArray[np.bool_], values: tuple[Floats, Floats]
+) -> LoggedDecisions:
+    """Some of the rows with a figure of theirs and predictions of it that only look back;
+    ``values`` as above.
+    """
     e, arm, told = drawn.propensities[rows], drawn.drawn[rows], values[0][rows]
     log = LoggedDecisions(arm, e, told, np.zeros_like(e))
     running = _running(drawn.task[rows], arm, told, len(drawn.names))
@@ -215,11 +228,7 @@ def _against_each(
     candidates = [running]
     if np.isfinite(expected).any():
         candidates.append(np.where(np.isfinite(expected), expected, running))
-    log = replace(log, predictions=foreseen(log, candidates))
-    return {
-        name: _against(log, at, limits, alpha / len(drawn.names))
-        for at, name in enumerate(drawn.names)
-    }
+    return replace(log, predictions=foreseen(log, candidates))
 
 
 def _running(task: NDArray[np.object_], arm: Ints, values: Floats, number: int) -> Floats:
@@ -243,12 +252,17 @@ def _against(log: LoggedDecisions, arm: int, limits: Limits, alpha: float) -> _A
     refused = base.refusal(limits)
     if refused is not None:
         return refused
-    change = log.propensities - target
+    gained = paired(log, log.propensities - target, alpha)
+    return _Arm(gained, float(log.rewards.mean()) - gained.estimate, base.ess)
+
+
+def paired(log: LoggedDecisions, change: Floats, alpha: float) -> Interval:
+    """The mean of what a change of the probabilities [n, K] brings a draw, doubly robust, for one
+    look.
+    """
     terms = doubly_robust_terms(log, change)
     held = float(variance_terms(log, change).mean())
     count, mean = len(terms), float(terms.mean())
     error = math.sqrt(max(float(terms.var(ddof=1)), held) / count)
     reach = float(stats.t.ppf(1.0 - alpha / 2.0, count - 1)) * error
-    return _Arm(
-        Interval(mean, mean - reach, mean + reach), float(log.rewards.mean()) - mean, base.ess
-    )
+    return Interval(mean, mean - reach, mean + reach)
