@@ -148,6 +148,6 @@ def test_blocks_of_time_alternate(here: Site) -> None:
 
 
 def test_the_example_stands(here: Site) -> None:
-    design = yaml.safe_load((ROOT / "examples" / "experiment.yaml").read_text("utf-8"))
+    design = yaml.safe_load((ROOT / "examples" / "experiments" / "cheaper.yaml").read_text("utf-8"))
     made = here.post("/admin/experiments", 201, design=design, layer="example")
     assert made["id"] == "cheaper@1" and made["guardrails"] == ["error_rate", "latency_p95"]
