@@ -34,7 +34,10 @@ DAY_US = 86_400_000_000
 ROW_GROUP = 50_000
 _UUIDS = ("decision_id", "session_decision_id", "feedback_id", "revises")
 _UUID_OF = {"decisions": ("id", *_UUIDS), "feedback": ("id", *_UUIDS)}
-_COUNTED = {"decisions": ("update_seq",), "weights": ("update_seq",), "updates": ("seq",)}
+_COUNTED = {
+    "decisions": ("update_seq",), "weights": ("update_seq",), "checkpoints": ("update_seq",),
+    "updates": ("seq",),
+}  # fmt: skip
 _BY_NAME = {each.name: each for each in TABLES.values()}
 _DIGITS = np.frombuffer("".join(f"{each:02x}" for each in range(256)).encode(), np.uint16)
 
@@ -103,7 +106,9 @@ class GeneratedHistory:
         self._write(now, begins_us, first)
 
     def _number(self, now: dict[str, pa.Table]) -> None:
-        """The numbers of the updates, and which of them each decision and weight knew."""
+        """The numbers of the updates, and how many of them each decision, weight and checkpoint
+        knew.
+        """
         taught = _times(now["updates"]) if "updates" in now else np.zeros(0, np.int64)
         for name, whole in now.items():
             if name == "updates":

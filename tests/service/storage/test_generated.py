@@ -18,7 +18,7 @@ from experiments.guardrails import judge
 from experiments.statistics.adaptive import LoggedDecisions
 from experiments.statistics.off_policy import Estimator, PolicyValue, off_policy_value
 from service.bootstrap.build import build
-from service.bootstrap.generated import PLAN
+from service.bootstrap.generated import LEARNED_AT_START, PLAN
 from service.check import load_checked
 from service.config import Settings
 from service.feedback.credit import from_outcome
@@ -189,6 +189,20 @@ def test_the_updates_are_those_that_the_learner_would_have_taken(
             each.numbered(0, each.at_us, "") for each in wanted
         ]
     database.close()
+
+
+def test_every_checkpoint_stands_where_its_updates_end_and_a_start_learns_the_last(
+    state: Path,
+) -> None:
+    connection = connect(state)
+    wrong = one(connection, "SELECT count(*) FROM checkpoints c WHERE update_seq <> "
+                "(SELECT count(*) FROM updates u WHERE u.ts < c.ts)")  # fmt: skip
+    assert wrong == (0,)
+    newest, updates = one(
+        connection,
+        "SELECT (SELECT max(update_seq) FROM checkpoints), (SELECT count(*) FROM updates)",
+    )
+    assert 0 < newest < updates and updates - newest <= min(LEARNED_AT_START, updates)
 
 
 def test_a_service_starts_on_it_and_knows_what_happened(tmp_path: Path) -> None:
