@@ -11,6 +11,8 @@ from learning.policies.base import Policy, PolicySetup
 from learning.policies.registry import build
 from learning.reward import RewardScale
 
+pytestmark = pytest.mark.slow
+
 ARMS = (Arm("good", 1.0, 1.0), Arm("fair", 1.0, 1.0), Arm("poor", 1.0, 1.0))
 WELL = (Weather(0.85), Weather(0.75), Weather(0.6))
 FROM_S, UNTIL_S, END_S = 600.0, 900.0, 2400.0

@@ -15,6 +15,8 @@ from experiments.errors import CannotSay
 from experiments.statistics import response_rate as rr
 from experiments.statistics.response_rate import Cell, Verdict
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("brook", "mill", "river")
 
 

@@ -37,7 +37,7 @@ class Stage:
     def ask(self, text: str, **more: Any) -> str:
         body = {"model": "auto", "messages": [{"role": "user", "content": text}]} | more
         answer = self.client.post("/v1/chat/completions", json=body)
-        assert answer.status_code == 200
+        assert answer.status_code == 200, answer.text
         decision = answer.headers["x-headgate-decision-id"]
         self.prompts[decision] = text
         return decision

@@ -11,6 +11,8 @@ from service.domain.clock import new_id
 from tests.service.queueing.rig import UP, Rig, rig, until
 from tests.upstream import http, say
 
+pytestmark = pytest.mark.slow
+
 WHY = {"reason": "tried by hand now", "author": "me"}
 
 

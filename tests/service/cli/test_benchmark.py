@@ -12,6 +12,8 @@ import pytest
 
 from tests.experiments.offline.recorded import frame
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def outcomes(tmp_path: Path) -> Path:

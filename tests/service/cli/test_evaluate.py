@@ -12,6 +12,8 @@ from service.app import create_app
 from tests.conftest import KEY, Server, make_runtime, plan_text
 from tests.service.cli.test_commands import run
 
+pytestmark = pytest.mark.slow
+
 AUTH = {"Authorization": f"Bearer {KEY}"}
 ASKED, PINNED = 143, 11
 

@@ -17,6 +17,8 @@ from tests.experiments.days import MONDAY, traffic
 from tests.service.cli.test_commands import run
 from tests.service.experimentation.rig import Site, site, until
 
+pytestmark = pytest.mark.slow
+
 PLAN = "\nexperiments: {watch_s: 3600, gate: false}\n"
 
 

@@ -24,6 +24,8 @@ from service.storage.errors import WriteFailed
 from tests.service.experimentation.rig import design_of
 from tests.service.experimentation.test_guard import BY, Bench, told
 
+pytestmark = pytest.mark.slow
+
 
 async def made(here: Bench) -> Version:
     versions = here.experiments.versions

@@ -27,6 +27,8 @@ from tests.service.faults.inbound import (
 from tests.service.test_restart import check, kills
 from tests.upstream import say
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:

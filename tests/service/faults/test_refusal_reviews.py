@@ -26,6 +26,8 @@ from tests.service.faults.refusing import (
 from tests.service.processes import Process
 from tests.upstream import Upstream, answer_json, http, say
 
+pytestmark = pytest.mark.slow
+
 
 def test_F20_a_premium_refusal_goes_to_a_person(stage: Stage) -> None:
     stage.upstream.act = error()

@@ -33,6 +33,8 @@ from service.storage.logged import Ended, LoggedHistory
 from tests.service.feedback.test_learner import Home, run
 from tests.service.storage.test_tables import decision
 
+pytestmark = pytest.mark.slow
+
 SCALE = RewardScale(0.1, 60.0)
 HOUR_US = 3_600_000_000
 

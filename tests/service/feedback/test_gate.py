@@ -10,6 +10,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from service.config import child_environment
 from service.domain.clock import SystemClock
 from service.domain.experiments import Evaluation
@@ -17,6 +19,8 @@ from service.feedback.gate import Gate, GateParts, GateRules
 from service.storage.history import Publisher
 from tests.service.feedback.test_evaluating import HOUR_US, now_us
 from tests.service.feedback.test_learner import Home, run
+
+pytestmark = pytest.mark.slow
 
 
 def gate(home: Home, state: Path, rules: GateRules | None = None) -> Gate:

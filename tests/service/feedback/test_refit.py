@@ -23,6 +23,8 @@ from service.storage.cases import rows_of
 from tests.service.feedback.test_learner import WANTED, Home
 from tests.service.storage.test_tables import feedback
 
+pytestmark = pytest.mark.slow
+
 RULES = RefitRules(least_ratings=50)
 
 
