@@ -160,6 +160,12 @@ def _rated(frame: Frame) -> Values:
     return np.where(_number("status")(frame) == 200, rated, np.nan)
 
 
+def _refused(frame: Frame) -> Values:
+    """1 where a content policy refused the request, NaN where the outcome is not known."""
+    refused = np.asarray([each == "policy" for each in frame["error_kind"]], dtype=np.float64)
+    return np.where(np.isfinite(_number("status")(frame)), refused, np.nan)
+
+
 _succeeded = _flag("status", lambda status: status == 200)
 _failed = _flag("status", lambda status: status >= 500)
 _GOAL, _GUARD, _UP, _DOWN = Role.GOAL, Role.GUARDRAIL, Direction.UP, Direction.DOWN
@@ -189,6 +195,8 @@ METRICS: Mapping[str, Metric] = {
                Kind.QUANTILE, _GOAL, _DOWN, ("ttft_s",), _number("ttft_s"), level=0.95),
         Metric("error_rate", "requests that failed with status 500 or more", "share", Kind.RATE,
                _GUARD, _DOWN, ("status",), _failed),
+        Metric("refusal_rate", "requests that a content policy refused", "share", Kind.RATE, _GUARD,
+               _DOWN, ("status", "error_kind"), _refused),
         Metric("fallback_rate", "requests that a fallback answered", "share", Kind.RATE, _GUARD,
                _DOWN, ("served_mode",), _is("served_mode", "fallback")),
         Metric("attempts", "calls to deployments, a request", "calls", Kind.MEAN, _GUARD, _DOWN,

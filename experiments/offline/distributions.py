@@ -208,5 +208,6 @@ USUAL = {  # the distribution that a metric is simulated with unless another is 
     "cost_per_request": "clustered_1", "cost_per_success": "successes_1",
     "latency_mean": "lognormal_1", "latency_p95": "lognormal_1", "ttft_p95": "exponential_0.5",
     "error_rate": "bernoulli_0.02", "fallback_rate": "bernoulli_0.05",
+    "refusal_rate": "bernoulli_0.02",
     "attempts": "geometric_0.9", "rating_rate": "bernoulli_0.1", "tokens_out": "lognormal_1",
 }  # fmt: skip

@@ -230,7 +230,9 @@ def _history(state: str, measured: Metric) -> tuple[Frame, np.ndarray, Values]:
         fail(f"the history under {state} is empty: let the service route and publish first")
     units, at_s, *values = zip(*rows, strict=True)
     frame = {
-        name: np.array(column, dtype=object if name == "served_mode" else np.float64)
+        name: np.array(
+            column, dtype=object if name in ("served_mode", "error_kind") else np.float64
+        )
         for name, column in zip(measured.columns, values, strict=True)
     }
     return frame, np.array(units), np.array(at_s)

@@ -47,6 +47,7 @@ AT_MOST_EVERY_US = 900_000_000  # an action of its own per experiment and metric
 _FAILED: dict[str, Callable[[Outcome], bool]] = {
     "error_rate": lambda outcome: outcome.status >= 500,
     "success_rate": lambda outcome: outcome.status != 200,
+    "refusal_rate": lambda outcome: outcome.error_kind == "policy",
     "fallback_rate": lambda outcome: outcome.mode == "fallback",
 }
 

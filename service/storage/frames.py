@@ -35,7 +35,7 @@ _COLUMNS = """,
     SELECT m.named AS unit, m.had AS variant, m.share, epoch_us(m.ts) AS ts_us,
            m.tokens_in::DOUBLE AS tokens_in,
            o.status::DOUBLE AS status, o.cost_micro_usd::DOUBLE AS cost_micro_usd, o.latency_s,
-           o.ttft_s, o.mode AS served_mode, o.attempts::DOUBLE AS attempts,
+           o.ttft_s, o.mode AS served_mode, o.error_kind, o.attempts::DOUBLE AS attempts,
            o.tokens_out::DOUBLE AS tokens_out, r.quality, r.judged,
            CASE WHEN o.status >= 500 THEN 0.0 WHEN r.anyone IS NULL THEN NULL
                 ELSE greatest(0.0, least(1.0, r.anyone
@@ -121,7 +121,7 @@ def evidence_query(experiment: str, metric: str) -> str:
     """The query over the published history that shows what a guardrail counted, by variant."""
     failed = {
         "error_rate": "o.status >= 500", "success_rate": "o.status <> 200",
-        "fallback_rate": "o.mode = 'fallback'",
+        "fallback_rate": "o.mode = 'fallback'", "refusal_rate": "o.error_kind = 'policy'",
     }.get(metric)  # fmt: skip
     counted = "avg(o.cost_micro_usd) AS mean_micro_usd, quantile_cont(o.latency_s, 0.95) AS p95_s"
     if failed:

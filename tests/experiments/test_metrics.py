@@ -30,6 +30,7 @@ def frame(count: int = 400, seed: int = 0) -> Frame:
         "latency_s": rng.lognormal(0.0, 1.0, count),
         "ttft_s": rng.lognormal(-1.0, 1.0, count),
         "served_mode": mode,
+        "error_kind": rng.choice(np.array(["policy", "timeout", None], dtype=object), count),
         "attempts": rng.integers(1, 4, count),
         "tokens_out": rng.integers(1, 900, count),
     }
@@ -62,6 +63,7 @@ def test_what_the_metrics_say_of_five_rows() -> None:
         "cost_micro_usd": np.array([100.0, 300.0, 50.0, 0.0, NAN]),
         "quality": np.array([0.5, NAN, NAN, NAN, NAN]),
         "served_mode": np.array(["randomised", "fallback", "fallback", "sticky", None], object),
+        "error_kind": np.array([None, None, "timeout", "policy", None], object),
     }
 
     def told(slug: str) -> float:
@@ -70,6 +72,7 @@ def test_what_the_metrics_say_of_five_rows() -> None:
 
     assert told("success_rate") == 2 / 4 and told("error_rate") == 1 / 4
     assert told("cost_per_request") == 450 / 4 and told("cost_per_success") == 450 / 2
+    assert told("refusal_rate") == 1 / 4
     assert told("fallback_rate") == 2 / 4 and told("rating_rate") == 1 / 2
     assert told("quality") == 0.5
 
@@ -106,6 +109,7 @@ def session_frame(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Fra
         "latency_s": slow * rng.exponential(1.0, count),
         "ttft_s": slow * rng.exponential(0.1, count),
         "served_mode": np.where(fallback, "fallback", "randomised").astype(object),
+        "error_kind": np.where(failed, "policy", None).astype(object),
         "attempts": 1.0 + fallback,
         "tokens_out": slow * rng.exponential(300.0, count),
     }

@@ -48,6 +48,7 @@ def traffic(asked: Experiment, rows: int, seed: int, rows_a_unit: float = 1.0) -
         "latency_s": np.exp(own + rng.normal(0.0, 0.5, rows)),
         "ttft_s": np.exp(own + rng.normal(-1.0, 0.5, rows)),
         "served_mode": np.array(["randomised"] * rows, dtype=object),
+        "error_kind": np.array([None] * rows, dtype=object),
         "attempts": rng.integers(1, 3, rows).astype(np.float64),
         "tokens_out": rng.integers(1, 500, rows).astype(np.float64),
         "tokens_in": np.exp(own + 4.0),
