@@ -130,9 +130,10 @@ class Duty:
         self.environment: dict[str, str] = {}
         self._ends: list[Any] = []
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "examples").mkdir()
-        example = (ROOT / "examples" / "experiment.yaml").read_text("utf-8")
-        (folder / "examples" / "experiment.yaml").write_text(example, "utf-8")
+        examples = folder / "examples" / "experiments"
+        examples.mkdir(parents=True)
+        example = (ROOT / "examples" / "experiments" / "cheaper.yaml").read_text("utf-8")
+        (examples / "cheaper.yaml").write_text(example, "utf-8")
         (folder / "bin").mkdir()
         shim = folder / "bin" / "headgate"
         shim.write_text(

@@ -109,7 +109,7 @@ def promoted(duty: Duty) -> None:
 def in_an_experiment(duty: Duty) -> None:
     quiet(duty)
     code, told = duty.shell(
-        "headgate experiment create examples/experiment.yaml --reason 'a tenth of the money' && "
+        "headgate experiment create examples/experiments/cheaper.yaml --reason 'a tenth of the money' && "
         "headgate experiment start cheaper --reason 'one per cent first'"
     )
     assert code == 0, told
