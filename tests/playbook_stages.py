@@ -109,7 +109,8 @@ def promoted(duty: Duty) -> None:
 def in_an_experiment(duty: Duty) -> None:
     quiet(duty)
     code, told = duty.shell(
-        "headgate experiment create examples/experiments/cheaper.yaml --reason 'a tenth of the money' && "
+        "headgate experiment create examples/experiments/cheaper.yaml "
+        "--reason 'a tenth of the money' && "
         "headgate experiment start cheaper --reason 'one per cent first'"
     )
     assert code == 0, told
@@ -133,6 +134,8 @@ def tampered(duty: Duty) -> None:
 
     duty.settled(written_over)
     duty.start()
+    # The audit reads in turns: whoever is on duty comes when the alarm is there.
+    duty.settled(lambda: "ALARM" in duty.shell("headgate propensities show")[1])
 
 
 def nobody_answers(duty: Duty) -> None:
