@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ from service.cli.output import (
     give,
     out,
     service_errors,
+    signed,
 )
 from service.cli.show import show_health
 
@@ -42,7 +42,7 @@ def reset(
     as_json: JsonFlag = False,
 ) -> None:
     """End an ejection or a cool-down now."""
-    body = {"reason": reason, "author": author or getpass.getuser()}
+    body = signed(author, reason)
     with service_errors():
         found = client(url).post(f"/admin/deployments/{quote(deployment)}/reset", body)
         give(found, as_json, lambda _: out.print(f"{deployment} may be called again"))

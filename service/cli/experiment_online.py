@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,19 +9,20 @@ import typer
 
 from service.cli.output import (
     DEFAULT_URL,
+    AuthorOption,
     JsonFlag,
+    ReasonOption,
     UrlOption,
     client,
     fail,
     give,
-    out,
+    say,
     service_errors,
+    signed,
     table,
 )
 
 Name = Annotated[str, typer.Argument(help="Its id (slug@version), or its slug: the last version.")]
-Author = Annotated[str | None, typer.Option(help="Who wants it; your login by default.")]
-Reason = Annotated[str, typer.Option(help="Why, in at least ten characters.")]
 Unproven = Annotated[
     bool, typer.Option("--unproven", help="Expose a version that the log has not proved yet.")
 ]
@@ -56,10 +56,10 @@ _STEPS = {
 
 def create(
     design: Annotated[Path, typer.Argument(help="A YAML or JSON file with the design.")],
-    reason: Reason,
+    reason: ReasonOption,
     layer: Annotated[str, typer.Option(help="Experiments of a layer exclude each other.")] = "main",
     share: Annotated[float, typer.Option(help="Its part of the layer's units.")] = 1.0,
-    author: Author = None,
+    author: AuthorOption = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
@@ -71,8 +71,7 @@ def create(
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         fail(f"{design} cannot be read: {error}", 2)
     body = {
-        "design": content, "layer": layer, "share": share, "reason": reason,
-        "author": author or getpass.getuser(),
+        "design": content, "layer": layer, "share": share, **signed(author, reason),
     }  # fmt: skip
     with service_errors():
         give(client(url).post("/admin/experiments", body), as_json, _show)
@@ -99,8 +98,8 @@ def report(name: Name, url: UrlOption = DEFAULT_URL, as_json: JsonFlag = False) 
 def ship(
     name: Name,
     variant: Annotated[str, typer.Option(help="The variant that everybody is to get.")],
-    reason: Reason,
-    author: Author = None,
+    reason: ReasonOption,
+    author: AuthorOption = None,
     unproven: Unproven = False,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
@@ -112,8 +111,8 @@ def ship(
 def _stepper(step: str) -> Any:
     def take(
         name: Name,
-        reason: Reason,
-        author: Author = None,
+        reason: ReasonOption,
+        author: AuthorOption = None,
         unproven: Unproven = False,
         url: UrlOption = DEFAULT_URL,
         as_json: JsonFlag = False,
@@ -128,22 +127,18 @@ def _step(
 ) -> None:
     reason, author, variant, unproven = asked
     body = {
-        "reason": reason, "author": author or getpass.getuser(), "variant": variant,
+        **signed(author, reason), "variant": variant,
         "unproven": unproven,
     }  # fmt: skip
     with service_errors():
         give(client(url).post(f"/admin/experiments/{name}/{step}", body), as_json, _show)
 
 
-def _say(text: str) -> None:
-    out.print(text, markup=False, highlight=False)
-
-
 def _show_all(found: dict[str, Any]) -> None:
     for warning in found["warnings"]:
-        _say(f"warning: {warning}")
+        say(f"warning: {warning}")
     if not found["experiments"]:
-        _say("there is no experiment yet; headgate experiment create makes one")
+        say("there is no experiment yet; headgate experiment create makes one")
         return
     table(
         ("id", "state", "exposed %", "layer", "variants"),
@@ -159,34 +154,34 @@ def _shares(found: dict[str, Any]) -> str:
 
 
 def _show(found: dict[str, Any]) -> None:
-    _say(f"{found['id']}: {found['state']}, {found['exposed']} % of its units exposed")
-    _say(f"{found['hypothesis']}\nvariants {_shares(found)}; goals {', '.join(found['goals'])}; "
+    say(f"{found['id']}: {found['state']}, {found['exposed']} % of its units exposed")
+    say(f"{found['hypothesis']}\nvariants {_shares(found)}; goals {', '.join(found['goals'])}; "
          f"guardrails {', '.join(found['guardrails']) or 'none'}")  # fmt: skip
     if found["held"]:
-        _say(f"held: {found['held']}")
+        say(f"held: {found['held']}")
     for verdict in found.get("verdicts", []):
-        _say(f"  {verdict['status']}: {verdict['words']}")
+        say(f"  {verdict['status']}: {verdict['words']}")
     if found.get("steps"):
         table(
             ("at", "step", "to", "%", "author", "reason"),
             [(s["at"], s["step"], s["after"], s["percent"], s["author"], s["reason"])
              for s in found["steps"]],
         )  # fmt: skip
-    _say(f"next: {', '.join(found['next_steps']) or 'nothing; a new version may be made'}")
+    say(f"next: {', '.join(found['next_steps']) or 'nothing; a new version may be made'}")
 
 
 def _show_report(found: dict[str, Any]) -> None:
     advice = found["advice"]
-    _say(f"{found['slug']}@{found['version']}: {found['rows']} decisions")
-    _say(f"advice: {advice['recommendation']} {advice['variant'] or ''}".rstrip())
+    say(f"{found['slug']}@{found['version']}: {found['rows']} decisions")
+    say(f"advice: {advice['recommendation']} {advice['variant'] or ''}".rstrip())
     for reason in advice["reasons"]:
-        _say(f"  {reason}")
+        say(f"  {reason}")
     for change in advice["would_change"]:
-        _say(f"  would change it: {change}")
+        say(f"  would change it: {change}")
     for caveat in (*found["invalid"], *found["caveats"]):
-        _say(f"note: {caveat}")
+        say(f"note: {caveat}")
     if found["responses"]:
-        _say(f"rated of the first answers: {_rates(found['responses']['variants'])}")
+        say(f"rated of the first answers: {_rates(found['responses']['variants'])}")
     if found["comparisons"]:
         table(
             ("metric", "treatment", "finding", "control", "treated", "relative", "low", "high",

@@ -15,7 +15,7 @@ from service.cli.output import (
     client,
     fail,
     give,
-    out,
+    say,
     service_errors,
 )
 
@@ -95,7 +95,7 @@ def add(
     }  # fmt: skip
     with service_errors():
         found = client(url).post("/admin/knowledge", body)
-        give(found, as_json, lambda content: _say(f"{content['id']} is kept"))
+        give(found, as_json, lambda content: say(f"{content['id']} is kept"))
 
 
 def _links(texts: list[str]) -> dict[str, str]:
@@ -116,36 +116,32 @@ def _find(asked: dict[str, Any], url: str, as_json: bool) -> None:
 
 def _show(found: dict[str, Any]) -> None:
     if not found["entries"]:
-        _say("nothing of that kind was tried")
+        say("nothing of that kind was tried")
         return
     for each in found["entries"]:
-        _say(f"{each['id']}  {each['tried_at'][:10]}  {each['title']}")
-        _say(f"    {each['cited']}")
+        say(f"{each['id']}  {each['tried_at'][:10]}  {each['title']}")
+        say(f"    {each['cited']}")
         if each["tags"]:
-            _say(f"    {', '.join(each['tags'])}")
+            say(f"    {', '.join(each['tags'])}")
     more = found["found"] - len(found["entries"])
     if more > 0:
-        _say(f"{more} more; give a greater --limit, or more words")
+        say(f"{more} more; give a greater --limit, or more words")
 
 
 def _show_one(entry: dict[str, Any]) -> None:
-    _say(f"{entry['title']}\n{entry['cited']}")
+    say(f"{entry['title']}\n{entry['cited']}")
     for name in ("hypothesis", "design", "result", "decision", "why"):
         value = entry[name]["words"] if isinstance(entry[name], dict) and "words" in entry[name] \
             else entry[name]  # fmt: skip
         if value:
-            _say(textwrap.fill(f"{name}: {value}", 100, subsequent_indent="    "))
-    _say(f"by {entry['author']}, written {entry['at']} ({entry['source']})")
+            say(textwrap.fill(f"{name}: {value}", 100, subsequent_indent="    "))
+    say(f"by {entry['author']}, written {entry['at']} ({entry['source']})")
     for name, value in entry["links"].items():
-        _say(f"    {name}: {value}")
+        say(f"    {name}: {value}")
     if entry["tags"]:
-        _say(f"tags: {', '.join(entry['tags'])}")
+        say(f"tags: {', '.join(entry['tags'])}")
     for name in ("supersedes", "superseded_by"):
         if entry[name]:
-            _say(f"{name.replace('_', ' ')}: {entry[name]}")
+            say(f"{name.replace('_', ' ')}: {entry[name]}")
     for each in entry["related"]:
-        _say(f"like it: {each['id']}  {each['title']}\n    {each['cited']}")
-
-
-def _say(text: str) -> None:
-    out.print(text, markup=False, highlight=False)
+        say(f"like it: {each['id']}  {each['title']}\n    {each['cited']}")

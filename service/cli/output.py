@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 import sys
@@ -20,6 +21,10 @@ UrlOption = Annotated[
 StateOption = Annotated[
     str, typer.Option("--state", envvar="HEADGATE_STATE", help="The state directory.")
 ]
+AuthorOption = Annotated[
+    str | None, typer.Option("--author", help="Who wants it; your login by default.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why, in at least ten characters.")]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -31,6 +36,16 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """Say what went wrong on standard error and end: 1 failed, 2 misused."""
     err.print(message, style="red", markup=False, highlight=False)
     raise typer.Exit(code)
+
+
+def say(text: str) -> None:
+    """A line for people, taken as it is; wrapped by the terminal alone, so that it can be found."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def signed(author: str | None, reason: str) -> dict[str, str]:
+    """Who wants it and why, as every act of an operator carries it; your login by default."""
+    return {"author": author or getpass.getuser(), "reason": reason}
 
 
 def give(content: Any, as_json: bool, show: Callable[[Any], None]) -> None:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Any
 
 import typer
 
 from service.cli.output import (
     DEFAULT_URL,
+    AuthorOption,
     JsonFlag,
+    ReasonOption,
     UrlOption,
     client,
     duration_s,
     give,
     out,
     service_errors,
+    signed,
 )
 from service.cli.show import show_overrides
 
 app = typer.Typer(help="Force or exclude a deployment by hand; it ends by itself.")
-
-Author = Annotated[str | None, typer.Option(help="Who wants it; your login by default.")]
-Reason = Annotated[str, typer.Option(help="Why, in at least ten characters.")]
 
 
 @app.command(
@@ -32,10 +31,10 @@ Reason = Annotated[str, typer.Option(help="Why, in at least ten characters.")]
 def set_override(
     action: Annotated[str, typer.Argument(help="force or exclude")],
     deployment: Annotated[str, typer.Argument(help="The deployment.")],
-    reason: Reason,
+    reason: ReasonOption,
     task: Annotated[str | None, typer.Option(help="For one task only.")] = None,
     lasts: Annotated[str, typer.Option("--for", help="How long: 90s, 30m, 4h, at most 7d.")] = "4h",
-    author: Author = None,
+    author: AuthorOption = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
@@ -44,8 +43,7 @@ def set_override(
         "action": action,
         "deployment": deployment,
         "task": task,
-        "reason": reason,
-        "author": author or getpass.getuser(),
+        **signed(author, reason),
         "expires_in_s": duration_s("--for", lasts),
     }
     with service_errors():
@@ -87,13 +85,13 @@ def show_override(
 )
 def lift_override(
     override: Annotated[str, typer.Argument(help="Its id.")],
-    reason: Reason,
-    author: Author = None,
+    reason: ReasonOption,
+    author: AuthorOption = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """End an override before its time."""
-    body = {"reason": reason, "author": author or getpass.getuser()}
+    body = signed(author, reason)
     with service_errors():
         found = client(url).post(f"/admin/overrides/{override}/lift", body)
         give(found, as_json, lambda content: out.print(f"{content['id']} lifted", markup=False))

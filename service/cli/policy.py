@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Any
 
 import typer
 
 from service.cli.output import (
     DEFAULT_URL,
+    AuthorOption,
     JsonFlag,
+    ReasonOption,
     UrlOption,
     client,
     duration_s,
     err,
     give,
-    out,
+    say,
     service_errors,
     settings,
+    signed,
     table,
 )
 
 app = typer.Typer(help="Policy versions: list, compare, promote, roll back.", no_args_is_help=True)
 
 VersionId = Annotated[str, typer.Argument(help="A version's id, or the beginning of it.")]
-Author = Annotated[str | None, typer.Option(help="Who wants it; your login by default.")]
-Reason = Annotated[str, typer.Option(help="Why, in at least ten characters.")]
 EVALUATE_S = 330.0
 
 
@@ -61,19 +61,18 @@ def diff(
     '--reason "explore less on the small ones"',
 )
 def create(
-    reason: Reason,
+    reason: ReasonOption,
     kind: Annotated[str | None, typer.Option(help="A kind; the live one's by default.")] = None,
     parameters: Annotated[
         list[str] | None, typer.Option("--set", help="name=value, as often as you like.")
     ] = None,
-    author: Author = None,
+    author: AuthorOption = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a version that an experiment, a shadow or a promotion may name."""
     body = {
-        "kind": kind, "parameters": settings(parameters or []), "reason": reason,
-        "author": author or getpass.getuser(),
+        "kind": kind, "parameters": settings(parameters or []), **signed(author, reason),
     }  # fmt: skip
     with service_errors():
         give(client(url).post("/admin/policies", body), as_json, _show)
@@ -85,15 +84,15 @@ def create(
 )
 def evaluate(
     version: VersionId,
-    reason: Reason,
+    reason: ReasonOption,
     since: Annotated[str, typer.Option(help="How far back: 30m, 24h, 7d.")] = "7d",
-    author: Author = None,
+    author: AuthorOption = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """What a version would have earned on the log: the gate before it may be exposed."""
     body = {
-        "reason": reason, "author": author or getpass.getuser(),
+        **signed(author, reason),
         "hours": duration_s("--since", since) / 3_600.0,
     }  # fmt: skip
     with service_errors():
@@ -106,7 +105,7 @@ def evaluate(
 
 def _show_evaluation(found: dict[str, Any]) -> None:
     said = "passes" if found["passed"] else "does not pass"
-    _say(f"{found['version']} {said}: {found['reason']}")
+    say(f"{found['version']} {said}: {found['reason']}")
 
 
 @app.command(
@@ -114,13 +113,13 @@ def _show_evaluation(found: dict[str, Any]) -> None:
 )
 def promote(
     version: VersionId,
-    reason: Reason,
-    author: Author = None,
+    reason: ReasonOption,
+    author: AuthorOption = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """Let a version decide for everybody; while it is watched a tenth stays on the one before."""
-    body = {"reason": reason, "author": author or getpass.getuser()}
+    body = signed(author, reason)
     with service_errors():
         give(client(url).post(f"/admin/policies/{version}/promote", body), as_json, _promoted)
 
@@ -129,26 +128,21 @@ def promote(
     "rollback", epilog='Example: headgate policy rollback --reason "errors since the promotion"'
 )
 def rollback(
-    reason: Reason,
+    reason: ReasonOption,
     to: Annotated[str | None, typer.Option(help="A version; the one before by default.")] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="One of its checkpoints; its last by default.")
     ] = None,
-    author: Author = None,
+    author: AuthorOption = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """Return to the version before with its last good checkpoint, on the next request."""
     body = {
-        "to": to, "checkpoint": checkpoint, "reason": reason,
-        "author": author or getpass.getuser(),
+        "to": to, "checkpoint": checkpoint, **signed(author, reason),
     }  # fmt: skip
     with service_errors():
         give(client(url).post("/admin/policies/rollback", body), as_json, _promoted)
-
-
-def _say(text: str) -> None:
-    out.print(text, markup=False, highlight=False)
 
 
 def _show_all(found: dict[str, Any]) -> None:
@@ -174,10 +168,10 @@ def _show_promotions(found: list[dict[str, Any]]) -> None:
 
 def _show(found: dict[str, Any]) -> None:
     live = "live" if found["live"] else "not live"
-    _say(f"{found['id']}: {found['kind']}, {live}, by {found['author']}: {found['reason']}")
+    say(f"{found['id']}: {found['kind']}, {live}, by {found['author']}: {found['reason']}")
     if "parameters" in found:
         for name, value in found["parameters"]["parameters"].items():
-            _say(f"  {name} = {value}")
+            say(f"  {name} = {value}")
         table(
             ("id", "at", "updates", "bytes", "sha256"),
             [(c["id"], c["at"], c["update_seq"], c["size_bytes"], c["sha256"][:16])
@@ -188,7 +182,7 @@ def _show(found: dict[str, Any]) -> None:
 
 def _show_diff(found: dict[str, Any]) -> None:
     if not found["changes"]:
-        _say("they differ in nothing")
+        say("they differ in nothing")
         return
     table(
         ("field", "before", "after"),
@@ -197,6 +191,6 @@ def _show_diff(found: dict[str, Any]) -> None:
 
 
 def _promoted(found: dict[str, Any]) -> None:
-    _say(f"{found['version']} is live ({found['how']}), from checkpoint {found['checkpoint']}")
+    say(f"{found['version']} is live ({found['how']}), from checkpoint {found['checkpoint']}")
     if found["restored_checkpoint"]:
-        _say(f"restored byte for byte from checkpoint {found['restored_checkpoint']}")
+        say(f"restored byte for byte from checkpoint {found['restored_checkpoint']}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Any
 
 import typer
@@ -13,8 +12,9 @@ from service.cli.output import (
     UrlOption,
     client,
     give,
-    out,
+    say,
     service_errors,
+    signed,
 )
 from service.cli.show import show_propensities
 
@@ -41,7 +41,7 @@ def acknowledge(
     as_json: JsonFlag = False,
 ) -> None:
     """End the alarm; the test begins anew with what is logged from here on."""
-    body = {"reason": reason, "author": author or getpass.getuser()}
+    body = signed(author, reason)
     with service_errors():
         found = client(url).post("/admin/propensities/acknowledge", body)
         give(found, as_json, _acknowledged)
@@ -50,14 +50,10 @@ def acknowledge(
 def _show(found: dict[str, Any]) -> None:
     show_propensities(found)
     if found["broken"]:
-        _say(f"{found['broken']} decisions hold no distribution over their eligible deployments")
+        say(f"{found['broken']} decisions hold no distribution over their eligible deployments")
     said = f"ALARM since {found['alarm']}" if found["alarm"] else "no alarm"
-    _say(f"{said}; the test began {found['since']}")
+    say(f"{said}; the test began {found['since']}")
 
 
 def _acknowledged(found: dict[str, Any]) -> None:
-    _say(f"the alarm has ended; the test begins anew from {found['since']}")
-
-
-def _say(text: str) -> None:
-    out.print(text, markup=False, highlight=False, soft_wrap=True)
+    say(f"the alarm has ended; the test begins anew from {found['since']}")

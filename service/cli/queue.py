@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Any
 
 import typer
 
 from service.cli.output import (
     DEFAULT_URL,
+    AuthorOption,
     JsonFlag,
+    ReasonOption,
     UrlOption,
     client,
     give,
     out,
     service_errors,
+    signed,
     table,
 )
 
 app = typer.Typer(help="Requests that no deployment could answer: look, try again, drop.")
 
 TicketId = Annotated[str, typer.Argument(help="The ticket's id.")]
-Author = Annotated[str | None, typer.Option(help="Who wants it; your login by default.")]
-Reason = Annotated[str, typer.Option(help="Why, in at least ten characters.")]
 
 
 @app.command("list", epilog="Example: headgate queue list --json")
@@ -74,8 +74,8 @@ def show_ticket(ticket: TicketId, url: UrlOption = DEFAULT_URL, as_json: JsonFla
 )
 def retry_ticket(
     ticket: TicketId,
-    reason: Reason,
-    author: Author = None,
+    reason: ReasonOption,
+    author: AuthorOption = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
@@ -88,8 +88,8 @@ def retry_ticket(
 )
 def drop_ticket(
     ticket: TicketId,
-    reason: Reason,
-    author: Author = None,
+    reason: ReasonOption,
+    author: AuthorOption = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
@@ -98,7 +98,7 @@ def drop_ticket(
 
 
 def _tell(path: str, reason: str, author: str | None, url: str, as_json: bool) -> None:
-    body = {"reason": reason, "author": author or getpass.getuser()}
+    body = signed(author, reason)
     with service_errors():
         found = client(url).post(path, body)
         give(

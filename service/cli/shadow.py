@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Any
 
 import typer
 
 from service.cli.output import (
     DEFAULT_URL,
+    AuthorOption,
     JsonFlag,
+    ReasonOption,
     UrlOption,
     client,
     give,
-    out,
+    say,
     service_errors,
+    signed,
     table,
 )
 
 app = typer.Typer(help="Let another version decide beside the live one, and see how it would do.")
 
 Version = Annotated[str, typer.Argument(help="The version's id.")]
-Author = Annotated[str | None, typer.Option(help="Who wants it; your login by default.")]
-Reason = Annotated[str, typer.Option(help="Why, in at least ten characters.")]
 
 
 @app.command(
@@ -31,7 +31,7 @@ Reason = Annotated[str, typer.Option(help="Why, in at least ten characters.")]
 )
 def start_shadow(
     version: Version,
-    reason: Reason,
+    reason: ReasonOption,
     share: Annotated[float, typer.Option(help="Of the decisions, above 0 to 1.")] = 1.0,
     mirror_share: Annotated[
         float, typer.Option(help="Of these, whose calls are mirrored; costs money.")
@@ -42,7 +42,7 @@ def start_shadow(
     judge: Annotated[
         str | None, typer.Option(help="The deployment that compares the answers, blind.")
     ] = None,
-    author: Author = None,
+    author: AuthorOption = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
@@ -53,8 +53,7 @@ def start_shadow(
         "mirror_share": mirror_share,
         "usd_per_day": usd_per_day,
         "judge": judge,
-        "reason": reason,
-        "author": author or getpass.getuser(),
+        **signed(author, reason),
     }
     with service_errors():
         give(client(url).post("/admin/shadows", body), as_json, _show_head)
@@ -77,26 +76,22 @@ def show_shadow(version: Version, url: UrlOption = DEFAULT_URL, as_json: JsonFla
 @app.command("stop", epilog='Example: headgate shadow stop 0193f2aa-... --reason "seen enough"')
 def stop_shadow(
     version: Version,
-    reason: Reason,
-    author: Author = None,
+    reason: ReasonOption,
+    author: AuthorOption = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """Stop one."""
-    body = {"reason": reason, "author": author or getpass.getuser()}
+    body = signed(author, reason)
     with service_errors():
         found = client(url).post(f"/admin/shadows/{version}/stop", body)
-        give(found, as_json, lambda content: _say(f"{content['version_id']} stopped"))
-
-
-def _say(text: str) -> None:
-    out.print(text, highlight=False, markup=False)
+        give(found, as_json, lambda content: say(f"{content['version_id']} stopped"))
 
 
 def _show_all(found: dict[str, Any]) -> None:
     each = [*found["running"], *found["ended"]]
     if not each:
-        _say("no shadow has run")
+        say("no shadow has run")
         return
     table(
         ("version", "state", "share", "mirrored", "usd a day", "today", "judge", "since", "by"),
@@ -107,31 +102,31 @@ def _show_all(found: dict[str, Any]) -> None:
         ],
     )  # fmt: skip
     if found["dropped"]:
-        _say(f"{found['dropped']} decisions were dropped for want of room")
+        say(f"{found['dropped']} decisions were dropped for want of room")
 
 
 def _show_head(found: dict[str, Any]) -> None:
     mirrors = f", mirrors {found['mirror_share']:g} of these for at most ${found['usd_per_day']:g}"
     judge = f", judged by {found['judge']}" if found["judge"] else ""
-    _say(
+    say(
         f"version {found['version_id']} {found['state']}: decides beside {found['share']:g} of the "
         f"decisions{mirrors + ' a day' + judge if found['mirror_share'] else ''}\n"
         f"since {found['started_at']}, {found['author']}: {found['reason']}"
     )
     if found["trouble"]:
-        _say(f"it is not followed: {found['trouble']}")
+        say(f"it is not followed: {found['trouble']}")
     for name in ("decisions", "mirroring"):
         if found[name]:
-            _say(f"{name}: " + ", ".join(f"{what} {n}" for what, n in found[name].items()))
+            say(f"{name}: " + ", ".join(f"{what} {n}" for what, n in found[name].items()))
 
 
 def _show_one(found: dict[str, Any]) -> None:
     _show_head(found)
     told = found["report"]
     if not told["decisions"]:
-        _say("nothing was decided beside yet")
+        say("nothing was decided beside yet")
         return
-    _say(
+    say(
         f"{told['decisions']} decisions: alike in {told['agreement']:.1%}, "
         f"{told['agreement_expected']:.1%} expected by the probabilities"
     )
@@ -153,14 +148,14 @@ def _show_one(found: dict[str, Any]) -> None:
     )
     judged = told["judged"]
     if judged["compared"]:
-        _say(
+        say(
             f"{judged['compared']} answers compared: better {judged['better']}, worse "
             f"{judged['worse']}, even {judged['even']} ({judged['changed_with_the_order']} changed "
             f"with the order), {judged['unreadable']} unreadable"
         )
     if judged["preference"] is not None:
-        _say(
+        say(
             f"preference for the shadow's {judged['preference']:.3f} [{judged['low']:.3f}, "
             f"{judged['high']:.3f}]; 0.5 is no difference"
         )
-    _say(f"mirrored calls and judging: ${told['mirrored_usd']:.6f}")
+    say(f"mirrored calls and judging: ${told['mirrored_usd']:.6f}")

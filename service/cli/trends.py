@@ -15,7 +15,7 @@ from service.cli.output import (
     err,
     fail,
     give,
-    out,
+    say,
     service_errors,
 )
 
@@ -65,17 +65,13 @@ def _of_history(state: Path, metric: str) -> dict[str, Any]:
 
 def _show(found: dict[str, Any]) -> None:
     if found["pending"]:
-        _say("nothing was judged yet: no whole day is in the log, or the first look is to come")
+        say("nothing was judged yet: no whole day is in the log, or the first look is to come")
         return
-    _say(f"{found['series']} series from {found['since']} through {found['through']}")
+    say(f"{found['series']} series from {found['since']} through {found['through']}")
     for why, number in found["silent"].items():
-        _say(f"{number} series cannot be judged: {why}")
+        say(f"{number} series cannot be judged: {why}")
     if not found["findings"]:
-        _say("no change that is more than chance")
+        say("no change that is more than chance")
     for each in found["findings"]:
         mark = "SEVERE" if each["severe"] else "worse" if each["harmful"] else "better"
-        _say(f"{mark}: {each['words']}")
-
-
-def _say(text: str) -> None:
-    out.print(text, markup=False, highlight=False)
+        say(f"{mark}: {each['words']}")
