@@ -28,6 +28,10 @@ PAGE = ROOT / "docs" / "playbook.md"
 ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 GIVES = re.compile(r"gives ([A-Z]+)")
 PATIENCE_S = 60.0
+LOOKS = re.compile(
+    r"(headgate (\w+ )?(status|weights|why|history|trends|list|show|report)\b"
+    r"|df |du |tail |curl -s )"
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Block:
     number: int  # in its section, from 0
     commands: tuple[Command, ...]
     promised: tuple[str, ...]
+
+    @property
+    def only_looks(self) -> bool:
+        """Whether it changes nothing, so that who sees too little may look once more."""
+        return all(LOOKS.match(command.text) is not None for command in self.commands)
 
 
 def blocks(text: str) -> list[Block]:

@@ -116,6 +116,12 @@ def in_an_experiment(duty: Duty) -> None:
     assert code == 0, told
 
 
+def looked_at(duty: Duty) -> None:
+    """The audit has had its first turn, as on every day but a service's first two seconds."""
+    quiet(duty)
+    duty.settled(lambda: "propensities held" in duty.shell("headgate status")[1])
+
+
 def tampered(duty: Duty) -> None:
     """Another program has written over a row that nobody had read yet."""
     quiet(duty)
@@ -159,7 +165,7 @@ def refused(duty: Duty) -> None:
 
 
 STAGES: Mapping[str, Stage] = {
-    "First look": Stage(quiet),
+    "First look": Stage(looked_at),
     "A provider degrades": Stage(failing, {3: well}),
     "Answers are bad": Stage(bad),
     "Costs run away": Stage(known),
