@@ -18,6 +18,7 @@ from service.domain.clock import new_id
 from service.domain.errors import Unprocessable
 from service.domain.records import Act
 from service.experimentation.promotions import Back
+from service.feedback.differing import versions_differ
 from service.feedback.promoting import Drafted, Signature, parameters_of
 from service.runtime import Runtime
 
@@ -89,10 +90,7 @@ async def diff(request: Request, version: str, other: str) -> dict[str, Any]:
     runtime, _ = allowed(request, "analyst")
     versions = runtime.experiments.versions
     one, two = versions.find(version), versions.find(other)
-    before = {"policy": one.policy, "kind": one.kind, **json.loads(one.parameters)}
-    after = {"policy": two.policy, "kind": two.kind, **json.loads(two.parameters)}
-    changes = list(shown.changes("", before, after))
-    return {"from": one.id, "to": two.id, "changes": changes}
+    return {"from": one.id, "to": two.id, "changes": versions_differ(one, two)}
 
 
 @router.post("/policies/{version}/evaluate", responses=_ERRORS)
