@@ -96,8 +96,7 @@ async def _check(looker: Looker, now: Open) -> list[Node]:
     acting.checked(looker.runtime, wanted, lasts_s)
     action, deployment, task = wanted
     rows = moved(looker.runtime.weights.current, *wanted)
-    where = f"of {task}" if task else "of every task"
-    said = h("p", h("strong", deployment), f" {_DOES[action]} {where}, for {span(lasts_s)}.")
+    said = h("p", h("strong", deployment), f" {_does(action, task)}, for {span(lasts_s)}.")
     if not rows:
         return [said, h("p", "No recent request shows what would move.", cls="hg-hint")]
     columns = (
@@ -126,15 +125,16 @@ def _pair(values: tuple[float, float], shown: object) -> str:
 async def _set(looker: Looker, now: Open, reason: str) -> str:
     wanted, lasts_s = _wanted(now)
     made = await acting.override(looker.runtime, looker.must_act(), wanted, lasts_s, reason)
-    where = made.task or "every task"
-    return f"In effect: {made.deployment} {_DOES[made.action]} of {where}, for {span(lasts_s)}."
+    return f"In effect: {told(made)}, for {span(lasts_s)}."
 
 
 def told(found: Override) -> str:
     """An override in words."""
-    return f"{found.deployment} {_DOES.get(found.action, found.action)} of " + (
-        found.task or "every task"
-    )
+    return f"{found.deployment} {_does(found.action, found.task)}"
+
+
+def _does(action: str, task: str) -> str:
+    return _DOES.get(action, action) + (f" of {task}" if task else "")
 
 
 def _this(looker: Looker, now: Open) -> Override:

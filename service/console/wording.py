@@ -30,11 +30,10 @@ def span(value: float) -> str:
     days, rest = divmod(whole, 86_400)
     hours, rest = divmod(rest, 3_600)
     minutes, left = divmod(rest, 60)
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {left} s" if minutes else f"{left} s"
+    units = ((days, "d"), (hours, "h"), (minutes, "min"), (left, "s"))
+    first = next((i for i, (value, _) in enumerate(units) if value), 3)
+    told = [f"{value}{_THIN}{unit}" for value, unit in units[first : first + 2] if value]
+    return " ".join(told) or f"0{_THIN}s"
 
 
 def usd(value: float | None) -> str:
@@ -56,6 +55,11 @@ def count(value: int | None) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """A number without a unit."""
     return NONE if value is None else f"{value:.{digits}f}"
+
+
+def measured(value: float | None) -> str:
+    """A metric's mean, to four digits that count."""
+    return NONE if value is None else f"{value:.4g}"
 
 
 def clock(microseconds: int) -> str:

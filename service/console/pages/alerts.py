@@ -28,7 +28,12 @@ async def _draw(looker: Looker) -> Drawn:
     return {
         "head": [heading("Alerts", note)],
         "now": [card("Now", body)],
-        "before": [card("The last seven days", events(looker.kept["happened"], "No alert."))],
+        "before": [
+            card(
+                "The last seven days",
+                events(looker.kept["happened"], "The service told of nothing in this time."),
+            )
+        ],
     }
 
 

@@ -20,6 +20,7 @@ from service.console.shell import heading
 from service.console.wording import NONE, count, number, percent, usd
 
 EVERY_S = 30.0
+HALF_HOUR_MS = 1_800_000
 
 
 async def _draw(looker: Looker) -> Drawn:
@@ -70,10 +71,15 @@ def _hours(found: Budget) -> Node:
                   for at, value in zip(found.hours_us, each.by_hour_usd, strict=True)]}
         for each in found.spends
     ]  # fmt: skip
-    spec = {"kind": "areas", "series": series, "unit": " $", "digits": 3, "min": 0,
-            "from": found.hours_us[0] // 1_000}  # fmt: skip
+    spec = {"kind": "bars", "series": series, "front": "$", "digits": 3, "min": 0,
+            "from": found.hours_us[0] // 1_000 - HALF_HOUR_MS,
+            "until": found.hours_us[-1] // 1_000 + HALF_HOUR_MS}  # fmt: skip
     label = f"Dollars an hour by deployment; {usd(found.usd)} in all"
-    return card("Dollars an hour", h("div", chart(label, spec), cls="hg-tall"), note="UTC")
+    return card(
+        "Dollars an hour",
+        h("div", chart(label, spec), cls="hg-tall"),
+        note="By the hour in which calls ended, UTC.",
+    )
 
 
 def _deployments(found: Budget) -> Node:

@@ -54,15 +54,35 @@ async def _draw(looker: Looker) -> Drawn:
         if found is not None and len(found) == reading.MOST:
             title = f"The newest {reading.MOST} found"
     else:
-        found, title = reading.latest(looker.runtime, SHOWN), "The latest"
+        found, title = _latest(looker), "The latest"
     body = listed(found) if found is not None else h(
         "p", "The log cannot be read now. Try again; if it stays so, see the alerts.", role="alert"
     )  # fmt: skip
     return {
         "head": [heading("Decisions", "Why each request went where it went.")],
         "search": [_search(looker, asked)],
-        "found": [card(title, body)],
+        "found": [card(title, body, aside=None if searching else _pause(looker))],
     }
+
+
+def _latest(looker: Looker) -> list[Found]:
+    """As they come, or as they stood when somebody stopped the list to look at it."""
+    held: list[Found] | None = looker.kept.get("held")
+    if held is None:
+        looker.kept["last"] = reading.latest(looker.runtime, SHOWN)
+    shown: list[Found] = looker.kept["last"] if held is None else held
+    return shown
+
+
+def _pause(looker: Looker) -> Node:
+    held = looker.kept.get("held") is not None
+    return button("Go on" if held else "Stop the list", ("hold", ""),
+                  aria_pressed="true" if held else "false")  # fmt: skip
+
+
+async def _hold(looker: Looker, of: str, fields: dict[str, str]) -> None:
+    held = looker.kept.get("held")
+    looker.kept["held"] = looker.kept.get("last") if held is None else None
 
 
 async def _found(looker: Looker, asked: dict[str, str]) -> list[Found] | None:
@@ -98,7 +118,7 @@ def _search(looker: Looker, asked: dict[str, str]) -> Node:
     names = [each.name for each in runtime.catalog]
     form = h(
         "form",
-        text("id", "Decision or response id", "chatcmpl-…"),
+        text("id", "Id", "of a decision or a response"),
         one_of("task", "Task", [any_, *((n, n) for n in runtime.plan.task_names)]),
         one_of("deployment", "Deployment", [any_, *((n, n) for n in names)]),
         one_of("mode", "How", [any_, *((m, m) for m in _MODES)]),
@@ -175,7 +195,9 @@ def _story(case: Case) -> list[list[Node]]:
         told.append([h("strong", each.deployment), f" was out: {reading.why_out(each.reason)}."])
     if not made.disqualified:
         told.append(["Nobody was out: every deployment could be drawn."])
-    if made.mode.value == "randomised" and len(rows) > 1:
+    if made.reason in ("experiment", "holdout"):
+        told.append([h("strong", made.deployment), f": {reading.why(made.reason)}."])
+    elif made.mode.value == "randomised" and len(rows) > 1:
         chances = ", ".join(f"{row.deployment} {percent(row.propensity, 1)}" for row in rows)
         told.append([f"The chances were: {chances}."])
         told.append([
@@ -300,5 +322,5 @@ def _marks(case: Case) -> Node:
     )  # fmt: skip
 
 
-PAGE = Page("/decisions", "Decisions", _draw, {"search": _searched})
+PAGE = Page("/decisions", "Decisions", _draw, {"search": _searched, "hold": _hold})
 ONE = Page("/decisions/{of}", "Decision", _one)

@@ -59,6 +59,9 @@ def health(each: Stands) -> Node:
         why = f"breaker {each.breaker}: {each.why}{left}"
     elif each.health != "good":
         why = each.why or f"{percent(each.error_share)} of its calls fail"
+    elif each.overrides:
+        why = "; ".join(f"{o.action}d by {o.author}" if o.action == "exclude" else
+                        f"forced by {o.author}" for o in each.overrides)  # fmt: skip
     return h("span", badge(_WORDS[each.health], each.health), h("small", why, cls="hg-why")
              if why else None, cls="hg-health")  # fmt: skip
 

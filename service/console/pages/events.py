@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from service.console.nodes import Node, badge, empty, fold, h, moment
 from service.console.wording import short
+from service.domain.clock import parse_id
 from service.domain.records import Act
 
 _KINDS = (
@@ -40,16 +41,28 @@ def events(found: Sequence[Act] | None, nothing: str) -> Node:
 def _event(each: Act) -> Node:
     word, tone = kind(each.act)
     said = each.act.partition(".")[2].replace("_", " ") or each.act
-    subject = each.subject if len(each.subject) <= 40 else short(each.subject)
-    why = h("p", each.reason, " ", h("span", each.actor, cls="hg-who-did")) if each.reason else (
-        h("p", h("span", each.actor, cls="hg-who-did"))
-    )  # fmt: skip
+    who = h("span", each.actor, cls="hg-who-did")
+    details = _details_of(each)
     return h(
-        "li", h("span", moment(each.at_us), cls="hg-when"), badge(word, tone),
-        h("div", h("p", h("strong", said), " ", h("span", subject, title=each.subject)), why,
-          fold("Details", _details(each)) if _details_of(each) else None),
+        "li",
+        h("div", moment(each.at_us, "clock"), h("small", moment(each.at_us), cls="hg-why"),
+          cls="hg-when"),
+        badge(word, tone),
+        h("div", h("p", h("strong", said), " ", _subject(each, details)),
+          h("p", f"“{each.reason}” " if each.reason else "", who),
+          fold("Details", _details(details)) if details else None),
         key=each.id,
     )  # fmt: skip
+
+
+def _subject(each: Act, details: dict[str, object]) -> Node:
+    """What it was done to, by a name where there is one."""
+    named = details.get("deployment")
+    if isinstance(named, str) and named and named != each.subject:
+        task = details.get("task")
+        return h("span", f"{named} for {task}" if task else named, title=each.subject)
+    shown = short(each.subject) if parse_id(each.subject) else each.subject
+    return h("span", shown, title=each.subject)
 
 
 def _details_of(each: Act) -> dict[str, object]:
@@ -60,9 +73,9 @@ def _details_of(each: Act) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _details(each: Act) -> Node:
+def _details(found: dict[str, object]) -> Node:
     rows = [
         h("div", h("dt", name), h("dd", value if isinstance(value, str) else json.dumps(value)))
-        for name, value in _details_of(each).items()
+        for name, value in found.items()
     ]
     return h("dl", *rows, cls="hg-pairs")

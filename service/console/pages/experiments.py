@@ -25,7 +25,7 @@ from service.console.nodes import (
 )
 from service.console.reading import experiments as reading
 from service.console.shell import back, heading
-from service.console.wording import count, number, percent, plural
+from service.console.wording import count, measured, number, percent, plural
 from service.storage.experiments import Conducted
 
 EVERY_S = 60.0  # a report is made anew
@@ -134,10 +134,16 @@ def _sequence(found: reading.Examined) -> Node:
          "data": list(map(list, zip(at, band, strict=True)))},
     ]  # fmt: skip
     days = told.at_us[-1] - told.at_us[0] > 2 * 86_400_000_000
-    spec = {"kind": "band", "series": series, "zero": 0, "digits": 4, "days": days}
+    spec = {
+        "kind": "band",
+        "series": series,
+        "zero": 0,
+        "days": days,
+        "digits": 0 if abs(told.high[-1]) > 100 else 4,
+    }
     note = (
-        f"Treatment less control. Now {told.estimate[-1]:+.4f}, between {told.low[-1]:+.4f} and "
-        f"{told.high[-1]:+.4f}; the band holds at every look together."
+        f"Treatment less control. Now {told.estimate[-1]:+.4g}, between {told.low[-1]:+.4g} and "
+        f"{told.high[-1]:+.4g}; the band holds at every look together."
     )
     return card(title, h("div", chart(note, spec), cls="hg-tall"), note=note)
 
@@ -164,7 +170,7 @@ def _metric(each: Compared) -> tuple[Node, ...]:
     finding = badge(each.finding.value, _FINDINGS.get(each.finding, "quiet"))
     return (
         each.metric, each.treatment, finding,
-        number(control, 4), number(treated, 4), told, units, each.words,
+        measured(control), measured(treated), told, units, each.words,
     )  # fmt: skip
 
 

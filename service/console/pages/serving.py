@@ -148,8 +148,15 @@ async def _past(looker: Looker) -> list[Node]:
     spans = h("div", *(link(f"{each} h", f"?hours={each}", "hg-now" if each == hours else "")
                        for each in HOURS), cls="hg-tabs", aria_label="How far back")  # fmt: skip
     charts = [h("div", h("h3", each.task), _chart(each, hours), cls="hg-small") for each in found]
-    title = f"Shares over the last {plural(hours, 'hour')}"
-    return [card(title, h("div", *charts, cls="hg-charts"), aside=spans, note="UTC")]
+    title = "Shares over the last hour" if hours == 1 else f"Shares over the last {hours} hours"
+    return [
+        card(
+            title,
+            h("div", *charts, cls="hg-charts"),
+            aside=spans,
+            note="Of the next requests, as the policy then stood; times in UTC.",
+        )
+    ]
 
 
 def _chart(found: reading.Past, hours: int) -> Node:
@@ -165,8 +172,16 @@ def _chart(found: reading.Past, hours: int) -> Node:
         f"{name} {percent(line[-1])}" for name, _, line in found.shares if line[-1] is not None
     )
     spec = {"kind": "areas", "series": series, "unit": " %", "min": 0, "max": 100, "digits": 0,
-            "from": found.at_us[0] // 1_000, "until": found.at_us[-1] // 1_000}  # fmt: skip
+            "from": _begin(found) // 1_000, "until": found.at_us[-1] // 1_000}  # fmt: skip
     return chart(f"Shares of {found.task} over time; now {last}", spec, key=found.task)
+
+
+def _begin(found: reading.Past) -> int:
+    """From when on there is anything, in a chart that is at least a tenth of its width."""
+    lines = [line for _, _, line in found.shares]
+    known = [i for i in range(len(found.at_us)) if any(line[i] is not None for line in lines)]
+    least = found.at_us[-1] - (found.at_us[-1] - found.at_us[0]) // 10
+    return min(found.at_us[known[0]] if known else least, least)
 
 
 def _policy(looker: Looker, found: reading.Serving) -> Node:

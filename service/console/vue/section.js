@@ -160,10 +160,15 @@ function options(spec, width) {
   const tone = (n) => ink(`c${(n % 8) + 1}`);
   const unit = spec.unit || "";
   const digits = spec.digits ?? 0;
-  const number = (v) => (v === null || v === undefined ? "no data" : v.toFixed(digits) + unit);
+  const front = spec.front || "";
+  const number = (v) =>
+    v === null || v === undefined ? "no data" : front + v.toFixed(digits) + unit;
   const text = { color: ink("quiet"), fontFamily: ink("sans"), fontSize: 12 };
   const names = spec.series.filter((each) => !each.hidden).map((each) => each.name);
   const narrow = width < 480;
+  const at = spec.series[0]?.data ?? [];
+  const long = at.length ? at[at.length - 1][0] - at[0][0] : 0;
+  const slice = spec.days ? [5, 10] : long < 600e3 && !spec.from ? [11, 19] : [11, 16];
   const series = spec.series.map((each) => one(each, spec, tone, ink));
   if (spec.zero !== undefined && series.length) {
     series[0].markLine = {
@@ -174,7 +179,7 @@ function options(spec, width) {
   return {
     animation: false,
     textStyle: { fontFamily: ink("sans") },
-    aria: { enabled: true, decal: { show: spec.kind === "areas" } },
+    aria: { enabled: true, decal: { show: spec.kind !== "band" } },
     grid: { left: 8, right: 16, top: 16, bottom: names.length > 1 ? 36 : 8, containLabel: true },
     legend: {
       show: names.length > 1, bottom: 0, icon: "roundRect", itemWidth: 12, itemHeight: 8,
@@ -189,14 +194,15 @@ function options(spec, width) {
     xAxis: {
       type: "time", axisLine: { lineStyle: { color: ink("line") } }, splitNumber: narrow ? 3 : 6,
       axisTick: { show: false }, axisLabel: { ...text, hideOverlap: true,
-        formatter: (at) => new Date(at).toISOString().slice(...(spec.days ? [5, 10] : [11, 16])) },
+        formatter: (at) => new Date(at).toISOString().slice(...slice) },
       min: spec.from ?? undefined, max: spec.until ?? undefined,
     },
     yAxis: {
       type: "value", max: spec.max ?? undefined, min: spec.min ?? undefined,
       scale: spec.min === undefined, splitNumber: 4,
       splitLine: { lineStyle: { color: ink("line") } },
-      axisLabel: { ...text, formatter: (v) => `${+v.toFixed(digits + 1)}${unit}` },
+      axisLabel: { ...text, formatter: (v) => `${front}${+v.toFixed(digits + 1)}${unit}` },
+      interval: spec.max === 100 ? 25 : undefined,
     },
     series,
   };
@@ -209,11 +215,14 @@ function one(each, spec, tone, ink) {
     lineStyle: { width: each.hidden ? 0 : 2, color: colour, type: each.dashed ? "dashed" : "solid" },
     itemStyle: { color: colour }, emphasis: { disabled: true },
   };
+  if (spec.kind === "bars") {
+    return { ...base, type: "bar", stack: "all", barCategoryGap: "20%", barMaxWidth: 26 };
+  }
   if (spec.kind === "areas") {
     return { ...base, stack: "all", step: "end", areaStyle: { color: colour, opacity: 0.85 },
       lineStyle: { width: 1, color: ink("card") } };
   }
-  if (each.band) return { ...base, stack: "band", silent: true, tooltip: { show: false },
+  if (each.band) return { ...base, stack: "band", stackStrategy: "all", silent: true, tooltip: { show: false },
     areaStyle: { color: ink("accent"), opacity: each.band === "fill" ? 0.16 : 0 } };
   return base;
 }
