@@ -99,8 +99,8 @@ const Dialog = {
     this.before = document.activeElement;
     this.$el.showModal();
   },
-  beforeUnmount() {
-    this.before?.focus?.();
+  unmounted() {
+    this.before?.focus?.(); // back to where it was opened
   },
   render() {
     return h(
