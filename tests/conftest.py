@@ -106,6 +106,7 @@ def plan_text(providers_url: str, **replace: str) -> str:
     """The example plan, pointed at some providers."""
     text = (ROOT / "examples" / "simulated.yaml").read_text("utf-8")
     text = text.replace("http://127.0.0.1:9100", providers_url)
+    text = text.replace("console: {enabled: true}", "console: {enabled: false}")
     for old, new in replace.items():
         text = text.replace(old, new)
     return text

@@ -57,7 +57,7 @@ def serve(
         from service.console.mount import console
 
         app.console, app.sockets = console(app, runtime)
-        err.print(f"The console: http://{host}:{port}/console", markup=False, highlight=False)
+        err.print("note: the console is on, at /console", markup=False, highlight=False)
     run(app, host, port, runtime.ask_reload)
 
 
