@@ -45,6 +45,7 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.refusals.warnings(),
             *runtime.experiments.guard.warnings(),
             *runtime.trends.warnings(),
+            *runtime.alerts.warnings(),
             *shown.troubles(runtime),
         ],
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,

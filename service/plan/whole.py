@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, Field
 
 from service.domain.catalog import Deployment
+from service.plan import alerts as alert
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.experiments import ExperimentPlan
 from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
@@ -52,6 +53,8 @@ class Plan(Strict):
     resilience: ResiliencePlan = ResiliencePlan()
     queue: QueuePlan = QueuePlan()
     notify: NotifyPlan = NotifyPlan()
+    slo: alert.SloPlan = alert.SloPlan()
+    alerts: alert.AlertsPlan = alert.AlertsPlan()
     experiments: ExperimentPlan = ExperimentPlan()
     history: HistoryPlan = HistoryPlan()
 
@@ -86,5 +89,5 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "breaker": BreakerPlan, "hedging": HedgingPlan,
     "refusals": RefusalPlan, "suggestions": SuggestionPlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
-    "history": HistoryPlan,
+    "history": HistoryPlan, **alert.SECTIONS,
 }  # fmt: skip
