@@ -19,6 +19,7 @@ from service.api import (
     health,
     knowledge,
     operations,
+    overrides,
     plan,
     policies,
     queue,
@@ -61,7 +62,7 @@ ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
-    policies, shadows, knowledge, trends,
+    policies, shadows, knowledge, trends, overrides,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 
