@@ -20,6 +20,7 @@ from service.api import (
     health,
     knowledge,
     operations,
+    overrides,
     plan,
     policies,
     queue,
@@ -62,7 +63,7 @@ ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
-    policies, shadows, knowledge, trends, alerts,
+    policies, shadows, knowledge, trends, overrides, alerts,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -12,6 +12,7 @@ from service.monitoring.channels import Channels, Result, Target
 from service.monitoring.mail import Mailbox
 from service.monitoring.notify import Address, Notice
 from service.monitoring.watch import AlertWatch, WatchParts
+from service.operating.shifting import ShareShift
 from service.plan.alerts import AlertsPlan, ChannelPlan
 from service.runtime import Runtime
 from service.scheduler import Job
@@ -37,7 +38,8 @@ def attach_alerts(runtime: Runtime, environment: Mapping[str, str]) -> None:
 
     parts = WatchParts(
         kept.log, clock, lambda: runtime.plan.alerts, lambda: runtime.plan.slo.availability,
-        announce,
+        announce, ShareShift(runtime.operating, lambda name: share_of(runtime, name),
+                             lambda: float(runtime.plan.policy.parameters.get("floor", 0.0))),
     )  # fmt: skip
     runtime.alerts = Alerting(
         runtime.ledger.windows, AlertWatch(parts, book), Channels([], clock, _result(runtime)),
@@ -96,6 +98,12 @@ def _past(runtime: Runtime) -> Callable[[], Past]:
         )
 
     return read
+
+
+def share_of(runtime: Runtime, deployment: str) -> float:
+    """The greatest share of any task that a deployment has now."""
+    weights = runtime.weights.current
+    return max((each.share for each in weights if each.deployment == deployment), default=0.0)
 
 
 def facts(runtime: Runtime) -> Facts:

@@ -57,6 +57,7 @@ class Plan(Strict):
     alerts: alert.AlertsPlan = alert.AlertsPlan()
     experiments: ExperimentPlan = ExperimentPlan()
     history: HistoryPlan = HistoryPlan()
+    safe_deployment: Name | None = None  # where a kill that names none sends everything
 
     @property
     def review_tiers(self) -> tuple[str, ...]:

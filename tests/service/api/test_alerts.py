@@ -55,11 +55,17 @@ class Site:
     def __init__(self, runtime: Runtime, url: str, clock: Ahead, hook: Upstream) -> None:
         self.runtime, self.url, self.clock, self.hook = runtime, url, clock, hook
 
-    def ask(self, times: int) -> None:
-        body = {"model": "auto", "messages": [{"role": "user", "content": "Describe a kite."}]}
+    def ask(self, times: int, model: str = "auto") -> str:
+        """So many requests; the last one's decision."""
+        body = {"model": model, "messages": [{"role": "user", "content": "Describe a kite."}]}
         for _ in range(times):
             answer = httpx.post(self.url + "/v1/chat/completions", json=body, headers=AUTH)
             assert answer.status_code == 200, answer.text
+        return str(answer.headers["x-headgate-decision-id"])
+
+    def share(self, name: str) -> float:
+        weights = httpx.get(self.url + "/admin/weights", headers=AUTH).json()["weights"]
+        return max((each["share"] for each in weights if each["deployment"] == name), default=0.0)
 
     def get(self, path: str = "") -> Any:
         answer = httpx.get(f"{self.url}/admin/alerts{path}", headers=AUTH)
@@ -69,10 +75,12 @@ class Site:
     def post(self, path: str, **body: Any) -> httpx.Response:
         return httpx.post(f"{self.url}/admin/alerts{path}", json=LIFT | body, headers=AUTH)
 
-    def minute(self, ask: int = 8) -> None:
+    def minute(self, ask: int = 8, pinned: str = "") -> None:
         """A minute with such traffic closes."""
         before = len(self.runtime.alerts.minutes(10_000))
         self.ask(ask)
+        if pinned:
+            self.ask(ask, pinned)
         self.clock.next_minute()
         until(lambda: len(self.runtime.alerts.minutes(10_000)) > before)
 
@@ -106,11 +114,17 @@ def site(providers: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             yield Site(runtime, server.url, clock, hook)
 
 
-def of_all(site: Site, which: str = "firing") -> dict[str, Any]:
-    """The alert of all requests."""
-    found = [each for each in site.get()[which] if each["rule"] == "latency" and not each["scope"]]
-    assert found, site.get()
+def of_all(site: Site, which: str = "firing", scope: str | None = None) -> dict[str, Any]:
+    """The alert of all requests, or of a deployment."""
+    every = [each for each in site.get()[which] if each["rule"] == "latency"]
+    found = [each for each in every if each["scope"] == scope]
+    assert found, every
     return dict(found[0])
+
+
+def names(site: Site) -> list[str]:
+    """The deployments, the one with the greatest share last."""
+    return sorted((each.name for each in site.runtime.catalog), key=site.share)
 
 
 def test_it_fires_is_told_seen_to_and_logged(site: Site) -> None:
@@ -147,6 +161,32 @@ def test_it_fires_is_told_seen_to_and_logged(site: Site) -> None:
     assert rows == [{"actor": "ann", "subject": alert["id"]}]
     everything = json.dumps(site.get()) + json.dumps(status) + metrics
     assert "canary-secret" not in everything and "secret-path" not in everything
+
+
+def test_a_slow_deployment_is_bounded_by_an_override_of_its_own(site: Site) -> None:
+    until(lambda: sum(site.share(name) for name in names(site)) > 0.99)
+    *others, most = names(site)
+    if most in {each["scope"] for each in site.get()["firing"]}:
+        before = None  # it was bounded in the first test already
+    else:
+        before = site.share(most)
+        site.minute(8, most)
+        site.minute(8, most)
+    until(lambda: any(each["scope"] == most for each in site.get()["firing"]))
+    alert = of_all(site, scope=most)
+    until(lambda: of_all(site, scope=most)["override_id"])
+    overrides = httpx.get(site.url + "/admin/overrides", headers=AUTH).json()["overrides"]
+    mine = next(each for each in overrides if each["ticket"] == alert["id"])
+    assert (mine["action"], mine["deployment"], mine["author"]) == ("bounds", most, "headgate")
+    assert mine["id"] == of_all(site, scope=most)["override_id"]
+    assert 0.01 <= mine["greatest"] <= 0.5 and mine["least"] is None and mine["left_s"] <= 7_200.0
+    if before is not None:
+        assert mine["greatest"] == pytest.approx(max(before / 2.0, 0.01), abs=0.1)
+    decision = httpx.get(f"{site.url}/v1/decisions/{site.ask(1)}", headers=AUTH).json()
+    shares = {each["deployment"]: each["propensity"] for each in decision["candidates"]}
+    assert shares[most] <= mine["greatest"] + 1e-9
+    assert any(f"{most} gets at most" in each["text"] for each in site.told())
+    assert others
 
 
 def test_a_silence_is_laid_shown_and_ended(site: Site) -> None:
@@ -213,7 +253,12 @@ def test_a_reload_takes_other_thresholds_and_the_alert_ends(site: Site) -> None:
     alert = of_all(site)["id"]
     for _ in range(3):
         site.minute(6)
+        for name in names(site):
+            site.ask(5, name)
+    site.minute(6)
     until(lambda: site.get()["firing"] == [])
+    overrides = httpx.get(site.url + "/admin/overrides", headers=AUTH).json()["overrides"]
+    assert overrides == [], "every bound was lifted"
     ended = of_all(site, "recent")
     assert ended["id"] == alert and ended["state"] == "resolved" and ended["resolved_at"]
     assert site.post(f"/{alert}/acknowledge").status_code == 409
