@@ -14,12 +14,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from service.api import (
+    alerts,
     audits,
     caller,
     experiments,
     health,
     knowledge,
     operations,
+    overrides,
     plan,
     policies,
     queue,
@@ -63,7 +65,7 @@ CONSOLE = "/console"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
-    policies, shadows, knowledge, trends,
+    policies, shadows, knowledge, trends, overrides, alerts,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

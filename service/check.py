@@ -65,6 +65,14 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
 
 def _notify(plan: Plan, found: _Findings) -> None:
     environment = process_environment()
+    for index, channel in enumerate(plan.alerts.channels):
+        for key, variable in channel.variables:
+            if not environment.get(variable):
+                found.add(
+                    ("alerts", "channels", index, key),
+                    f"the environment variable {variable} is not set",
+                    f"export {variable}=... before starting",
+                )
     for key in ("webhook_env", "routing_key_env"):
         variable = getattr(plan.notify, key)
         if variable and not environment.get(variable):
@@ -117,6 +125,8 @@ def _references(plan: Plan, found: _Findings) -> None:
         _known(found, (*at, "use"), rule.use, deployments, "deployment")
         _known(found, (*at, "exclude"), rule.exclude, deployments, "deployment")
     _fallbacks(plan, found)
+    if plan.safe_deployment:
+        _known(found, ("safe_deployment",), [plan.safe_deployment], deployments, "deployment")
     if plan.experiments.holdout_on:
         named = [plan.experiments.holdout_on]
         _known(found, ("experiments", "holdout_on"), named, deployments, "deployment")

@@ -16,6 +16,7 @@ COUNTERS = {
     "decisions": ("Decisions made", ["policy", "mode"]),
     "attempt_errors": ("Failed calls", ["deployment", "kind"]),
     "feedback": ("Ratings taken", ["metric"]),
+    "notifications": ("Notices to channels of alerts", ["channel", "result"]),
     "refusals": ("Requests that a content policy refused", ["deployment"]),
     "refused": ("Refused by the gateway itself", ["reason"]),
     "stream_malformed": ("Lines of streams that were skipped", ["deployment"]),
@@ -28,6 +29,7 @@ INCIDENTS = {
     "other_model": "upstream_other_model",
 }
 LABELLED = {
+    "alerts_firing": ("Alerts that last", ["rule"]),
     "weight": ("Share of a task that a deployment gets", ["task", "deployment"]),
     "arm_state": ("1 for the state that it is in", ["deployment", "state"]),
     "breaker_state": ("1 for the state that its breaker is in", ["deployment", "state"]),
@@ -151,6 +153,14 @@ class Telemetry:
     def refused(self, reason: str, times: int = 1) -> None:
         """Somebody was refused by a limit on the way in; ``reason`` is of a closed set."""
         self._counters["refused"].labels(reason).inc(times)
+
+    def notified(self, channel: str, result: str) -> None:
+        """A channel was told something, or not; ``result`` is of a closed set."""
+        self._counters["notifications"].labels(channel, result).inc()
+
+    def firing(self, rule: str, alerts: int) -> None:
+        """How many alerts of a rule last."""
+        self._labelled["alerts_firing"].labels(rule).set(alerts)
 
     def weight(self, task: str, deployment: str, share: float) -> None:
         """A weight as it now stands."""

@@ -1,4 +1,4 @@
-"""The operators' routes: status, weights, overrides."""
+"""The operators' routes: status, weights, deployments."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from learning.policies.base import STATES
 from service.api import shown
 from service.api.access import allowed
 from service.api.audits import shown_audit
-from service.api.schemas import ErrorAnswer, LiftBody, OverrideBody, OverrideShown
+from service.api.schemas import ErrorAnswer, LiftBody
+from service.api.shown_overrides import override, override_troubles
 from service.domain.clock import new_id
-from service.domain.errors import InvalidRequest, NotFound
-from service.domain.records import Act, Override, OverrideEnd
+from service.domain.errors import NotFound
+from service.domain.records import Act
 from service.runtime import Runtime
 
 router = APIRouter(prefix="/admin")
@@ -45,7 +46,9 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.refusals.warnings(),
             *runtime.experiments.guard.warnings(),
             *runtime.trends.warnings(),
+            *runtime.alerts.warnings(),
             *shown.troubles(runtime),
+            *override_troubles(runtime),
         ],
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,
         "requests": board.requests,
@@ -78,7 +81,7 @@ async def status(request: Request) -> dict[str, Any]:
         "retries": shown.retries(runtime.fleet.retries, now_s),
         "responses": shown.responses(runtime.responses.current),
         "propensities": shown_audit(runtime.propensities),
-        "overrides": [shown.override(o, now_us) for o in runtime.kept.overrides.holding()],
+        "overrides": [override(o, now_us) for o in runtime.operating.holding],
     }
 
 
@@ -87,6 +90,8 @@ def _learner(runtime: Runtime) -> dict[str, Any]:
     return {
         "waiting": learner.waiting,
         "frozen": learner.frozen,
+        "frozen_by_operator": learner.parts.freeze.whole,
+        "held_back": learner.parts.freeze.held_back,
         "dropped": learner.dropped,
         "passed_over": learner.passed_over,
         "failure": learner.failure,
@@ -130,75 +135,3 @@ async def reset(request: Request, name: str, body: LiftBody) -> dict[str, Any]:
     now_s = runtime.clock.monotonic_s()
     standings = {each.deployment: each for each in runtime.fleet.standings(now_s)}
     return shown.health(standings[name])
-
-
-@router.get("/overrides", responses=_ERRORS)
-async def overrides(request: Request) -> dict[str, list[OverrideShown]]:
-    """The overrides in force."""
-    runtime, _ = allowed(request, "analyst")
-    now_us = runtime.clock.wall_us()
-    holding = runtime.kept.overrides.holding()
-    return {"overrides": [OverrideShown(**shown.override(each, now_us)) for each in holding]}
-
-
-@router.post("/overrides", status_code=201, responses=_ERRORS)
-async def set_override(request: Request, body: OverrideBody) -> OverrideShown:
-    """Force or exclude a deployment, everywhere or for a task; durable, then in effect at once."""
-    runtime, key = allowed(request, "operator")
-    names = [each.name for each in runtime.catalog]
-    if body.deployment not in names:
-        raise InvalidRequest(
-            f"no deployment of that name; known: {', '.join(names)}", param="deployment"
-        )
-    if body.task is not None and body.task not in runtime.plan.task_names:
-        raise InvalidRequest(
-            f"no task of that name; known: {', '.join(runtime.plan.task_names)}", param="task"
-        )
-    now_us = runtime.clock.wall_us()
-    override = Override(
-        id=new_id(),
-        at_us=now_us,
-        action=body.action,
-        deployment=body.deployment,
-        task=body.task or "",
-        reason=body.reason,
-        author=body.author,
-        starts_us=now_us,
-        expires_us=now_us + int(body.expires_in_s * 1e6),
-    )
-    detail = {"key": key.id, "task": body.task, "expires_in_s": body.expires_in_s}
-    act = Act(
-        new_id(), now_us, body.author, f"override.{body.action}", override.id, body.reason,
-        json.dumps(detail | {"deployment": body.deployment}),
-    )  # fmt: skip
-    await asyncio.wrap_future(runtime.kept.log.append_durable(override, act))
-    runtime.kept.overrides.put(override)
-    return OverrideShown(**shown.override(override, now_us))
-
-
-@router.get("/overrides/{override_id}", responses=_ERRORS)
-async def show_override(request: Request, override_id: str) -> OverrideShown:
-    """One override in force."""
-    runtime, _ = allowed(request, "analyst")
-    override = runtime.kept.overrides.find(override_id)
-    if override is None:
-        raise NotFound("no override of that id is in force")
-    return OverrideShown(**shown.override(override, runtime.clock.wall_us()))
-
-
-@router.post("/overrides/{override_id}/lift", responses=_ERRORS)
-async def lift_override(request: Request, override_id: str, body: LiftBody) -> dict[str, str]:
-    """End an override before its time."""
-    runtime, key = allowed(request, "operator")
-    override = runtime.kept.overrides.find(override_id)
-    if override is None:
-        raise NotFound("no override of that id is in force; it may have expired or been lifted")
-    now_us = runtime.clock.wall_us()
-    end = OverrideEnd(override.id, now_us, "lifted", body.author, body.reason)
-    act = Act(
-        new_id(), now_us, body.author, "override.lifted", override.id, body.reason,
-        json.dumps({"key": key.id, "deployment": override.deployment}),
-    )  # fmt: skip
-    await asyncio.wrap_future(runtime.kept.log.append_durable(end, act))
-    runtime.kept.overrides.remove(override.id)
-    return {"id": override.id, "state": "lifted"}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from learning.errors import LearningError
 from learning.features import Featurizer
+from service.bootstrap.alerts import renew_channels
 from service.bootstrap.experiments import take_plan
 from service.bootstrap.jobs import refit_job
 from service.bootstrap.learning import (
@@ -173,3 +174,4 @@ class Reloader:
         runtime.telemetry.forget_arms()
         runtime.scheduler.put(refit_job(runtime))
         take_plan(runtime)
+        renew_channels(runtime, process_environment())

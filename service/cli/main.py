@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from service.cli import (
+    alerts,
     benchmark,
     deployment,
     evaluate,
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for group in (serve, show, history, generate_history, evaluate, reload, trends):
     group.register(app)
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(knowledge.app, name="knowledge")

@@ -5,77 +5,62 @@ from __future__ import annotations
 import asyncio
 import json
 
+from service.domain.alerts import Alert
 from service.domain.clock import new_id
-from service.domain.errors import NotFound, Unprocessable
+from service.domain.errors import Conflict, NotFound, Unprocessable
 from service.domain.experiments import Promotion
-from service.domain.records import Act, Key, Override, OverrideEnd
+from service.domain.records import Act, Key, Override
 from service.experimentation.promotions import Back
 from service.feedback.promoting import Signature
 from service.monitoring.audit import alarm_notice
+from service.operating.wanted import Wanted, check
 from service.routing.refusals import Ruling
 from service.runtime import Runtime
 from service.storage.reviews import Reviewed
 
-MOST_S = 7 * 86_400.0
+FROM = "console"
+
+
+def signature(key: Key, reason: str) -> Signature:
+    """Who does it and why, with the key that did and from where."""
+    return Signature(key.name or key.id, reason, json.dumps({"key": key.id, "from": FROM}))
 
 
 async def override(
-    runtime: Runtime, key: Key, wanted: tuple[str, str, str], lasts_s: float, reason: str
+    runtime: Runtime, key: Key, wanted: Wanted, reason: str, looked_at: str = ""
 ) -> Override:
-    """Force or exclude a deployment; durable, then in effect. ``wanted``: action, deployment, task
-    (empty: everywhere).
+    """Lay an override. ``looked_at``: the tag of what was in force at the look; where something
+    else is now, it is refused.
     """
-    action, deployment, task = wanted
-    checked(runtime, wanted, lasts_s)
-    now_us = runtime.clock.wall_us()
-    made = Override(
-        new_id(), now_us, action, deployment, task, reason, key.name, now_us,
-        now_us + int(lasts_s * 1e6),
-    )  # fmt: skip
-    detail = {"key": key.id, "task": task or None, "expires_in_s": lasts_s,
-              "deployment": deployment, "from": "console"}  # fmt: skip
-    act = Act(new_id(), now_us, key.name, f"override.{action}", made.id, reason, json.dumps(detail))
-    await asyncio.wrap_future(runtime.kept.log.append_durable(made, act))
-    runtime.kept.overrides.put(made)
-    return made
+    return await runtime.operating.lay(wanted, signature(key, reason), looked_at or None)
 
 
-def checked(runtime: Runtime, wanted: tuple[str, str, str], lasts_s: float) -> None:
-    """Raises Unprocessable where there is no such deployment, task or time."""
-    action, deployment, task = wanted
-    if action not in ("force", "exclude"):
-        raise Unprocessable("Choose what to do with the deployment.", param="action")
-    if deployment not in {each.name for each in runtime.catalog}:
-        raise Unprocessable("Choose a deployment.", param="deployment")
-    if task and task not in runtime.plan.task_names:
-        raise Unprocessable("There is no task of that name any more.", param="task")
-    if not 0.0 < lasts_s <= MOST_S:
-        raise Unprocessable("It may last for at most seven days.", param="lasts")
+def checked(runtime: Runtime, wanted: Wanted) -> Wanted:
+    """As it would be laid; raises HeadgateError that says what is wrong with it."""
+    return check(wanted, runtime.plan)
 
 
 async def lift(runtime: Runtime, key: Key, override_id: str, reason: str) -> Override:
     """End an override before its time."""
-    found = runtime.kept.overrides.find(override_id)
-    if found is None:
-        raise NotFound("This override is not in force any more: it has expired or was lifted.")
-    now_us = runtime.clock.wall_us()
-    end = OverrideEnd(found.id, now_us, "lifted", key.name, reason)
-    detail = json.dumps({"key": key.id, "deployment": found.deployment, "from": "console"})
-    act = Act(new_id(), now_us, key.name, "override.lifted", found.id, reason, detail)
-    await asyncio.wrap_future(runtime.kept.log.append_durable(end, act))
-    runtime.kept.overrides.remove(found.id)
-    return found
+    return await runtime.operating.lift(override_id, signature(key, reason))
+
+
+async def renew(
+    runtime: Runtime, key: Key, override_id: str, lasts_s: float, reason: str
+) -> Override:
+    """Go on with an override as a new record."""
+    return await runtime.operating.renew(override_id, lasts_s, signature(key, reason))
 
 
 async def roll_back(runtime: Runtime, key: Key, to: str, reason: str) -> Promotion:
     """Return to a version with its last good checkpoint."""
-    by = Signature(key.name, reason)
-    return await runtime.experiments.promotions.roll_back(by, Back(to or None))
+    promotions = runtime.experiments.promotions
+    return await promotions.roll_back(signature(key, reason), Back(to or None))
 
 
 async def end_experiments(runtime: Runtime, key: Key, reason: str) -> list[str]:
-    """Roll every running experiment back; which these were. One that meanwhile ended is none."""
-    by, ended = Signature(key.name, reason), []
+    """Roll every running experiment back; which these were."""
+    by, ended = signature(key, reason), []
     for each in runtime.experiments.desk.running():
         await runtime.experiments.promotions.roll_back_experiment(each.id, by)
         ended.append(each.id)
@@ -84,11 +69,9 @@ async def end_experiments(runtime: Runtime, key: Key, reason: str) -> list[str]:
 
 async def forgive(runtime: Runtime, key: Key, deployment: str, reason: str) -> None:
     """End a deployment's ejection and cool-down."""
-    checked(runtime, ("exclude", deployment, ""), 1.0)
-    act = Act(
-        new_id(), runtime.clock.wall_us(), key.name, "deployment.reset", deployment, reason,
-        json.dumps({"key": key.id, "from": "console"}),
-    )  # fmt: skip
+    if deployment not in {each.name for each in runtime.catalog}:
+        raise NotFound("There is no deployment of that name any more.")
+    act = _act(runtime, key, "deployment.reset", deployment, reason)
     await asyncio.wrap_future(runtime.kept.log.append_durable(act))
     runtime.fleet.forgive(deployment)
 
@@ -101,9 +84,25 @@ async def acknowledge(runtime: Runtime, key: Key, reason: str) -> None:
         runtime.notifier.announce(alarm_notice(was, key.name))
 
 
+async def see_to(runtime: Runtime, key: Key, alert_id: str, reason: str) -> Alert:
+    """Somebody sees to an alert: nobody is called any more."""
+    alert = runtime.alerts.watch.book.find(alert_id)
+    if alert is None:
+        raise NotFound("There is no open or recent alert of that id.")
+    if alert.resolved_us is not None:
+        raise Conflict("This alert has ended already.")
+    act = _act(runtime, key, "alert.acknowledged", alert_id, reason)
+    return await runtime.alerts.watch.acknowledge(alert, act)
+
+
 async def decide(runtime: Runtime, key: Key, review_id: str, verdict: str, note: str) -> Reviewed:
     """Close a review."""
     if verdict not in ("uphold", "allow", "dismiss"):
         raise Unprocessable("Choose what is to become of the request.", param="verdict")
     ruling = Ruling(verdict, key.name, note, key.id)
     return await runtime.refusals.decide(review_id, ruling, key.tenant)
+
+
+def _act(runtime: Runtime, key: Key, act: str, subject: str, reason: str) -> Act:
+    by = signature(key, reason)
+    return Act(new_id(), runtime.clock.wall_us(), by.author, act, subject, reason, by.cause)

@@ -64,6 +64,16 @@ def radios(name: str, label: str, options: Iterable[tuple[str, str, str]], now: 
     return h("fieldset", h("legend", label), *inner)
 
 
+def entry(name: str, label: str, hint: str, now: Open) -> Node:
+    """A text that may be left out."""
+    field = f"hg-{name}"
+    return h(
+        "div", h("label", label, for_=field),
+        h("input", id=field, name=name, value=now.fields.get(name, ""), placeholder=hint,
+          spellcheck="false"), cls="hg-field",
+    )  # fmt: skip
+
+
 def reason_field(now: Open, label: str) -> Node:
     """Why: at least ten characters, read by the next one on duty."""
     return h(

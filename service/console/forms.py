@@ -9,12 +9,12 @@ from service.console.looker import Handler, Looker, Open, reason_of
 from service.console.nodes import Node, button, h
 from service.console.overriding import LIFT, OVERRIDE, RENEW
 from service.console.stopping import KILL, RESET, ROLLBACK
-from service.console.telling import ACKNOWLEDGE, REVIEW
+from service.console.telling import ACKNOWLEDGE, ALERT, REVIEW
 from service.domain.errors import NotFound
 
 FORMS: Mapping[str, Form] = {
     "override": OVERRIDE, "lift": LIFT, "renew": RENEW, "rollback": ROLLBACK, "kill": KILL,
-    "reset": RESET, "acknowledge": ACKNOWLEDGE, "review": REVIEW,
+    "reset": RESET, "acknowledge": ACKNOWLEDGE, "alert": ALERT, "review": REVIEW,
 }  # fmt: skip
 
 

@@ -116,7 +116,7 @@ class _Built:
         except HeadgateError as error:
             body = {"head": [shell.heading(self._page.title), h("p", error.message, role="alert")]}
         counts = {
-            "/console/alerts": len(warnings(looker.runtime)),
+            "/console/alerts": len(warnings(looker.runtime)) + len(looker.runtime.alerts.firing()),
             "/console/reviews": looker.runtime.refusals.reviews.counts()[0],
         }
         return {

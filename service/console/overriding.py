@@ -6,19 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.console import acting
-from service.console.form_parts import Form, choice, nothing, radios
+from service.console.form_parts import Form, choice, entry, nothing, radios
 from service.console.looker import Looker, Open
-from service.console.nodes import Column, Node, h, table
+from service.console.nodes import Column, Node, fold, h, table
 from service.console.wording import percent, seconds, span, usd
 from service.domain.errors import NotFound, Unprocessable
 from service.domain.records import Override, Weight
+from service.domain.will import Action
+from service.operating.overrides import words
+from service.operating.wanted import Wanted
 
 LASTS = (
     ("900", "15 minutes"), ("3600", "1 hour"), ("14400", "4 hours"), ("43200", "12 hours"),
     ("86400", "1 day"), ("604800", "7 days"),
 )  # fmt: skip
 DEFAULT_LASTS = "14400"
-_DOES = {"force": "gets every request", "exclude": "gets no request"}
+ACTIONS = (
+    (Action.EXCLUDE, "Keep requests away from a deployment", "The others take over."),
+    (Action.FORCE, "Send every request to a deployment", "Nothing is drawn."),
+    (Action.BOUNDS, "Hold a deployment's share between bounds", "Drawn and learned from still."),
+    (Action.COST_CAP, "Cap what a request may cost", "Dearer deployments get none."),
+    (Action.FREEZE, "Freeze learning", "What is held back is learned afterwards."),
+)
+WITHOUT = (Action.COST_CAP, Action.FREEZE)  # name no deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,36 +79,79 @@ def _fields(looker: Looker, now: Open) -> list[Node]:
     runtime = looker.runtime
     names = [(each.name, f"{each.name} ({each.provider})") for each in runtime.catalog]
     tasks = [("", "every task"), *((name, name) for name in runtime.plan.task_names)]
+    tiers = [("", "every tier"), *((name, name) for name in runtime.plan.tiers)]
     now.fields.setdefault("lasts", DEFAULT_LASTS)
     return [
-        radios(
-            "action", "What to do",
-            (("exclude", "Keep requests away from it", "The others take over by their shares."),
-             ("force", "Send every request to it", "Nothing is drawn and nothing learned of it.")),
-            now,
-        ),
+        radios("action", "What to do", ((a.value, said, note) for a, said, note in ACTIONS), now),
         h("div", choice("deployment", "Deployment", names, now), choice("task", "For", tasks, now),
           choice("lasts", "Ends by itself after", LASTS, now), cls="hg-row"),
+        fold(
+            "For a tenant or a tier; bounds and cap",
+            h("div", entry("tenant", "Tenant", "every tenant", now),
+              choice("tier", "Tier", tiers, now), entry("ticket", "Ticket", "none", now),
+              cls="hg-row"),
+            h("div", entry("least", "At least, % (bounds)", "0", now),
+              entry("greatest", "At most, % (bounds)", "100", now),
+              entry("usd", "Dollars a request (cap)", "0.01", now), cls="hg-row"),
+        ),
     ]  # fmt: skip
 
 
-def _wanted(now: Open) -> tuple[tuple[str, str, str], float]:
+def _wanted(now: Open) -> Wanted:
     given = now.fields
+    action = given.get("action", "")
+    if not action:
+        raise Unprocessable("Choose what to do.", param="action")
+    bounds, cap = action == Action.BOUNDS, action == Action.COST_CAP
+    return Wanted(
+        action=action,
+        deployment="" if action in WITHOUT else given.get("deployment", ""),
+        task=given.get("task", ""),
+        tenant=given.get("tenant", ""),
+        tier=given.get("tier", ""),
+        least=_number(given, "least", 0.01) if bounds else None,
+        greatest=_number(given, "greatest", 0.01) if bounds else None,
+        usd=_number(given, "usd", 1.0) if cap else None,
+        lasts_s=lasts(now),
+        ticket=given.get("ticket", ""),
+    )
+
+
+def _number(given: dict[str, str], name: str, scale: float) -> float | None:
+    text = given.get(name, "")
+    if not text:
+        return None
     try:
-        lasts_s = float(given.get("lasts", ""))
+        return float(text) * scale
+    except ValueError:
+        raise Unprocessable(f"{name}: {text!r} is not a number.", param=name) from None
+
+
+def lasts(now: Open) -> float:
+    """How long it was chosen to last; raises Unprocessable."""
+    try:
+        return float(now.fields.get("lasts", ""))
     except ValueError:
         raise Unprocessable("Choose how long it lasts.", param="lasts") from None
-    return (given.get("action", ""), given.get("deployment", ""), given.get("task", "")), lasts_s
 
 
 async def _check(looker: Looker, now: Open) -> list[Node]:
-    wanted, lasts_s = _wanted(now)
-    acting.checked(looker.runtime, wanted, lasts_s)
-    action, deployment, task = wanted
-    rows = moved(looker.runtime.weights.current, *wanted)
-    said = h("p", h("strong", deployment), f" {_does(action, task)}, for {span(lasts_s)}.")
+    wanted = acting.checked(looker.runtime, _wanted(now))
+    now.fields["tag"] = looker.runtime.operating.version()
+    by = acting.signature(looker.must_act(), now.fields["reason"])
+    drafted = looker.runtime.operating.drafted(wanted, by)
+    said = h("p", h("strong", told(drafted)), f", for {span(wanted.lasts_s)}.")
+    return [said, *preview(looker, wanted)]
+
+
+def preview(looker: Looker, wanted: Wanted) -> list[Node]:
+    """What would move, as far as the policy's own expectations tell it."""
+    if wanted.action not in (Action.EXCLUDE, Action.FORCE):
+        return []
+    weights = looker.runtime.weights.current
+    rows = moved(weights, wanted.action, wanted.deployment, wanted.task)
     if not rows:
-        return [said, h("p", "No recent request shows what would move.", cls="hg-hint")]
+        return [h("p", "No recent request shows what would move.", cls="hg-hint")]
     columns = (
         Column("Task"), Column("Traffic that moves", True), Column("Cost a request", True),
         Column("Quality", True), Column("Latency", True),
@@ -114,7 +167,7 @@ async def _check(looker: Looker, now: Open) -> list[Node]:
         for each in rows
     ]  # fmt: skip
     note = "As the policy expects it of the last requests: now, and with the override."
-    return [said, table("What would move", columns, body), h("p", note, cls="hg-hint")]
+    return [table("What would move", columns, body), h("p", note, cls="hg-hint")]
 
 
 def _pair(values: tuple[float, float], shown: object) -> str:
@@ -123,54 +176,51 @@ def _pair(values: tuple[float, float], shown: object) -> str:
 
 
 async def _set(looker: Looker, now: Open, reason: str) -> str:
-    wanted, lasts_s = _wanted(now)
-    made = await acting.override(looker.runtime, looker.must_act(), wanted, lasts_s, reason)
-    return f"In effect: {told(made)}, for {span(lasts_s)}."
+    key, tag = looker.must_act(), now.fields.get("tag", "")
+    made = await acting.override(looker.runtime, key, _wanted(now), reason, tag)
+    return f"In effect: {told(made)}, for {span((made.expires_us - made.starts_us) / 1e6)}."
+
+
+_DOES = {"force": "gets every request", "exclude": "gets no request",
+         "kill": "gets every request, and nothing else is tried"}  # fmt: skip
 
 
 def told(found: Override) -> str:
     """An override in words."""
-    return f"{found.deployment} {_does(found.action, found.task)}"
+    if found.action not in _DOES:
+        return words(found).replace("_", " ")
+    named = (("", found.task), ("tenant ", found.tenant), ("tier ", found.tier))
+    where = ", ".join(f"{kind}{value}" for kind, value in named if value)
+    return f"{found.deployment} {_DOES[found.action]}" + (f" of {where}" if where else "")
 
 
-def _does(action: str, task: str) -> str:
-    return _DOES.get(action, action) + (f" of {task}" if task else "")
-
-
-def _this(looker: Looker, now: Open) -> Override:
-    found = looker.runtime.kept.overrides.find(now.of)
-    if found is None:
-        raise NotFound("This override is not in force any more: it has expired or was lifted.")
-    return found
-
-
-def _named(looker: Looker, now: Open) -> list[Node]:
-    found = looker.runtime.kept.overrides.find(now.of)
-    if found is None:
-        return [h("p", "It is not in force any more.")]
+def _this(looker: Looker, now: Open) -> list[Node]:
+    try:
+        found = looker.runtime.operating.find(now.of)
+    except NotFound as error:
+        return [h("p", error.message)]
     return [h("p", h("strong", told(found)), f". Set by {found.author}: “{found.reason}”")]
 
 
 async def _lift(looker: Looker, now: Open, reason: str) -> str:
     found = await acting.lift(looker.runtime, looker.must_act(), now.of, reason)
-    return f"Lifted: {found.deployment} is decided by the policy again."
+    if found.deployment:
+        return f"Lifted: {found.deployment} is decided by the policy again."
+    return f"Lifted: {words(found).replace('_', ' ')} is over."
 
 
 def _renewed(looker: Looker, now: Open) -> list[Node]:
     now.fields.setdefault("lasts", DEFAULT_LASTS)
-    return [*_named(looker, now), choice("lasts", "From now on for", LASTS, now)]
+    return [*_this(looker, now), choice("lasts", "From now on for", LASTS, now)]
 
 
 async def _renew(looker: Looker, now: Open, reason: str) -> str:
     """A new record in its place: what was set stays as it was set."""
-    found, key = _this(looker, now), looker.must_act()
-    _, lasts_s = _wanted(now)
-    wanted = found.action, found.deployment, found.task
-    made = await acting.override(looker.runtime, key, wanted, lasts_s, reason)
-    await acting.lift(looker.runtime, key, found.id, f"renewed as {made.id}: {reason}"[:500])
+    lasts_s = lasts(now)
+    made = await acting.renew(looker.runtime, looker.must_act(), now.of, lasts_s, reason)
     return f"Renewed: {told(made)}, for {span(lasts_s)}."
 
 
 OVERRIDE = Form("Override the policy", "Put it in effect", _fields, _check, _set)
-LIFT = Form("Lift an override", "Lift it", _named, nothing, _lift, sure=False)
+LIFT = Form("Lift an override", "Lift it", _this, nothing, _lift, sure=False)
 RENEW = Form("Renew an override", "Renew it", _renewed, nothing, _renew, sure=False)

@@ -3,49 +3,59 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from service.console import acting
 from service.console.form_parts import Form, choice, nothing, radios
 from service.console.looker import Looker, Open
 from service.console.nodes import Column, Node, h, table
-from service.console.overriding import DEFAULT_LASTS, LASTS, moved
-from service.console.wording import clock, percent, plural, short, span
+from service.console.overriding import DEFAULT_LASTS, LASTS, lasts, preview, told
+from service.console.wording import clock, plural, short, span
 from service.domain.errors import Unprocessable
 from service.domain.records import Version
+from service.domain.will import Action
 from service.feedback.differing import versions_differ
+from service.operating.wanted import Wanted
 
 _MOST_CHANGES = 30
 
 
 def _kill_fields(looker: Looker, now: Open) -> list[Node]:
-    running = len(looker.runtime.experiments.desk.running())
-    names = [(each.name, f"{each.name} ({each.provider})") for each in looker.runtime.catalog]
+    runtime = looker.runtime
+    running = len(runtime.experiments.desk.running())
+    names = [(each.name, f"{each.name} ({each.provider})") for each in runtime.catalog]
     now.fields.setdefault("lasts", DEFAULT_LASTS)
+    now.fields.setdefault("deployment", runtime.plan.safe_deployment or names[0][0])
     return [
         radios(
             "what", "What is to stop now",
-            (("deployment", "A deployment", "No request is sent to it, of any task."),
+            (("kill", "Everything but one deployment", "Policy, experiments and fallbacks stand "
+              "back; the deployment below answers every request."),
+             ("exclude", "One deployment", "No request is sent to it, of any task."),
              ("experiments", "All experiments", f"{plural(running, 'experiment')} running now."),
              ("policy", "The live version", "The version before it decides again.")),
             now,
         ),
         h("div", choice("deployment", "Which deployment", names, now),
           choice("lasts", "For", LASTS, now), cls="hg-row"),
-        h("p", "Deployment and time count only where a deployment is stopped.", cls="hg-hint"),
+        h("p", "Deployment and time count for the first two.", cls="hg-hint"),
     ]  # fmt: skip
+
+
+def _stop(now: Open) -> Wanted:
+    action = Action.KILL if now.fields.get("what") == "kill" else Action.EXCLUDE
+    return Wanted(action, now.fields.get("deployment", ""), lasts_s=lasts(now))
 
 
 async def _kill_check(looker: Looker, now: Open) -> list[Node]:
     runtime, what = looker.runtime, now.fields.get("what", "")
-    if what == "deployment":
-        name, lasts_s = now.fields.get("deployment", ""), _lasts(now)
-        acting.checked(runtime, ("exclude", name, ""), lasts_s)
-        rows = moved(runtime.weights.current, "exclude", name, "")
-        told = ", ".join(f"{percent(each.share)} of {each.task}" for each in rows if each.share)
-        return [
-            h("p", h("strong", name), f" gets no request for {span(lasts_s)}."),
-            h("p", f"It now gets {told}." if told else "It gets no traffic now."),
-        ]
+    if what in ("kill", "exclude"):
+        wanted = acting.checked(runtime, _stop(now))
+        by = acting.signature(looker.must_act(), now.fields["reason"])
+        said = told(runtime.operating.drafted(wanted, by))
+        as_one = replace(wanted, action="force") if what == "kill" else wanted
+        return [h("p", h("strong", said), f", for {span(wanted.lasts_s)}."),
+                *preview(looker, as_one)]  # fmt: skip
     if what == "experiments":
         running = runtime.experiments.desk.running()
         if not running:
@@ -60,21 +70,13 @@ async def _kill_check(looker: Looker, now: Open) -> list[Node]:
 
 async def _kill(looker: Looker, now: Open, reason: str) -> str:
     key, what = looker.must_act(), now.fields.get("what", "")
-    if what == "deployment":
-        wanted = "exclude", now.fields.get("deployment", ""), ""
-        made = await acting.override(looker.runtime, key, wanted, _lasts(now), reason)
-        return f"Stopped: {made.deployment} gets no request."
+    if what in ("kill", "exclude"):
+        made = await acting.override(looker.runtime, key, _stop(now), reason)
+        return f"In effect: {told(made)}."
     if what == "experiments":
         ended = await acting.end_experiments(looker.runtime, key, reason)
         return f"Rolled back: {', '.join(ended) or 'none was running any more'}."
     return await _roll_back(looker, now, reason)
-
-
-def _lasts(now: Open) -> float:
-    try:
-        return float(now.fields.get("lasts", ""))
-    except ValueError:
-        raise Unprocessable("Choose for how long.", param="lasts") from None
 
 
 def before_live(looker: Looker) -> list[Version]:

@@ -26,6 +26,18 @@ async def _acknowledge(looker: Looker, now: Open, reason: str) -> str:
     return "Acknowledged: the alarm has ended, and the test begins anew."
 
 
+def _alert(looker: Looker, now: Open) -> list[Node]:
+    alert = looker.runtime.alerts.watch.book.find(now.of)
+    told = "It is not open any more." if alert is None else f"{alert.rule}: {alert.text}"
+    return [h("p", told), h("p", "Nobody is called for it any more; it lasts until it is clear.",
+                            cls="hg-hint")]  # fmt: skip
+
+
+async def _see_to(looker: Looker, now: Open, reason: str) -> str:
+    alert = await acting.see_to(looker.runtime, looker.must_act(), now.of, reason)
+    return f"Acknowledged: {alert.rule}. It lasts until it is clear."
+
+
 def _review(looker: Looker, now: Open) -> list[Node]:
     return [radios("verdict", "What is to become of it", VERDICTS, now)]
 
@@ -38,5 +50,7 @@ async def _decide(looker: Looker, now: Open, reason: str) -> str:
 
 ACKNOWLEDGE = Form("Acknowledge an alarm", "Acknowledge it", _alarm, nothing, _acknowledge,
                    sure=False, asks="What you found")  # fmt: skip
+ALERT = Form("Acknowledge an alert", "Acknowledge it", _alert, nothing, _see_to,
+             sure=False, asks="What you do about it")  # fmt: skip
 REVIEW = Form("Decide a review", "Decide", _review, nothing, _decide, sure=False,
               asks="Your note")  # fmt: skip

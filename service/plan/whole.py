@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, Field
 
 from service.domain.catalog import Deployment
+from service.plan import alerts as alert
 from service.plan.console import ConsolePlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.experiments import ExperimentPlan
@@ -53,9 +54,12 @@ class Plan(Strict):
     resilience: ResiliencePlan = ResiliencePlan()
     queue: QueuePlan = QueuePlan()
     notify: NotifyPlan = NotifyPlan()
+    slo: alert.SloPlan = alert.SloPlan()
+    alerts: alert.AlertsPlan = alert.AlertsPlan()
     experiments: ExperimentPlan = ExperimentPlan()
     history: HistoryPlan = HistoryPlan()
     console: ConsolePlan = ConsolePlan()
+    safe_deployment: Name | None = None  # where a kill that names none sends everything
 
     @property
     def review_tiers(self) -> tuple[str, ...]:
@@ -88,5 +92,5 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "breaker": BreakerPlan, "hedging": HedgingPlan,
     "refusals": RefusalPlan, "suggestions": SuggestionPlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
-    "history": HistoryPlan, "console": ConsolePlan,
+    "history": HistoryPlan, "console": ConsolePlan, **alert.SECTIONS,
 }  # fmt: skip

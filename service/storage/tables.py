@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from service.domain import alerts as alert
 from service.domain import experiments as x
 from service.domain import records as r
 from service.domain.experiments import Assigned
@@ -209,10 +210,12 @@ TABLES: Mapping[type, Table] = {
     ),
     r.Override: _table(
         "overrides",
-        _texts("id", "ts", "action", "deployment", "task", "reason", "author", "starts_at",
-               "expires_at"),
+        [*_texts("id", "ts", "action", "deployment", "task", "reason", "author", "starts_at",
+                 "expires_at", "tenant", "tier", "target"), ("least", _REAL), ("greatest", _REAL),
+         ("usd", _REAL), *_texts("ticket", "renews")],
         _plain("id", "at_us", "action", "deployment", "task", "reason", "author", "starts_us",
-               "expires_us"),
+               "expires_us", "tenant", "tier", "target", "least", "greatest", "usd", "ticket",
+               "renews"),
     ),
     r.OverrideEnd: _table(
         "override_ends",
@@ -304,6 +307,23 @@ TABLES: Mapping[type, Table] = {
         [("ts", _TIME), ("through_seq", _LONG), ("decisions", _LONG), ("log_e", _REAL),
          ("state", _TEXT)],
         _plain("at_us", "through_seq", "decisions", "log_e", "state"),
+    ),
+    alert.AlertEvent: _table(
+        "alert_events",
+        [*_texts("id", "ts", "alert_id", "step", "rule", "scope", "severity"), ("value", _REAL),
+         ("threshold", _REAL), *_texts("text", "author", "reason", "detail")],
+        _plain("id", "at_us", "alert_id", "step", "rule", "scope", "severity", "value",
+               "threshold", "text", "author", "reason", "detail"),
+    ),
+    alert.Silence: _table(
+        "silences",
+        _texts("id", "ts", "rule", "scope", "until_at", "author", "reason"),
+        _plain("id", "at_us", "rule", "scope", "until_us", "author", "reason"),
+    ),
+    alert.SilenceEnd: _table(
+        "silence_ends",
+        _texts("silence_id", "ts", "author", "reason"),
+        _plain("silence_id", "at_us", "author", "reason"),
     ),
     Entry: _table(
         "knowledge",

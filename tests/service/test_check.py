@@ -32,6 +32,8 @@ TWO = GOOD + GOOD.replace("deployments:\n", "").replace("name: a", "name: b")
         (TWO + "tasks:\n  - {name: s, when: has_code}\n  - {name: t, when: has_code and stream}\n",
          None, "never reached"),
         (GOOD + "notify: {webhook_env: NO_SUCH_HOOK}\n", 7, "NO_SUCH_HOOK is not set"),
+        (GOOD + "alerts:\n  channels:\n    - {name: a, kind: slack, url_env: NO_SUCH_URL}\n", 9,
+         "NO_SUCH_URL is not set"),
         (GOOD + "policy: {kind: psychic}\n", 7, "unknown policy kind 'psychic'"),
         (GOOD + "policy: {parameters: {gama: 3}}\n", 7, "unknown parameter 'gama'"),
         (GOOD + "policy: {kind: fixed, parameters: {arm: z}}\n", 7, "unknown arm 'z'"),

@@ -14,6 +14,7 @@ _KINDS = (
     ("override", "override", "warn"), ("policy", "policy", "info"),
     ("experiment", "experiment", "info"), ("guardrail", "guardrail", "bad"),
     ("breaker.closed", "recovered", "good"), ("breaker", "breaker", "bad"),
+    ("alert.resolved", "recovered", "good"), ("alert", "alert", "bad"),
     ("outage.ended", "recovered", "good"), ("outage", "outage", "bad"),
     ("trend", "trend", "warn"), ("propensities", "propensities", "bad"),
     ("review", "review", "quiet"), ("refusals", "refusals", "warn"),

@@ -28,6 +28,9 @@ from service.console.wording import count, number, percent, plural, seconds, sho
 
 EVERY_S = 15.0  # the charts of the past are read anew
 HOURS = (1, 6, 24)
+_WILLS = {"force": "forced", "exclude": "excluded", "kill": "killed", "cost_cap": "capped",
+          "bounds": "bounded", "pin": "pinned", "freeze": "frozen",
+          "kill_experiment": "experiment killed"}  # fmt: skip
 _COLUMNS = (
     Column("Deployment"), Column("Share", True), Column("Quality", True),
     Column("Cost a request", True), Column("Latency", True), Column("Errors", True),
@@ -78,7 +81,7 @@ def _will(looker: Looker, found: reading.Serving) -> Node:
     rows = [
         h(
             "li",
-            h("div", badge("forced" if each.action == "force" else "excluded", "warn"),
+            h("div", badge(_WILLS.get(each.action, each.action), "warn"),
               h("strong", told(each)), cls="hg-line"),
             h("p", f"“{each.reason}” ", h("span", each.author, cls="hg-who-did")),
             h("div", h("span", moment(each.expires_us, "left"), cls="hg-countdown"),

@@ -15,7 +15,7 @@ HOUR_US = 3_600_000_000
 KINDS: Mapping[str, tuple[str, ...]] = {
     "overrides": ("override",), "policy": ("policy", "plan"),
     "experiments": ("experiment", "guardrail"), "health": ("breaker", "outage", "deployment"),
-    "alarms": ("propensities", "trend", "quality"), "reviews": ("review", "refusals"),
+    "alarms": ("alert", "propensities", "trend", "quality"), "reviews": ("review", "refusals"),
 }  # fmt: skip
 
 

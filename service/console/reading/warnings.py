@@ -11,8 +11,8 @@ from service.storage import lookups
 from service.storage.errors import StorageError
 
 TOLD = (
-    "outage", "breaker.open", "guardrail", "trend.severe", "propensities", "refusals.limited",
-    "plan.refused", "quality",
+    "alert", "outage", "breaker.open", "guardrail", "trend.severe", "propensities",
+    "refusals.limited", "plan.refused", "quality",
 )  # fmt: skip
 DAY_US = 86_400_000_000
 
@@ -35,6 +35,11 @@ def warnings(runtime: Runtime) -> list[Warned]:
         ("reviews", runtime.refusals.warnings()),
         ("ratings", runtime.responses.warnings()),
         ("trends", runtime.trends.warnings()),
+        ("channels", [f"the channel {name} could not be told: {why}"
+                      for name, why in runtime.alerts.channels.failures.items()]),
+        ("overrides", [*(f"the version pinned by override {each} does not draw yet: {why}"
+                         for each, why in runtime.operating.troubles.items()),
+                       *runtime.operating.warnings()]),
         ("jobs", [f"the job {name} fails now ({why}); it is tried again at its next turn"
                   for name, why in runtime.scheduler.failures.items()]),
     ]  # fmt: skip

@@ -22,6 +22,7 @@ ROUTES = [
     ("GET", "/admin/queue/x", "analyst"), ("POST", "/admin/queue/x/retry", "operator"),
     ("POST", "/admin/queue/x/drop", "operator"),
     ("POST", "/admin/overrides", "operator"), ("POST", "/admin/overrides/x/lift", "operator"),
+    ("POST", "/admin/overrides/x/renew", "operator"),
     ("POST", "/admin/deployments/x/reset", "operator"),
     ("GET", "/admin/review", "analyst"), ("GET", "/admin/review/x", "analyst"),
     ("POST", "/admin/review/x/decide", "operator"),
@@ -41,6 +42,11 @@ ROUTES = [
     ("GET", "/admin/knowledge", "analyst"), ("GET", "/admin/knowledge/x", "analyst"),
     ("POST", "/admin/knowledge", "operator"), ("GET", "/admin/trends", "analyst"),
     ("GET", "/admin/reports", "analyst"), ("GET", "/admin/reports/x", "analyst"),
+    ("GET", "/admin/alerts", "analyst"), ("GET", "/admin/alerts/x", "analyst"),
+    ("GET", "/admin/alerts/rules", "analyst"), ("POST", "/admin/alerts/test", "operator"),
+    ("POST", "/admin/alerts/x/acknowledge", "operator"),
+    ("POST", "/admin/alerts/silences", "operator"),
+    ("POST", "/admin/alerts/silences/x/end", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
@@ -63,6 +69,7 @@ def test_every_route_and_every_role(
     headers = {"Authorization": f"Bearer {make_key(service, role)}"}
     bodies = {"decide": RULING, "overrides": OVERRIDE, "shadows": LIFT | {"version_id": "x"},
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
+              "silences": LIFT | {"rule": "none"},
               "experiments": {**LIFT, "design": {}}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
     response = httpx.request(method, service.url + path, headers=headers,
@@ -97,6 +104,8 @@ def test_all_routes_are_listed_here(service: Service) -> None:
              .replace("policies/x", "policies/{version}")
              .replace("knowledge/x", "knowledge/{entry_id}")
              .replace("reports/x", "reports/{name}")
+             .replace("alerts/x", "alerts/{alert_id}")
+             .replace("silences/x", "silences/{silence_id}")
              .replace("review/x", "review/{review_id}")
              .replace("shadows/x", "shadows/{version_id}")
              .replace("tickets/x", "tickets/{ticket_id}")

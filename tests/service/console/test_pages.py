@@ -17,6 +17,7 @@ from service.console.overriding import moved
 from service.console.pages.registry import PAGES
 from service.console.sessions import SessionRules, Sessions
 from service.console.shell import over, top, ways
+from service.domain.alerts import AlertEvent, Severity, Step
 from service.domain.clock import SystemClock, new_id
 from service.domain.errors import NotFound
 from service.domain.records import Weight
@@ -174,19 +175,22 @@ async def test_an_override_set_looked_at_renewed_and_lifted(
     assert not kept.overrides.holding() and looker.told.startswith("Lifted")
     await act(looker, "ask", f"lift:{again.id}")
     await act(looker, "confirm", reason=REASON)
-    assert looker.open is not None and "not in force any more" in looker.open.problem
+    assert looker.open is not None and "no override of that id is in force" in looker.open.problem
     kept.log.flush().result(10)
     rows = rows_of(kept.database.cursor(), "SELECT act, actor, reason FROM acts ORDER BY log_seq")
     done = [row["act"] for row in rows if row["actor"] == looker.key.name]
-    assert done == ["override.exclude", "override.exclude", "override.lifted", "override.lifted"]
+    assert done == ["override.exclude", "override.renewed", "override.lifted"]
 
 
 @pytest.mark.parametrize(
     ("fields", "told"),
-    [({"action": "destroy"}, "Choose what to do"), ({"deployment": CANARY}, "Choose a deployment"),
-     ({"task": "nothing"}, "no task"), ({"lasts": "soon"}, "how long"),
-     ({"lasts": "9999999"}, "seven days"), ({"lasts": "-1"}, "seven days"),
-     ({"lasts": "nan"}, "seven days"), ({"reason": "x" * 501}, "at most 500")],
+    [({"action": "destroy"}, "no action"), ({"action": ""}, "Choose what to do"),
+     ({"deployment": CANARY}, "no deployment of that name"), ({"task": "nothing"}, "no task"),
+     ({"lasts": "soon"}, "how long"), ({"lasts": "9999999"}, "seven days"),
+     ({"lasts": "-1"}, "seven days"), ({"lasts": "nan"}, "seven days"),
+     ({"action": "bounds", "least": "much"}, "not a number"),
+     ({"action": "bounds", "least": "80", "greatest": "20"}, "least"),
+     ({"action": "cost_cap", "usd": "-1"}, "usd"), ({"reason": "x" * 501}, "at most 500")],
 )  # fmt: skip
 async def test_what_is_wrong_is_told_in_place(
     look: Callable[..., Looker], fields: dict[str, str], told: str
@@ -217,7 +221,7 @@ async def test_a_role_that_was_taken_away_acts_no_more(
     looker = look()
     await act(looker, "ask", "kill")
     key, store = looker.key, busy.runtime.kept.keys
-    await act(looker, "next", what="deployment", deployment="mill", lasts="900", reason=REASON)
+    await act(looker, "next", what="exclude", deployment="mill", lasts="900", reason=REASON)
     store._by_digest.pop(key.digest)
     with pytest.raises(Gone):
         await act(looker, "confirm")
@@ -233,16 +237,76 @@ async def test_the_kill_switch(busy: Service, look: Callable[..., Looker]) -> No
     assert looker.open is not None and "No experiment runs" in looker.open.problem
     await act(looker, "next", what="policy", reason=REASON)
     assert "no version before" in looker.open.problem
-    await act(looker, "next", what="deployment", deployment="mill", lasts="900", reason=REASON)
-    assert looker.open.step == 2
-    await act(looker, "back")
-    assert looker.open.step == 1
-    await act(looker, "next", what="deployment", deployment="mill", lasts="900", reason=REASON)
+    for what in ("exclude", "kill"):
+        given = {"what": what, "deployment": "mill", "lasts": "900", "reason": REASON}
+        await act(looker, "ask", "kill")
+        await act(looker, "next", **given)
+        assert looker.open is not None and looker.open.step == 2
+        await act(looker, "back")
+        assert looker.open.step == 1
+        await act(looker, "next", **given)
+        await act(looker, "confirm")
+        [made] = kept.overrides.holding()
+        assert (made.action, made.deployment, made.task) == (what, "mill", "")
+        await drawn(page("/"), looker)
+        await act(looker, "ask", f"lift:{made.id}")
+        await act(looker, "confirm", reason=REASON)
+        assert not kept.overrides.holding()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [({"action": "bounds", "deployment": "mill", "greatest": "20"}, "0% - 20%"),
+     ({"action": "cost_cap", "usd": "0.01", "tenant": "acme"}, "tenant acme"),
+     ({"action": "freeze"}, "freeze")],
+)  # fmt: skip
+async def test_other_wills(
+    busy: Service, look: Callable[..., Looker], given: dict[str, str], told: str
+) -> None:
+    looker = look()
+    await act(looker, "ask", "override")
+    await act(looker, "next", reason=REASON, lasts="900", **given)
     await act(looker, "confirm")
-    [made] = kept.overrides.holding()
-    assert (made.action, made.deployment, made.task) == ("exclude", "mill", "")
+    assert told in looker.told
+    [made] = busy.runtime.kept.overrides.holding()
+    await drawn(page("/"), looker)
     await act(looker, "ask", f"lift:{made.id}")
     await act(looker, "confirm", reason=REASON)
+
+
+async def test_what_changed_since_the_look_is_looked_at_again(
+    busy: Service, look: Callable[..., Looker]
+) -> None:
+    one, other = look(), look()
+    for looker in (one, other):
+        await act(looker, "ask", "override:exclude/fall")
+        await act(looker, "next", reason=REASON, action="exclude", deployment="fall", lasts="900")
+    await act(one, "confirm")
+    await act(other, "confirm")
+    assert other.open is not None and "something else is in force" in other.open.problem
+    [made] = busy.runtime.kept.overrides.holding()
+    await act(one, "ask", f"lift:{made.id}")
+    await act(one, "confirm", reason=REASON)
+
+
+async def test_an_alert_is_seen_to(busy: Service, look: Callable[..., Looker]) -> None:
+    book, looker = busy.runtime.alerts.watch.book, look()
+    now_us = busy.runtime.clock.wall_us()
+    fired = AlertEvent(
+        new_id(), now_us, new_id(), Step.FIRED, "error_rate", "brook", Severity.PAGE, 0.5, 0.1,
+        CANARY, "headgate", "", "{}",
+    )  # fmt: skip
+    busy.runtime.kept.log.append_durable(fired).result(10)
+    book.take(fired)
+    found = await drawn(page("/alerts"), looker)
+    assert "alert" in acts_offered(found) and CANARY in found
+    await act(looker, "ask", f"alert:{fired.alert_id}")
+    await act(looker, "confirm", reason=REASON)
+    assert looker.told.startswith("Acknowledged: error_rate")
+    assert f"seen to by {looker.key.name}" in texts(await drawn(page("/alerts"), looker))
+    await act(looker, "ask", "alert:none")
+    await act(looker, "confirm", reason=REASON)
+    assert looker.open is not None and "no open or recent alert" in looker.open.problem
 
 
 async def test_a_review_is_decided(busy: Service, look: Callable[..., Looker]) -> None:
