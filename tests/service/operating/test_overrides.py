@@ -154,7 +154,7 @@ def test_what_has_changed_is_told_to_who_looked_before(one: Site) -> None:
     body = {**BY, "action": "exclude", "deployment": "mill"}
     late = one.http.post("/admin/overrides", json=body, headers={"If-Match": f'"{tag}"'})
     assert late.status_code == 409 and late.json()["error"]["code"] == "overrides_changed"
-    assert f"exclude fall for task code ({made['id']}) was laid" in late.json()["error"]["message"]
+    assert f"exclude fall for code ({made['id']}) was laid" in late.json()["error"]["message"]
     now = one.http.get("/admin/overrides").headers["etag"]
     again = one.http.post("/admin/overrides", json=body, headers={"If-Match": now})
     assert again.status_code == 201
