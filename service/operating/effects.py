@@ -9,7 +9,7 @@ import numpy as np
 
 from learning import exploration
 from service.domain.records import Decision, Mode
-from service.domain.will import Will
+from service.domain.will import Will, limits
 
 Shares = Mapping[str, float]
 
@@ -124,14 +124,11 @@ def _within_caps(will: Will, seen: Seen, left: dict[str, float]) -> dict[str, fl
 
 
 def _within_bounds(will: Will, left: dict[str, float]) -> dict[str, float]:
-    if not any(name in will.bounds for name in left):
+    found = limits(list(left), will.bounds)
+    if found is None:
         return left
-    least = [will.bounds[name].least if name in will.bounds else 0.0 for name in left]
-    greatest = [will.bounds[name].greatest if name in will.bounds else 1.0 for name in left]
-    found = exploration.between(
-        np.array(list(left.values())), np.array(least), np.array(greatest)
-    )  # fmt: skip
-    return dict(zip(left, found.tolist(), strict=True))
+    within = exploration.between(np.array(list(left.values())), *found)
+    return dict(zip(left, within.tolist(), strict=True))
 
 
 def flows(before: Shares, now: Shares) -> dict[tuple[str, str], float]:
