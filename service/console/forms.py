@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from service.console.form_parts import Form, chosen, reason_field
 from service.console.looker import Handler, Looker, Open, reason_of
 from service.console.nodes import Node, button, h
-from service.console.overriding import LIFT, OVERRIDE, RENEW
+from service.console.overriding import LIFT, OVERRIDE, RENEW, tried
 from service.console.stopping import KILL, RESET, ROLLBACK
 from service.console.telling import ACKNOWLEDGE, ALERT, REVIEW
 from service.domain.errors import NotFound
@@ -106,5 +106,5 @@ def _filled(looker: Looker, fields: dict[str, str]) -> Open:
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "ask": _ask, "next": _next, "back": _back, "confirm": _confirm, "close": _close,
+    "ask": _ask, "next": _next, "back": _back, "confirm": _confirm, "close": _close, "try": tried,
 }  # fmt: skip

@@ -33,6 +33,7 @@ class Open:
     step: int = 1
     problem: str = ""
     found: Any = None
+    busy: bool = False
 
 
 class Looker:

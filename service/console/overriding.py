@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from service.console import acting
 from service.console.form_parts import Form, choice, entry, nothing, radios
 from service.console.looker import Looker, Open
-from service.console.nodes import Column, Node, fold, h, table
-from service.console.wording import percent, seconds, span, usd
-from service.domain.errors import NotFound, Unprocessable
+from service.console.nodes import Column, Node, button, fold, h, table
+from service.console.wording import count, measured, percent, plural, seconds, span, usd
+from service.domain.errors import HeadgateError, NotFound, Unprocessable
 from service.domain.records import Override, Weight
 from service.domain.will import Action
 from service.operating.overrides import words
@@ -21,6 +22,7 @@ LASTS = (
     ("86400", "1 day"), ("604800", "7 days"),
 )  # fmt: skip
 DEFAULT_LASTS = "14400"
+TRIED_HOURS = 24.0
 ACTIONS = (
     (Action.EXCLUDE, "Keep requests away from a deployment", "The others take over."),
     (Action.FORCE, "Send every request to a deployment", "Nothing is drawn."),
@@ -141,7 +143,54 @@ async def _check(looker: Looker, now: Open) -> list[Node]:
     by = acting.signature(looker.must_act(), now.fields["reason"])
     drafted = looker.runtime.operating.drafted(wanted, by)
     said = h("p", h("strong", told(drafted)), f", for {span(wanted.lasts_s)}.")
-    return [said, *preview(looker, wanted)]
+    ask = button("Try it on the last day", ("try", ""))
+    return [said, *preview(looker, wanted), h("div", ask, cls="hg-line")]
+
+
+async def tried(looker: Looker, of: str, fields: dict[str, str]) -> None:
+    """The dry run on the log, which takes a while: shown below what is shown already."""
+    now, key = looker.open, looker.must_act()
+    if now is None or now.form != "override" or now.step != 2 or now.busy:
+        return
+    before, now.problem = now.found[:-1], ""
+    now.found = [*before, h("p", "The last day is tried…", cls="hg-hint", role="status")]
+    now.busy = True
+    try:
+        by = acting.signature(key, now.fields["reason"])
+        found = await looker.runtime.trying(_wanted(now), by, TRIED_HOURS)
+        now.fields["tag"] = found.version
+        now.found = [*before, *report(dict(found.report))]
+    except HeadgateError:
+        now.found = before
+        raise
+    finally:
+        now.busy = False
+
+
+def report(found: dict[str, Any]) -> list[Node]:
+    """A dry run in words and numbers."""
+    if not found["decisions"]:
+        return [h("p", "No decision of its scope was logged in the last day.", cls="hg-hint")]
+    moved_on, refused = percent(found["moved"], 1), percent(found["refused"], 1)
+    said = (f"On the log: of {count(found['decisions'])} decisions {moved_on} would have moved and "
+            f"{refused} been refused.")  # fmt: skip
+    columns = Column("Metric"), Column("Logged", True), Column("Change a request", True)
+    rows = [(name, (name.replace("_", " "), measured(each.get("logged_mean")), _change_of(each)))
+            for name, each in found["predicted"].items()]  # fmt: skip
+    touched = f"{plural(found['tenants_touched'], 'tenant')} touched."
+    unsupported = ", ".join(f"{name} {n}" for name, n in (found["unsupported"] or {}).items())
+    note = (
+        f" Without a chance in the log, so nothing is known: {unsupported}." if unsupported else ""
+    )
+    return [h("p", said), table("What the log predicts", columns, rows),
+            h("p", touched + note, cls="hg-hint")]  # fmt: skip
+
+
+def _change_of(each: dict[str, Any]) -> str:
+    change = each.get("difference") or {}
+    if "refused" in each or "refused" in change or not change:
+        return f"cannot say: {each.get('refused') or change.get('refused') or 'too little overlap'}"
+    return f"{change['estimate']:+.4g} ({change['low']:+.4g} to {change['high']:+.4g})"
 
 
 def preview(looker: Looker, wanted: Wanted) -> list[Node]:

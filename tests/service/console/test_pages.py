@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -142,7 +143,10 @@ async def test_now_serving_tells_shares_and_wills(look: Callable[..., Looker]) -
 
 
 async def act(looker: Looker, name: str, of: str = "", **fields: str) -> None:
-    await looker.do(HANDLERS[name], of, fields)
+    """On the service's own loop, as from a browser."""
+    task = next(iter(looker.runtime.scheduler._tasks.values()))
+    done = asyncio.run_coroutine_threadsafe(looker.do(HANDLERS[name], of, fields), task.get_loop())
+    await asyncio.wrap_future(done)
 
 
 async def test_an_override_set_looked_at_renewed_and_lifted(
@@ -272,6 +276,7 @@ async def test_other_wills(
     await drawn(page("/"), looker)
     await act(looker, "ask", f"lift:{made.id}")
     await act(looker, "confirm", reason=REASON)
+    assert looker.told.startswith("Lifted"), looker.open
 
 
 async def test_what_changed_since_the_look_is_looked_at_again(
@@ -287,6 +292,18 @@ async def test_what_changed_since_the_look_is_looked_at_again(
     [made] = busy.runtime.kept.overrides.holding()
     await act(one, "ask", f"lift:{made.id}")
     await act(one, "confirm", reason=REASON)
+
+
+async def test_an_override_is_tried_on_the_log(busy: Service, look: Callable[..., Looker]) -> None:
+    looker = look()
+    await act(looker, "ask", "override:exclude/mill")
+    await act(looker, "next", reason=REASON, action="exclude", deployment="mill", lasts="900")
+    await act(looker, "try")
+    assert looker.open is not None and not looker.open.problem, looker.open
+    shown = texts([each for tree in over(looker) for each in walk(tree)])
+    assert "On the log: of" in shown and "quality" in shown
+    assert not busy.runtime.kept.overrides.holding()
+    await act(looker, "close")
 
 
 async def test_an_alert_is_seen_to(busy: Service, look: Callable[..., Looker]) -> None:
