@@ -206,6 +206,8 @@ MIRRORED: dict[str, str] = {
     "service/storage/queue_views.py": "service/storage/test_queue.py",
     "service/domain/errors.py": "service/api/test_chat_bad_input.py",
     "service/domain/live.py": "service/feedback/test_learner.py",
+    "service/domain/approvals.py": "service/storage/test_tables.py",
+    "service/storage/trail.py": "service/storage/test_chain.py",
     "service/domain/records.py": "service/storage/test_tables.py",
     "service/feedback/child.py": "service/feedback/test_refit.py",
     "service/storage/logged.py": "service/feedback/test_evaluating.py",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.access import allowed
+from service.api.access import allowed, author, person
 from service.api.schemas import ErrorAnswer
 from service.api.shown import when
 from service.domain.clock import new_id
@@ -31,7 +31,7 @@ class EntryBody(BaseModel):
 
     title: Annotated[str, Field(min_length=3, max_length=200)]
     why: Annotated[str, Field(min_length=10, max_length=4_000)]
-    author: Name
+    author: Name | None = None
     hypothesis: Text = ""
     design: Text = ""
     result: Text = ""
@@ -65,10 +65,12 @@ async def add(request: Request, body: EntryBody) -> dict[str, Any]:
     runtime, key = allowed(request, "operator")
     entry = Entry(
         new_id(), runtime.clock.wall_us(), "person", "", body.title, body.hypothesis,
-        {"words": body.design}, {"words": body.result}, body.decision, body.why, body.author,
+        {"words": body.design}, {"words": body.result}, body.decision, body.why,
+        author(body.author, key),
         body.links, tuple(dict.fromkeys(body.tags)), body.supersedes,
     )  # fmt: skip
-    return shown(Found(await runtime.experiments.chronicle.add(entry, key.id), 0.0))
+    who = person(request, key)
+    return shown(Found(await runtime.experiments.chronicle.add(entry, key.id, who), 0.0))
 
 
 @router.get("/{entry_id}", responses=_ERRORS)
