@@ -17,6 +17,7 @@ from service.api import (
     caller,
     experiments,
     health,
+    keys,
     knowledge,
     operations,
     plan,
@@ -26,6 +27,7 @@ from service.api import (
     reviews,
     shadows,
     tickets,
+    trail,
     trends,
 )
 from service.api.access import REQUEST_ID
@@ -62,7 +64,7 @@ ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
-    policies, shadows, knowledge, trends,
+    policies, shadows, knowledge, trends, keys, trail,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

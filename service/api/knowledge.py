@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.api.access import allowed, author, person
 from service.api.schemas import ErrorAnswer
 from service.api.shown import when
-from service.domain.clock import new_id
+from service.domain.clock import moment_us, new_id
 from service.domain.errors import InvalidRequest
 from service.domain.knowledge import Entry, Found, Wanted, cited, in_force, related, search
 
@@ -117,8 +116,6 @@ def _since_us(text: str | None) -> int:
     if text is None:
         return 0
     try:
-        moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1e6)
-    except (ValueError, OverflowError):
+        return moment_us(text)
+    except ValueError:
         raise InvalidRequest("since: give a date such as 2026-03-01", param="since") from None

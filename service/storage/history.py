@@ -65,6 +65,11 @@ class Publisher:
         """The number of the last row published."""
         return self._manifest.through_seq
 
+    @property
+    def head(self) -> Head | None:
+        """The end of the chain over what was done, as far as it is published."""
+        return self._manifest.head
+
     def publish(
         self, through_seq: int, now_s: float | None = None, keep_days: int | None = None
     ) -> Manifest:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from service.storage.cases import rows_of
 from service.storage.catalogue import table_sql
 from service.storage.chain import TABLE, Break, Head, Link, Verdict, links, verify
 from service.storage.database import Cursor, migrations
-from service.storage.errors import StorageError
+from service.storage.errors import ReadFailed, StorageError
 from service.storage.manifest import FOLDER, MANIFEST, damage, file_list, read_manifest
 
 COLUMNS = (
@@ -74,6 +75,22 @@ def all_acts(cursor: Cursor, wanted: Wanted) -> Iterator[dict[str, Any]]:
         after = int(page[-1]["log_seq"])
 
 
+def shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An act as it is listed: times as texts, what it changed as JSON."""
+    told: dict[str, Any] = dict(row)
+    told["ts"] = row["ts"].isoformat(timespec="milliseconds") + "Z"
+    for name in ("detail", "before", "after"):
+        told[name] = _json(row[name])
+    return told
+
+
+def _json(text: str | None) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return text
+
+
 @dataclass(frozen=True, slots=True)
 class Looked:
     """What a look through a trail found. ``unread``: published files that are not what was written;
@@ -107,7 +124,11 @@ class Looked:
 
 def look(cursor: Cursor, published: Head | None, known: str = "") -> Looked:
     """Through the live trail. ``known``: a hash from an earlier look, which must be in it."""
-    return Looked(_verified(links(cursor, TABLE), published, known), (), published is not None)
+    try:
+        verdict = _verified(links(cursor, TABLE), published, known)
+    except duckdb.Error as error:
+        raise ReadFailed(f"the live file cannot be read: {error}") from error
+    return Looked(verdict, (), published is not None)
 
 
 def look_published(state_dir: Path, known: str = "") -> Looked:
