@@ -17,6 +17,7 @@ from service.api import (
     caller,
     experiments,
     health,
+    keys,
     knowledge,
     operations,
     plan,
@@ -26,8 +27,10 @@ from service.api import (
     reviews,
     shadows,
     tickets,
+    trail,
     trends,
 )
+from service.api.access import REQUEST_ID
 from service.api.asgi import (
     ClientGone,
     Message,
@@ -61,7 +64,7 @@ ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
-    policies, shadows, knowledge, trends,
+    policies, shadows, knowledge, trends, keys, trail,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -83,10 +86,11 @@ class Headgate(FastAPI):
             else:
                 await send_error(send, NotAllowed(f"{path} takes POST"), new_id())
             return
+        scope[REQUEST_ID] = new_id()
         if path.startswith(KEYED):
             await self._keyed(scope, receive, send)
             return
-        await super().__call__(scope, receive, _named(send))
+        await super().__call__(scope, receive, _named(scope, send))
 
     async def _keyed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A route that needs a key: it is looked at before a byte of the body is read."""
@@ -102,10 +106,10 @@ class Headgate(FastAPI):
                 if limit == SMALL_BODY:
                     check_bulk(body, SMALL_VALUES)
                 receive = _replay(body, receive)
-            await super().__call__(scope, receive, _named(send))
+            await super().__call__(scope, receive, _named(scope, send))
         except HeadgateError as error:
             load.noted(error)
-            await send_error(send, error, new_id())
+            await send_error(send, error, scope[REQUEST_ID])
         except ClientGone:
             pass
         finally:
@@ -119,14 +123,15 @@ class Headgate(FastAPI):
         return schema
 
 
-def _named(send: Send) -> Send:
-    """A send that gives every answer a request id."""
+def _named(scope: Scope, send: Send) -> Send:
+    """A send that gives every answer the request's id."""
+    given = scope[REQUEST_ID].encode()
 
     async def named(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = message["headers"]
             if not any(name == b"x-request-id" for name, _ in headers):
-                message = {**message, "headers": [*headers, (b"x-request-id", new_id().encode())]}
+                message = {**message, "headers": [*headers, (b"x-request-id", given)]}
         await send(message)
 
     return named
@@ -169,33 +174,33 @@ def create_app(runtime: Runtime) -> Headgate:
     return app
 
 
-def _answer(error: HeadgateError) -> JSONResponse:
-    request_id = new_id()
+def _answer(request: Request, error: HeadgateError) -> JSONResponse:
+    request_id = request.scope.get(REQUEST_ID) or new_id()
     return JSONResponse(
         error_body(error, request_id), error.status, dict(error_headers(error, request_id))
     )
 
 
-async def _known(_: Request, error: Exception) -> JSONResponse:
+async def _known(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HeadgateError)
-    return _answer(error)
+    return _answer(request, error)
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     param = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
     if first["type"] == "json_invalid":
-        return _answer(InvalidRequest("the body is not valid JSON", code="invalid_json"))
+        return _answer(request, InvalidRequest("the body is not valid JSON", code="invalid_json"))
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "unknown field"
     if param.startswith("value."):  # a union names every branch that failed
         param, message = "value", "must be a number, true or false, or a text"
-    return _answer(Unprocessable(f"{param or 'body'}: {message}", param=param or None))
+    return _answer(request, Unprocessable(f"{param or 'body'}: {message}", param=param or None))
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     known: HeadgateError
     if error.status_code == 404:
@@ -203,9 +208,9 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
     else:
         known = InvalidRequest(str(error.detail))
         known.status = error.status_code
-    return _answer(known)
+    return _answer(request, known)
 
 
-async def _unknown(_: Request, error: Exception) -> JSONResponse:
+async def _unknown(request: Request, error: Exception) -> JSONResponse:
     log.error("a request failed", exc_info=error)
-    return _answer(HeadgateError("something went wrong here"))
+    return _answer(request, HeadgateError("something went wrong here"))

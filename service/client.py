@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -31,6 +32,22 @@ class Client:
     def post(self, path: str, body: Any, timeout_s: float = TIMEOUT_S) -> Any:
         """POST, its JSON."""
         return self._call("POST", path, timeout_s, json=body)
+
+    def lines(self, path: str, **parameters: Any) -> Iterator[str]:
+        """GET, the lines of its text as they come."""
+        try:
+            with (
+                httpx.Client(base_url=self._url, headers=self._headers, timeout=TIMEOUT_S,
+                             trust_env=False) as http,
+                http.stream("GET", path, params=parameters) as response,
+            ):  # fmt: skip
+                if response.status_code >= 400:
+                    response.read()
+                    message = (response.json().get("error") or {}).get("message", "refused")
+                    raise ServiceError(message, response.status_code)
+                yield from response.iter_text()
+        except httpx.HTTPError as error:
+            raise ServiceError(f"no answer from {self._url} ({type(error).__name__})") from None
 
     def _call(self, method: str, path: str, timeout_s: float, **more: Any) -> Any:
         try:

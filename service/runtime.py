@@ -42,6 +42,7 @@ from service.storage.database import Database, StateLock
 from service.storage.errors import StorageError
 from service.storage.event_log import EventLog
 from service.storage.history import Publisher
+from service.storage.key_uses import KeyUses
 from service.storage.keys import KeyStore
 from service.storage.overrides import OverrideStore
 from service.storage.tally import Tally
@@ -61,6 +62,7 @@ class Kept:
     tally: Tally
     cases: Cases
     keys: KeyStore
+    key_uses: KeyUses
     overrides: OverrideStore
     publisher: Publisher
 
@@ -204,6 +206,7 @@ class Runtime:
     first_key: str | None = None
     reload: Reload | None = None
     ask_reload: Callable[[], None] = lambda: None
+    key_changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # one change at a time
     replaying: asyncio.Lock = field(default_factory=asyncio.Lock)  # one replay at a time
 
     @property
@@ -275,6 +278,7 @@ class Runtime:
         await asyncio.to_thread(self._stop_storage)
 
     def _stop_storage(self) -> None:
+        self.kept.key_uses.keep(self.kept.keys.used_us)
         self.learner.stop()
         self.kept.log.stop()
         try:

@@ -15,7 +15,7 @@ StepName = Literal["start", "ramp", "pause", "resume", "stop", "ship", "rollback
 class _Signed(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    author: Author
+    author: Author | None = None
     reason: Reason
 
 

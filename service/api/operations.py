@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request
 
 from learning.policies.base import STATES
 from service.api import shown
-from service.api.access import allowed
+from service.api.access import allowed, author, signed
 from service.api.audits import shown_audit
 from service.api.schemas import ErrorAnswer, LiftBody, OverrideBody, OverrideShown
+from service.domain.acting import Told
 from service.domain.clock import new_id
 from service.domain.errors import InvalidRequest, NotFound
-from service.domain.records import Act, Override, OverrideEnd
+from service.domain.records import Override, OverrideEnd
 from service.runtime import Runtime
 
 router = APIRouter(prefix="/admin")
@@ -121,10 +121,8 @@ async def reset(request: Request, name: str, body: LiftBody) -> dict[str, Any]:
     names = [each.name for each in runtime.catalog]
     if name not in names:
         raise NotFound(f"no deployment of that name; known: {', '.join(names)}", param="name")
-    act = Act(
-        new_id(), runtime.clock.wall_us(), body.author, "deployment.reset", name, body.reason,
-        json.dumps({"key": key.id}),
-    )  # fmt: skip
+    told = Told("deployment.reset", name, body.reason, author(body.author, key), {"key": key.id})
+    act = signed(request, key, told)
     await asyncio.wrap_future(runtime.kept.log.append_durable(act))
     runtime.fleet.forgive(name)
     now_s = runtime.clock.monotonic_s()
@@ -162,15 +160,16 @@ async def set_override(request: Request, body: OverrideBody) -> OverrideShown:
         deployment=body.deployment,
         task=body.task or "",
         reason=body.reason,
-        author=body.author,
+        author=author(body.author, key),
         starts_us=now_us,
         expires_us=now_us + int(body.expires_in_s * 1e6),
     )
     detail = {"key": key.id, "task": body.task, "expires_in_s": body.expires_in_s}
-    act = Act(
-        new_id(), now_us, body.author, f"override.{body.action}", override.id, body.reason,
-        json.dumps(detail | {"deployment": body.deployment}),
+    told = Told(
+        f"override.{body.action}", override.id, body.reason, override.author,
+        detail | {"deployment": body.deployment}, None, _standing(override),
     )  # fmt: skip
+    act = signed(request, key, told)
     await asyncio.wrap_future(runtime.kept.log.append_durable(override, act))
     runtime.kept.overrides.put(override)
     return OverrideShown(**shown.override(override, now_us))
@@ -194,11 +193,19 @@ async def lift_override(request: Request, override_id: str, body: LiftBody) -> d
     if override is None:
         raise NotFound("no override of that id is in force; it may have expired or been lifted")
     now_us = runtime.clock.wall_us()
-    end = OverrideEnd(override.id, now_us, "lifted", body.author, body.reason)
-    act = Act(
-        new_id(), now_us, body.author, "override.lifted", override.id, body.reason,
-        json.dumps({"key": key.id, "deployment": override.deployment}),
-    )  # fmt: skip
+    end = OverrideEnd(override.id, now_us, "lifted", author(body.author, key), body.reason)
+    detail = {"key": key.id, "deployment": override.deployment}
+    told = Told("override.lifted", override.id, body.reason, end.author, detail,
+                _standing(override), None)  # fmt: skip
+    act = signed(request, key, told)
     await asyncio.wrap_future(runtime.kept.log.append_durable(end, act))
     runtime.kept.overrides.remove(override.id)
     return {"id": override.id, "state": "lifted"}
+
+
+def _standing(override: Override) -> dict[str, Any]:
+    """What it does, as the audit tells before and after."""
+    return {
+        "action": override.action, "deployment": override.deployment,
+        "task": override.task or None, "expires_us": override.expires_us,
+    }  # fmt: skip

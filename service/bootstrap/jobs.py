@@ -22,6 +22,7 @@ PUBLISH_EVERY_S = 30.0
 RESPONSES_EVERY_S = 60.0
 AUDIT_EVERY_S = 2.0
 REVIEWS_EVERY_S = 60.0
+KEY_USES_EVERY_S = 60.0
 
 
 def jobs(runtime: Runtime) -> list[Job]:
@@ -65,6 +66,9 @@ def jobs(runtime: Runtime) -> list[Job]:
     async def publish() -> None:
         await asyncio.to_thread(runtime.publish)
 
+    async def keep_uses() -> None:
+        await asyncio.to_thread(kept.key_uses.keep, dict(kept.keys.used_us))
+
     async def count_responses() -> None:
         await asyncio.to_thread(runtime.responses.evaluate)
 
@@ -75,6 +79,7 @@ def jobs(runtime: Runtime) -> list[Job]:
         audit_job(runtime),
         Job("expiry", 0.5, expire),
         Job("publication", PUBLISH_EVERY_S, publish),
+        Job("key uses", KEY_USES_EVERY_S, keep_uses),
         *([refits] if refits.every_s else []),
         *queue_jobs(runtime),
         shadow_job(runtime),

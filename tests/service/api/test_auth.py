@@ -41,6 +41,11 @@ ROUTES = [
     ("GET", "/admin/knowledge", "analyst"), ("GET", "/admin/knowledge/x", "analyst"),
     ("POST", "/admin/knowledge", "operator"), ("GET", "/admin/trends", "analyst"),
     ("GET", "/admin/reports", "analyst"), ("GET", "/admin/reports/x", "analyst"),
+    ("GET", "/admin/keys", "administrator"), ("POST", "/admin/keys", "administrator"),
+    ("POST", "/admin/keys/x/revoke", "administrator"),
+    ("POST", "/admin/keys/x/rotate", "administrator"),
+    ("GET", "/admin/audit", "analyst"), ("GET", "/admin/audit/verify", "analyst"),
+    ("GET", "/admin/audit/export", "analyst"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
@@ -62,6 +67,7 @@ def test_every_route_and_every_role(
 ) -> None:
     headers = {"Authorization": f"Bearer {make_key(service, role)}"}
     bodies = {"decide": RULING, "overrides": OVERRIDE, "shadows": LIFT | {"version_id": "x"},
+              "keys": {"name": "made"},
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
               "experiments": {**LIFT, "design": {}}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
@@ -95,6 +101,7 @@ def test_all_routes_are_listed_here(service: Service) -> None:
              .replace("experiments/x", "experiments/{experiment}")
              .replace("policies/x/diff/y", "policies/{version}/diff/{other}")
              .replace("policies/x", "policies/{version}")
+             .replace("keys/x", "keys/{key_id}")
              .replace("knowledge/x", "knowledge/{entry_id}")
              .replace("reports/x", "reports/{name}")
              .replace("review/x", "review/{review_id}")
