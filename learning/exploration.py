@@ -150,6 +150,35 @@ def within(probabilities: Vector, floors: Vector, caps: Vector) -> Vector:
     return with_caps(with_floors(capped, np.minimum(floors, caps)), caps)
 
 
+def between(probabilities: Vector, least: Vector, greatest: Vector) -> Vector:
+    """The nearest probabilities (in relative entropy) with ``least <= p <= greatest``, shapes [K].
+
+    They are ``clip(s * p, least, greatest)`` for the one ``s`` that makes the sum 1 (the conditions
+    of Karush, Kuhn and Tucker), found at the ends of the pieces between which the sum is linear in
+    ``s``. Where the bounds leave no room, ``greatest`` is widened, or ``least`` cut, in proportion.
+    """
+    low, high = np.minimum(least, greatest), greatest
+    if (total := float(high.sum())) < 1.0:
+        return high / total if total > 0.0 else uniform(len(high))
+    if (total := float(low.sum())) > 1.0:
+        return low / total
+    if ((probabilities >= low) & (probabilities <= high)).all():
+        return probabilities
+    weights = np.maximum(probabilities, LEAST_WEIGHT)
+    ends = np.sort(np.concatenate((low / weights, high / weights)))
+    sums = np.clip(ends[:, None] * weights, low, high).sum(1)
+    at = int(np.searchsorted(sums, 1.0))
+    if at == 0 or at == len(ends):
+        scale = float(ends[min(at, len(ends) - 1)])
+    else:
+        rise = float(sums[at] - sums[at - 1])
+        part = (1.0 - float(sums[at - 1])) / rise if rise > 0.0 else 0.0
+        scale = float(ends[at - 1] + part * (ends[at] - ends[at - 1]))
+    found: Vector = np.clip(scale * weights, low, high)
+    found /= found.sum()
+    return found
+
+
 def uniform(count: int) -> Vector:
     """Each of ``count`` arms alike."""
     return np.full(count, 1.0 / count)

@@ -20,6 +20,7 @@ from service.api import (
     keys,
     knowledge,
     operations,
+    overrides,
     plan,
     policies,
     queue,
@@ -64,7 +65,7 @@ ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
-    policies, shadows, knowledge, trends, keys, trail,
+    policies, shadows, knowledge, trends, keys, trail, overrides,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -117,6 +117,8 @@ def _references(plan: Plan, found: _Findings) -> None:
         _known(found, (*at, "use"), rule.use, deployments, "deployment")
         _known(found, (*at, "exclude"), rule.exclude, deployments, "deployment")
     _fallbacks(plan, found)
+    if plan.safe_deployment:
+        _known(found, ("safe_deployment",), [plan.safe_deployment], deployments, "deployment")
     if plan.experiments.holdout_on:
         named = [plan.experiments.holdout_on]
         _known(found, ("experiments", "holdout_on"), named, deployments, "deployment")

@@ -1,4 +1,4 @@
-"""The operators' routes: status, weights, overrides."""
+"""The operators' routes: status, weights, deployments."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from learning.policies.base import STATES
 from service.api import shown
 from service.api.access import allowed, author, signed
 from service.api.audits import shown_audit
-from service.api.schemas import ErrorAnswer, LiftBody, OverrideBody, OverrideShown
+from service.api.schemas import ErrorAnswer, LiftBody
+from service.api.shown_overrides import override, override_troubles
 from service.domain.acting import Told
-from service.domain.clock import new_id
-from service.domain.errors import InvalidRequest, NotFound
-from service.domain.records import Override, OverrideEnd
+from service.domain.errors import NotFound
 from service.runtime import Runtime
 
 router = APIRouter(prefix="/admin")
@@ -46,6 +45,7 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.experiments.guard.warnings(),
             *runtime.trends.warnings(),
             *shown.troubles(runtime),
+            *override_troubles(runtime),
         ],
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,
         "requests": board.requests,
@@ -78,7 +78,7 @@ async def status(request: Request) -> dict[str, Any]:
         "retries": shown.retries(runtime.fleet.retries, now_s),
         "responses": shown.responses(runtime.responses.current),
         "propensities": shown_audit(runtime.propensities),
-        "overrides": [shown.override(o, now_us) for o in runtime.kept.overrides.holding()],
+        "overrides": [override(o, now_us) for o in runtime.operating.holding],
     }
 
 
@@ -87,6 +87,8 @@ def _learner(runtime: Runtime) -> dict[str, Any]:
     return {
         "waiting": learner.waiting,
         "frozen": learner.frozen,
+        "frozen_by_operator": learner.parts.freeze.whole,
+        "held_back": learner.parts.freeze.held_back,
         "dropped": learner.dropped,
         "passed_over": learner.passed_over,
         "failure": learner.failure,
@@ -128,84 +130,3 @@ async def reset(request: Request, name: str, body: LiftBody) -> dict[str, Any]:
     now_s = runtime.clock.monotonic_s()
     standings = {each.deployment: each for each in runtime.fleet.standings(now_s)}
     return shown.health(standings[name])
-
-
-@router.get("/overrides", responses=_ERRORS)
-async def overrides(request: Request) -> dict[str, list[OverrideShown]]:
-    """The overrides in force."""
-    runtime, _ = allowed(request, "analyst")
-    now_us = runtime.clock.wall_us()
-    holding = runtime.kept.overrides.holding()
-    return {"overrides": [OverrideShown(**shown.override(each, now_us)) for each in holding]}
-
-
-@router.post("/overrides", status_code=201, responses=_ERRORS)
-async def set_override(request: Request, body: OverrideBody) -> OverrideShown:
-    """Force or exclude a deployment, everywhere or for a task; durable, then in effect at once."""
-    runtime, key = allowed(request, "operator")
-    names = [each.name for each in runtime.catalog]
-    if body.deployment not in names:
-        raise InvalidRequest(
-            f"no deployment of that name; known: {', '.join(names)}", param="deployment"
-        )
-    if body.task is not None and body.task not in runtime.plan.task_names:
-        raise InvalidRequest(
-            f"no task of that name; known: {', '.join(runtime.plan.task_names)}", param="task"
-        )
-    now_us = runtime.clock.wall_us()
-    override = Override(
-        id=new_id(),
-        at_us=now_us,
-        action=body.action,
-        deployment=body.deployment,
-        task=body.task or "",
-        reason=body.reason,
-        author=author(body.author, key),
-        starts_us=now_us,
-        expires_us=now_us + int(body.expires_in_s * 1e6),
-    )
-    detail = {"key": key.id, "task": body.task, "expires_in_s": body.expires_in_s}
-    told = Told(
-        f"override.{body.action}", override.id, body.reason, override.author,
-        detail | {"deployment": body.deployment}, None, _standing(override),
-    )  # fmt: skip
-    act = signed(request, key, told)
-    await asyncio.wrap_future(runtime.kept.log.append_durable(override, act))
-    runtime.kept.overrides.put(override)
-    return OverrideShown(**shown.override(override, now_us))
-
-
-@router.get("/overrides/{override_id}", responses=_ERRORS)
-async def show_override(request: Request, override_id: str) -> OverrideShown:
-    """One override in force."""
-    runtime, _ = allowed(request, "analyst")
-    override = runtime.kept.overrides.find(override_id)
-    if override is None:
-        raise NotFound("no override of that id is in force")
-    return OverrideShown(**shown.override(override, runtime.clock.wall_us()))
-
-
-@router.post("/overrides/{override_id}/lift", responses=_ERRORS)
-async def lift_override(request: Request, override_id: str, body: LiftBody) -> dict[str, str]:
-    """End an override before its time."""
-    runtime, key = allowed(request, "operator")
-    override = runtime.kept.overrides.find(override_id)
-    if override is None:
-        raise NotFound("no override of that id is in force; it may have expired or been lifted")
-    now_us = runtime.clock.wall_us()
-    end = OverrideEnd(override.id, now_us, "lifted", author(body.author, key), body.reason)
-    detail = {"key": key.id, "deployment": override.deployment}
-    told = Told("override.lifted", override.id, body.reason, end.author, detail,
-                _standing(override), None)  # fmt: skip
-    act = signed(request, key, told)
-    await asyncio.wrap_future(runtime.kept.log.append_durable(end, act))
-    runtime.kept.overrides.remove(override.id)
-    return {"id": override.id, "state": "lifted"}
-
-
-def _standing(override: Override) -> dict[str, Any]:
-    """What it does, as the audit tells before and after."""
-    return {
-        "action": override.action, "deployment": override.deployment,
-        "task": override.task or None, "expires_us": override.expires_us,
-    }  # fmt: skip

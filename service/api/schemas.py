@@ -34,17 +34,6 @@ class FeedbackTaken(BaseModel):
     applied: bool
 
 
-class OverrideBody(_Body):
-    """A person's will over the policy; it ends by itself."""
-
-    action: Literal["force", "exclude"]
-    deployment: Annotated[str, Field(max_length=64)]
-    task: Annotated[str, Field(max_length=64)] | None = None
-    reason: Annotated[str, Field(min_length=10, max_length=500)]
-    author: Author | None = None
-    expires_in_s: Annotated[float, Field(gt=0.0, le=7 * 86_400.0, allow_inf_nan=False)] = 4 * 3600.0
-
-
 class LiftBody(_Body):
     """Ends an override before its time."""
 
@@ -70,20 +59,6 @@ class RulingBody(_Body):
     verdict: Literal["uphold", "allow", "dismiss"]
     reviewer: Author | None = None
     note: Annotated[str, Field(min_length=10, max_length=500)]
-
-
-class OverrideShown(BaseModel):
-    """An override in force."""
-
-    id: str
-    action: str
-    deployment: str
-    task: str | None
-    reason: str
-    author: str
-    set_at: str
-    expires_at: str
-    left_s: float
 
 
 class ErrorBody(BaseModel):

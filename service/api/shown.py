@@ -9,7 +9,7 @@ from typing import Any
 from learning.reward import Reward, RewardScale, value
 from service.domain.clock import response_id
 from service.domain.plan_standing import PlanStanding
-from service.domain.records import Decision, Override, Weight
+from service.domain.records import Decision, Weight
 from service.feedback.credit import rated_quality
 from service.feedback.refit import QualityStanding
 from service.monitoring.live import Standing
@@ -131,21 +131,6 @@ def case(found: Case, scale: RewardScale, metric: str) -> dict[str, Any]:
         for f in found.feedback.values()
     ]
     return shown
-
-
-def override(record: Override, now_us: int) -> dict[str, Any]:
-    """An override in force."""
-    return {
-        "id": record.id,
-        "action": record.action,
-        "deployment": record.deployment,
-        "task": record.task or None,
-        "reason": record.reason,
-        "author": record.author,
-        "set_at": when(record.starts_us),
-        "expires_at": when(record.expires_us),
-        "left_s": max((record.expires_us - now_us) / 1e6, 0.0),
-    }
 
 
 def weight(record: Weight) -> dict[str, Any]:

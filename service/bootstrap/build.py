@@ -11,6 +11,7 @@ from service.bootstrap import experiments
 from service.bootstrap.jobs import jobs
 from service.bootstrap.learning import intake, learning, propensities, responses
 from service.bootstrap.opening import hash_key, open_kept
+from service.bootstrap.overrides import attach_overrides, resume_pins
 from service.bootstrap.queue import attach
 from service.bootstrap.refusals import refusals
 from service.bootstrap.reload import PlanSource, Reloader
@@ -81,6 +82,7 @@ def build(
         runtime.scheduler.put(reloader.job())
     runtime.learner.start()
     experiments.resume(runtime)
+    resume_pins(runtime)
     return runtime
 
 
@@ -129,6 +131,7 @@ def _joined(
     attach(runtime, hash_key(settings), process_environment())
     runtime.scheduler = Scheduler(jobs(runtime))
     experiments.attach(runtime, ground.assignments)
+    attach_overrides(runtime)
     attach_shadows(runtime)
     attach_trends(runtime)
     return runtime, ground, way

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 
 from service.bootstrap.queue import queue_jobs
 from service.bootstrap.shadow import shadow_job
 from service.config import child_environment
-from service.domain.clock import new_id
-from service.domain.records import Act
 from service.monitoring.audit import alarm_notice
 from service.reporting.turns import Reviews
 from service.runtime import Runtime
 from service.scheduler import Job
-
-log = logging.getLogger("headgate")
 
 PUBLISH_EVERY_S = 30.0
 RESPONSES_EVERY_S = 60.0
@@ -54,15 +48,6 @@ def jobs(runtime: Runtime) -> list[Job]:
         telemetry.gauge("log_dropped", kept.log.dropped)
         telemetry.gauge("learner_dropped", runtime.learner.dropped)
 
-    async def expire() -> None:
-        for override in kept.overrides.expire():
-            log.info("override %s (%s %s) has expired", override.id, override.action,
-                     override.deployment)  # fmt: skip
-            kept.log.append(
-                Act(new_id(), runtime.clock.wall_us(), "headgate", "override.expired",
-                    override.id, "expiry", json.dumps({"deployment": override.deployment}))
-            )  # fmt: skip
-
     async def publish() -> None:
         await asyncio.to_thread(runtime.publish)
 
@@ -77,7 +62,6 @@ def jobs(runtime: Runtime) -> list[Job]:
         Job("weights", 1.0, weigh),
         Job("responses", RESPONSES_EVERY_S, count_responses),
         audit_job(runtime),
-        Job("expiry", 0.5, expire),
         Job("publication", PUBLISH_EVERY_S, publish),
         Job("key uses", KEY_USES_EVERY_S, keep_uses),
         *([refits] if refits.every_s else []),
@@ -104,7 +88,11 @@ def audit_job(runtime: Runtime) -> Job:
 
 
 def refit_job(runtime: Runtime) -> Job:
-    return Job("quality", runtime.plan.quality.refit_minutes * 60.0, runtime.quality.turn)
+    async def turn() -> None:
+        if not runtime.learner.parts.freeze.whole:  # a model that is adopted is learning too
+            await runtime.quality.turn()
+
+    return Job("quality", runtime.plan.quality.refit_minutes * 60.0, turn)
 
 
 def review_job(runtime: Runtime) -> Job:

@@ -13,8 +13,10 @@ from service.domain.clock import Clock
 from service.domain.live import LivePolicy, Published
 from service.domain.records import PolicyMark
 from service.feedback.credit import CreditRules
+from service.feedback.freezing import Freeze
 from service.feedback.intake import Intake, Scale
-from service.feedback.learner import Learner, LearnerParts
+from service.feedback.learner import Learner
+from service.feedback.learner_parts import LearnerParts
 from service.feedback.refit import RefitParts, RefitRules, Refitter
 from service.feedback.versions import Resumed, Wanted, arm_of, promoted, resume
 from service.monitoring.audit import PropensityAudit
@@ -50,7 +52,8 @@ def learning(
     )
     live = LivePolicy(Published(resumed.policy.chooser(resumed.last_at_us / 1e6), mark))
     rules = credit_rules(plan)
-    learner = Learner(resumed, LearnerParts(kept.log, versions, live, clock, rules))
+    freeze = Freeze(kept.overrides.freezing)
+    learner = Learner(resumed, LearnerParts(kept.log, versions, live, clock, rules, freeze))
     parts = RefitParts(
         kept.log, kept.database.cursor, versions, learner, clock, child_environment()
     )

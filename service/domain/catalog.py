@@ -89,6 +89,16 @@ class Deployment:
         return current
 
 
+TYPICAL_IN, TYPICAL_OUT = 1_000, 500  # tokens of a request, where list prices are compared
+
+
+def typical_usd(deployment: Deployment, at_us: int) -> float:
+    """What a request of typical size costs at list prices, US dollars: which one is the dearer."""
+    price = deployment.price_at(at_us)
+    whole = price.input_micro_usd_mtok * TYPICAL_IN + price.output_micro_usd_mtok * TYPICAL_OUT
+    return whole / 1e12
+
+
 def cost_micro_usd(price: Price, tokens_in: int, tokens_out: int, cached: int = 0) -> int:
     """Micro-dollars of one call, rounded half up. ``cached`` is the cached part of tokens_in."""
     cached_price = price.cached_input_micro_usd_mtok

@@ -291,26 +291,36 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A person's will over the policy. ``task`` empty: everywhere."""
+    """A person's will over the policy, for the requests of its scope: of ``task``, ``tenant`` and
+    ``tier``, of each all where it is empty.
+    """
 
     id: str
     at_us: int
-    action: str  # force, exclude
-    deployment: str
+    action: str  # of service.domain.overriding.Action
+    deployment: str  # empty where the action takes none
     task: str
     reason: str
     author: str
     starts_us: int
     expires_us: int
+    tenant: str = ""
+    tier: str = ""
+    target: str = ""  # of pin: a version's id; of kill_experiment: an experiment's
+    least: float | None = None  # of bounds: shares of the draws, in [0, 1]
+    greatest: float | None = None
+    usd: float | None = None  # of cost_cap: US dollars a request
+    ticket: str = ""
+    renews: str | None = None  # the override that this one goes on with
 
 
 @dataclass(frozen=True, slots=True)
 class OverrideEnd:
-    """The end of an override: lifted by somebody, or expired."""
+    """The end of an override: lifted by somebody, expired, or gone on with by another one."""
 
     override_id: str
     at_us: int
-    how: str  # lifted, expired
+    how: str  # lifted, expired, renewed
     author: str
     reason: str
 

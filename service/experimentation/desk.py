@@ -77,6 +77,7 @@ class ExperimentDesk:
         self._logging = asyncio.Lock()
         self._stand_in = NO_TREATMENT
         self.moved: Callable[[Conducted], None] = lambda conducted: None
+        self.killed: Callable[[], dict[str, str]] = dict  # by overrides, for a while
 
     @property
     def store(self) -> ExperimentStore:
@@ -86,7 +87,7 @@ class ExperimentDesk:
     @property
     def holds(self) -> dict[str, str]:
         """Experiments that may not be ramped or shipped, and why."""
-        return {**self._lapsed, **self._held}
+        return {**self._lapsed, **self._held, **self.killed()}
 
     def now_us(self) -> int:
         """The time, microseconds since the epoch."""

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -15,17 +15,15 @@ import numpy as np
 from learning.errors import LearningError
 from learning.online import OnlineCorrection
 from learning.policies.base import Policy
-from service.domain.clock import Clock
 from service.domain.errors import StorageUnavailable
 from service.domain.live import LivePolicy
 from service.domain.records import Decision, Feedback, Update, Version
 from service.feedback.apply import TICK, apply, fits, prior, tick
 from service.feedback.credit import CreditRules, from_feedback, from_outcome, rated_quality
 from service.feedback.fold import Fold
+from service.feedback.learner_parts import LearnerParts, Prediction
 from service.feedback.versions import Resumed, Wanted, changed, promoted
 from service.storage.cases import Case, FeedbackKey
-from service.storage.event_log import EventLog
-from service.storage.versions import VersionStore
 
 T = TypeVar("T")
 log = logging.getLogger("headgate.learning")
@@ -37,25 +35,6 @@ MAX_ROUND = 5_000
 MAX_WAITING = 60_000
 CHECKPOINT_S = 10.0
 CHECKPOINT_UPDATES = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The quality model that the policy was last told of, corrected by the ratings since."""
-
-    model_id: str
-    online: OnlineCorrection
-
-
-@dataclass(frozen=True, slots=True)
-class LearnerParts:
-    """What the learner stands on."""
-
-    log: EventLog
-    versions: VersionStore
-    live: LivePolicy
-    clock: Clock
-    rules: CreditRules
 
 
 class Learner:
@@ -85,17 +64,32 @@ class Learner:
 
     # from the request path --------------------------------------------------------------------
 
-    def ended(self, case: Case) -> None:
-        """A request has ended: learn from what its calls showed."""
+    def ended(self, case: Case, late: bool = False) -> None:
+        """A request has ended: learn from what its calls showed. ``late``: a freeze is over."""
+        if not late and self._parts.freeze.takes(case):
+            return
         if len(self._queue) >= MAX_WAITING:
             self.dropped += 1
             return
         self._queue.append(lambda: self._outcome(case))
 
-    def rated(self, case: Case, feedback: Feedback) -> None:
+    def rated(self, case: Case, feedback: Feedback, late: bool = False) -> None:
         """A durable rating came in."""
+        if not late and self._parts.freeze.takes(case, feedback):
+            return
         ratings = dict(case.feedback)  # as they are now; the loop goes on changing them
         self._queue.append(lambda: self._feedback(case, feedback, ratings))
+
+    def caught_up(self) -> Future[None]:
+        """When all that came in so far has been learned."""
+        done: Future[None] = Future()
+
+        def reached() -> None:
+            if not done.cancelled():
+                done.set_result(None)
+
+        self._queue.append(reached)
+        return done
 
     def adopt(self, model_id: str) -> None:
         """An accepted quality model becomes the policy's prior."""
@@ -374,7 +368,7 @@ class Learner:
         now_us = self._now_us()
         quiet = now_us - self._last_at_us >= TICK_S * 1e6
         fading = now_us - self._last_news_us < TICKS_AFTER_S * 1e6
-        if quiet and fading and self.seq > 0:
+        if quiet and fading and self.seq > 0 and not self._parts.freeze.whole:
             self._take(tick(now_us, self.version.id), None)
 
     def _publish(self, anew: bool = False) -> None:

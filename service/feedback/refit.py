@@ -21,7 +21,8 @@ from service.domain.clock import Clock, id_time_us, new_id
 from service.domain.errors import StorageUnavailable
 from service.domain.records import Act
 from service.feedback.child import run_child
-from service.feedback.learner import Learner, Prediction
+from service.feedback.learner import Learner
+from service.feedback.learner_parts import Prediction
 from service.storage.cases import us
 from service.storage.database import Cursor
 from service.storage.event_log import EventLog

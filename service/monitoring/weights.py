@@ -10,9 +10,10 @@ import numpy as np
 
 from learning.interaction import Context
 from service.domain.clock import Clock
-from service.domain.live import LivePolicy, Published
+from service.domain.live import LivePolicy
 from service.domain.records import Decision, Mode, Override, Weight
 from service.domain.will import will_for
+from service.monitoring.overridden import KILLED, TAKEN_OUT, shares_under, why_under
 
 CONTEXTS = 32
 MOVED = 0.01
@@ -26,6 +27,7 @@ class _Seen:
 
     context: Context
     names: tuple[str, ...]
+    who: tuple[str, str]  # tenant and tier
 
 
 class WeightBoard:
@@ -45,11 +47,11 @@ class WeightBoard:
 
     def saw(self, decision: Decision) -> None:
         """Remember a request's context."""
-        if decision.mode is Mode.PINNED:
+        if decision.mode is Mode.PINNED or decision.reason == KILLED:
             return
         names = decision.candidates.names
         if decision.override_id is not None:
-            gone = [d.deployment for d in decision.disqualified if d.reason == "override"]
+            gone = [d.deployment for d in decision.disqualified if d.reason in TAKEN_OUT]
             names = (*names, *gone)
         seen = self._seen.get(decision.task)
         if seen is None:
@@ -57,16 +59,16 @@ class WeightBoard:
         context = Context(
             decision.features, decision.tokens_in, decision.tokens_out_limit, decision.cost_dial
         )
-        seen.append(_Seen(context, names))
+        caller = decision.caller
+        seen.append(_Seen(context, names, (caller.tenant, caller.tier)))
 
     def evaluate(self) -> list[Weight]:
         """All weights as they stand, and of those the ones worth keeping in the log."""
-        published = self._live.current
-        holding = self._holding()
+        live, holding = self._live, self._holding()
         now_us, now_s = self._clock.wall_us(), self._clock.monotonic_s()
         current: list[Weight] = []
         for task, seen in list(self._seen.items()):
-            current += _of_task(task, list(seen), published, holding, now_us)
+            current += _of_task(task, list(seen), live, holding, now_us)
         keep: list[Weight] = []
         shown: list[Weight] = []
         for weight in current:
@@ -95,37 +97,27 @@ class WeightBoard:
 
 
 def _of_task(
-    task: str,
-    seen: Sequence[_Seen],
-    published: Published,
-    holding: Sequence[Override],
-    now_us: int,
+    task: str, seen: Sequence[_Seen], live: LivePolicy, holding: Sequence[Override], now_us: int
 ) -> list[Weight]:
+    published = live.current
     chooser = published.chooser
     count = len(chooser.arms)
     index: Mapping[str, int] = {name: i for i, name in enumerate(chooser.arms)}
-    will = will_for(task, holding)
-    excluded = will.excluded
-    forced = will.forced.deployment if will.forced else None
     shares, sums, known = np.zeros(count), np.zeros((5, count)), np.zeros(count)
-    for names, contexts in _by_names(seen).items():
+    whys: dict[str, str] = {}
+    for (names, who), contexts in _alike(seen).items():
         everybody = [index[name] for name in names if name in index]
-        eligible = [i for i in everybody if chooser.arms[i] not in excluded]
         if not everybody:
             continue
         told = chooser.expected(contexts, everybody)
         parts = (told.quality, told.cost_usd, told.latency_s, told.error_rate, told.utility)
         sums[:, everybody] += len(contexts) * np.array(parts)
         known[everybody] += len(contexts)
-        if forced is not None and index.get(forced) in eligible:
-            shares[index[forced]] += len(contexts)
-        elif eligible == everybody:
-            shares[everybody] += len(contexts) * told.share
-        elif eligible:
-            shares[eligible] += len(contexts) * chooser.expected(contexts, eligible).share
+        will = will_for(task, holding, *who)
+        shares += len(contexts) * shares_under(will, live, contexts, everybody, told)
+        whys |= why_under(will, names)
     means = sums / np.maximum(known, 1)
     states = published.states()
-    why = "forced by an operator" if forced else ""
     return [
         Weight(
             at_us=now_us,
@@ -139,7 +131,7 @@ def _of_task(
             utility=float(means[4, i]),
             contexts=len(seen),
             update_seq=published.mark.update_seq,
-            why="excluded by an operator" if name in excluded else why,
+            why=whys.get(name, ""),
             state=states.get(name, ""),
         )
         for name, i in index.items()
@@ -147,11 +139,13 @@ def _of_task(
     ]
 
 
-def _by_names(seen: Sequence[_Seen]) -> Mapping[tuple[str, ...], list[Context]]:
-    """Contexts for which the same were eligible are looked at together."""
-    found: dict[tuple[str, ...], list[Context]] = {}
+def _alike(
+    seen: Sequence[_Seen],
+) -> Mapping[tuple[tuple[str, ...], tuple[str, str]], list[Context]]:
+    """Contexts for which the same were eligible, of the same tenant and tier, go together."""
+    found: dict[tuple[tuple[str, ...], tuple[str, str]], list[Context]] = {}
     for each in seen:
-        found.setdefault(each.names, []).append(each.context)
+        found.setdefault((each.names, each.who), []).append(each.context)
     return found
 
 

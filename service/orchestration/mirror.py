@@ -249,8 +249,12 @@ class Mirror:
             raise _Skipped("the log cannot be written")
         if self._parts.strained():
             raise _Skipped("the gateway is busy")
-        if target.name in will_for(task, self._parts.holding()).excluded:
+        who = work.held.decision.caller
+        will = will_for(task, self._parts.holding(), who.tenant, who.tier)
+        if target.name in will.excluded:
             raise _Skipped("excluded by an operator")
+        if will.killed is not None and will.killed.deployment != target.name:
+            raise _Skipped("an operator sends all to another deployment")
         if fleet.bar(target.name, now_s):
             raise _Skipped("the deployment is barred or busy")
         if fleet.windows.left(target, tokens, now_s) < LEAST_LEFT:

@@ -54,6 +54,7 @@ class Plan(Strict):
     notify: NotifyPlan = NotifyPlan()
     experiments: ExperimentPlan = ExperimentPlan()
     history: HistoryPlan = HistoryPlan()
+    safe_deployment: Name | None = None  # where a kill that names none sends everything
 
     @property
     def review_tiers(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from experiments.assignment import Assigner, Why, draw, salt
@@ -68,6 +68,7 @@ class Assignments:
         shipped: Treatment = NO_TREATMENT,
     ) -> None:
         self.running = tuple(running)
+        self.shipped = shipped
         self._nothing = Drawn((), shipped) if shipped else NOTHING
         self.holdout = holdout
         self._by_key = {(each.design.slug, each.design.version): each for each in running}
@@ -82,8 +83,13 @@ class Assignments:
         self.by_user = any(each.design.unit is Unit.USER for each in running)
         self._by_request = {each.id for each in running if each.design.unit is Unit.REQUEST}
 
-    def draw(self, caller: Caller, user: str, request_id: str, now_us: int) -> Drawn:
-        """The variants of a request. ``user``: the keyed hash of its user, if it names one."""
+    def draw(
+        self, caller: Caller, user: str, request_id: str, now_us: int,
+        ended: Container[str] = (),
+    ) -> Drawn:  # fmt: skip
+        """The variants of a request. ``user``: the keyed hash of its user, if it names one;
+        ``ended``: experiments that count as not running.
+        """
         session = caller.session or caller.unit or request_id
         if self._held_below and draw(self._holdout_salt, session) < self._held_below:
             held = Assigned(HOLDOUT, HOLDOUT, self.holdout.share, session)
@@ -97,9 +103,13 @@ class Assignments:
                     continue
                 assert found.experiment and found.version and found.variant and found.probability
                 each = self._by_key[found.experiment, found.version]
+                if each.id in ended:
+                    continue
                 assigned.append(Assigned(each.id, found.variant, found.probability, named))
                 treatment += each.treatments[found.variant]
         for each in self._blocks:
+            if each.id in ended:
+                continue
             variant, named = _block(each.design, now_us)
             assigned.append(Assigned(each.id, variant, 0.5, named))
             treatment += each.treatments[variant]

@@ -11,7 +11,7 @@ from service.domain.errors import CapabilityMissing, NoDeployment
 from service.domain.experiments import Assigned
 from service.domain.live import Published
 from service.domain.records import Disqualified
-from service.domain.will import Will
+from service.domain.will import NO_WILL, Will
 from service.routing.asked import Asked, RoutingTable, cost_dial
 from service.routing.assignments import NOTHING, Drawn
 from service.routing.eligibility import only
@@ -32,7 +32,8 @@ UNWELL = {"ejected", "probing", "silent", "cooling", "busy", "filling", "throttl
 @dataclass(slots=True)
 class Draft:
     """A decision in the making. ``drawn``: what its experiments have for it; ``assigned``: what
-    is recorded of that; ``version``: the policy that a variant names.
+    is recorded of that; ``version``: the policy that a variant or an operator names; ``will``: what
+    operators want of it.
     """
 
     id: str
@@ -46,6 +47,8 @@ class Draft:
     drawn: Drawn = NOTHING
     assigned: tuple[Assigned, ...] = ()
     version: Placed | None = None
+    will: Will = NO_WILL
+    pinned: str | None = None  # the override whose version draws
 
 
 class Narrowing:

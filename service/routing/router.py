@@ -9,21 +9,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from learning import exploration
 from learning.features import Featurizer
 from learning.interaction import Context
 from learning.policies.base import Scores
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest, keyed_hash
 from service.domain.clock import Clock, new_id
-from service.domain.errors import CapabilityMissing, HeadgateError, ModelNotFound, NoDeployment
+from service.domain.errors import CapabilityMissing, ModelNotFound, NoDeployment
 from service.domain.live import LivePolicy
 from service.domain.records import Candidates, Decision, Key, Mode, Override
-from service.domain.will import Will, will_for
+from service.domain.will import NO_WILL
 from service.routing.asked import Asked, Reader, RoutingTable
 from service.routing.assignments import AssignmentHolder
 from service.routing.eligibility import ANSWER_RESERVE, Eligibility
 from service.routing.fleet import Fleet
 from service.routing.narrowing import LATER_TIER, Draft, Narrowing
+from service.routing.overriding import PINNED, Overriding
 from service.routing.placed import placed
 from service.routing.sessions import Held, Sessions
 from service.routing.treatments import DEPLOYMENT, VERSION
@@ -68,6 +70,9 @@ class Router:
         self._index = {each.name: i for i, each in enumerate(table.catalog)}
         self._eligibility = Eligibility(table.catalog, parts.fleet)
         self._narrowing = Narrowing(table, parts.fleet)
+        self._overriding = Overriding(
+            table, self._narrowing, self._eligibility, parts.live, parts.clock
+        )
         self._reader = Reader(table, parts.featurizer, parts.secret)
         self._names = tuple(each.name for each in table.catalog)
 
@@ -80,25 +85,27 @@ class Router:
         """
         target = self._target(request.model)
         draft = self._draft(self._reader.read(request, key, session_header))
-        will = will_for(draft.asked.task, self._parts.holding())
         if target is not None:
-            return self._pinned(draft, target, will)
-        self._narrowing.exclusions(draft, will)
-        if will.forced is not None:
-            decision = self._forced(draft, will.forced)
-            if decision is not None:
-                return decision
+            return self._pinned(draft, target)
+        if draft.will is not NO_WILL:
+            settled = self._overriding.settle(draft)
+            if settled is not None:
+                return self._settled(draft, settled[0], Mode.OVERRIDE, settled[1])
         self._assign(draft, request, key)
         self._narrowing.rules(draft)
         self._narrowing.options(draft)
         self._narrowing.variant(draft)
+        if draft.will.caps:
+            self._overriding.cap(draft)
         self._narrowing.ladder(draft)
         held = self._held(draft)
         if held is not None:
             return self._sticky(draft, held)
         decision = self._drawn(draft)
         if draft.asked.caller.session and not dry_run:
-            held = Held(decision.deployment, decision.id, draft.now_s, decision.assigned)
+            held = Held(
+                decision.deployment, decision.id, draft.now_s, decision.assigned, draft.pinned
+            )
             self._parts.sessions.hold(draft.asked.caller.session, held)
         return decision
 
@@ -122,18 +129,26 @@ class Router:
     def _draft(self, asked: Asked) -> Draft:
         now_s = self._parts.clock.monotonic_s()
         eligible, out = self._eligibility.split(asked.request, asked.task, now_s)
-        return Draft(new_id(), asked, self._parts.live.current, now_s, eligible, out)
+        draft = Draft(new_id(), asked, self._parts.live.current, now_s, eligible, out)
+        if holding := self._parts.holding():
+            who = asked.caller
+            draft.will = self._overriding.will(asked.task, holding, who.tenant, who.tier)
+        return draft
 
     def _assign(self, draft: Draft, request: ChatRequest, key: Key) -> None:
-        """The variants of the experiments that run, and of the policies the one they name."""
+        """The variants of the experiments that run, and of the policies the one they name; in none
+        where operators pinned a version, which comes before them.
+        """
         assignments = self._parts.assignments.current
+        if draft.will.pinned is not None and self._overriding.pin(draft, assignments.shipped):
+            return
         if not assignments.active:
             return
         user = ""
         if assignments.by_user and request.user:
             user = keyed_hash(self._parts.secret, "user", key.id, request.user)
         caller, now_us = draft.asked.caller, self._parts.clock.wall_us()
-        draft.drawn = assignments.draw(caller, user, draft.id, now_us)
+        draft.drawn = assignments.draw(caller, user, draft.id, now_us, draft.will.ended)
         version = draft.drawn.treatment.get(VERSION)
         if version is None:
             return
@@ -144,14 +159,9 @@ class Router:
 
     # how it is decided ------------------------------------------------------------------------
 
-    def _pinned(self, draft: Draft, index: int, will: Will) -> Decision:
+    def _pinned(self, draft: Draft, index: int) -> Decision:
         deployment = self.table.catalog[index]
-        if deployment.name in will.excluded:
-            raise NoDeployment(
-                f"{deployment.name} is excluded by an operator now; ask for auto to be routed",
-                code="excluded_by_operator",
-                retry_after_s=60.0,
-            )
+        self._overriding.named(draft, index)
         reason = self._eligibility.incapable(deployment, draft.asked.request, draft.asked.task)
         if reason is not None and reason != "task":
             raise CapabilityMissing(f"{deployment.name} cannot serve this request: {reason}")
@@ -176,31 +186,18 @@ class Router:
                 retry_after_s=fleet.free_in_s([deployment.name], draft.now_s),
             )
 
-    def _forced(self, draft: Draft, override: Override) -> Decision | None:
-        index = self._index.get(override.deployment)
-        if index is None or index not in draft.eligible:
-            draft.note = "force_not_eligible"  # said in the reason: hard limits are not crossed
-            return None
-        draft.override_id = override.id
-        self._narrow(draft, override.deployment)
-        return self._settled(draft, index, Mode.OVERRIDE, "forced_by_operator")
-
-    def _narrow(self, draft: Draft, forced: str) -> None:
-        """Rules, options and tiers do not stand against a force; they do against its fallbacks."""
-        try:
-            self._narrowing.rules(draft)
-            self._narrowing.options(draft)
-            self._narrowing.ladder(draft)
-        except HeadgateError:  # nobody but the forced one is left
-            draft.eligible = []
-        draft.out = [each for each in draft.out if each.deployment != forced]
-
     def _held(self, draft: Draft) -> Held | None:
         if not self.table.sticky or not draft.asked.caller.session:
             return None
         held = self._parts.sessions.held(draft.asked.caller.session, draft.now_s)
         if held is None or self._index.get(held.deployment) not in draft.eligible:
             return None
+        if held.override_id is not None:  # drawn by a pinned version: held as long as it is pinned
+            return held if held.override_id == draft.pinned else None
+        if draft.will.ended and any(each.experiment in draft.will.ended for each in held.assigned):
+            return None
+        if draft.pinned is not None:
+            return held
         if not self._parts.assignments.current.stand(held.assigned, draft.drawn):
             return None  # an experiment that it was drawn in has ended or has moved it
         return held
@@ -210,41 +207,53 @@ class Router:
         before an experiment takes no part in it.
         """
         index = self._index[held.deployment]
+        if held.override_id is not None:
+            draft.override_id = held.override_id
+            return self._settled(draft, index, Mode.OVERRIDE, PINNED)
         draft.assigned = held.assigned
         return self._settled(draft, index, Mode.STICKY, "held_by_session", held.decision_id)
 
     def _drawn(self, draft: Draft) -> Decision:
         draft.assigned = draft.drawn.assigned
-        if draft.drawn.treatment:
-            settled = self._treated(draft)
-            if settled is not None:
-                return settled
+        named: int | None = None
+        if draft.drawn.treatment or draft.version is not None:
+            named = self._treated(draft)
+            if named is not None:
+                draft.note = "holdout" if draft.drawn.held_out else "experiment"
+                if not self._overriding.bounds(draft):
+                    return self._settled(draft, named, Mode.RANDOMISED, draft.note)
         number = self._parts.chance.random()
         chooser = draft.published.chooser
         choice, probabilities, scores = chooser.choose(draft.asked.context, draft.eligible, number)
+        arm, propensity = choice.arm, choice.propensity
+        if draft.will.bounds and (bounds := self._overriding.bounds(draft)):
+            probabilities = self._overriding.bounded(draft, probabilities, bounds, named)
+            at = exploration.draw(probabilities, number)
+            arm, propensity = self._names[draft.eligible[at]], float(probabilities[at])
         candidates = _candidates(
             tuple(self._names[i] for i in draft.eligible), tuple(probabilities.tolist()), scores
         )
+        mode = Mode.RANDOMISED
+        if draft.pinned is not None:
+            mode, draft.override_id, draft.note = Mode.OVERRIDE, draft.pinned, PINNED
         greatest = max(candidates.propensities)
-        reason = draft.note or ("policy" if choice.propensity == greatest else "exploration")
-        return self._decision(
-            draft,
-            _Verdict(candidates, number, choice.arm, choice.propensity, Mode.RANDOMISED, reason),
-        )
+        reason = draft.note or ("policy" if propensity == greatest else "exploration")
+        return self._decision(draft, _Verdict(candidates, number, arm, propensity, mode, reason))
 
-    def _treated(self, draft: Draft) -> Decision | None:
-        """What a variant settles: the one deployment that answers, given the variant; otherwise
-        the policy that draws. A deployment that is not eligible is left to the policy.
+    def _treated(self, draft: Draft) -> int | None:
+        """Who answers by a variant, if it names one who is eligible; otherwise the policy draws,
+        the variant's or the operators' where they name one.
         """
-        pinned = self._index.get(draft.drawn.treatment.get(DEPLOYMENT) or "")
-        if pinned is not None and pinned in draft.eligible:
-            reason = "holdout" if draft.drawn.held_out else "experiment"
-            return self._settled(draft, pinned, Mode.RANDOMISED, reason)
+        named = self._index.get(draft.drawn.treatment.get(DEPLOYMENT) or "")
+        if named is not None and named in draft.eligible:
+            return named
         if draft.version is not None:
             known = [i for i in draft.eligible if draft.version.knows(i)]
             if known:
                 self._narrowing.unknown_to_version(draft, known)
                 draft.published = draft.version.published
+            else:
+                draft.pinned = None  # the live version decides
         self._narrowing.thresholds(draft)
         return None
 
@@ -265,14 +274,19 @@ class Router:
         """Where to go after a failure: the others that were eligible, in the order of the tiers,
         the policy's best first within a tier. Whether each may be called is asked at the call.
         """
-        will = will_for(decision.task, self._parts.holding())
+        who, holding = decision.caller, self._parts.holding()
+        will = self._overriding.will(decision.task, holding, who.tenant, who.tier)
+        if will.killed is not None and will.killed.deployment == decision.deployment:
+            return []
         names = [*decision.candidates.names]
         names += [each.deployment for each in decision.disqualified if each.reason == LATER_TIER]
         others = [
             self._index[name]
             for name in names
-            if name != decision.deployment and name in self._index and name not in will.excluded
-        ]
+            if name != decision.deployment and name in self._index
+            and (name not in will.excluded if will.killed is None
+                 else name == will.killed.deployment)
+        ]  # fmt: skip
         catalog = self.table.catalog
         if len(others) > 1:
             context = Context(

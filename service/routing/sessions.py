@@ -12,12 +12,15 @@ BOUND = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The deployment that a session's draw gave, that decision, and its variants."""
+    """The deployment that a session's draw gave, that decision, and its variants; of a draw by a
+    pinned version the override, with which it ends.
+    """
 
     deployment: str
     decision_id: str
     seen_s: float
     assigned: tuple[Assigned, ...] = ()
+    override_id: str | None = None
 
 
 class Sessions:
@@ -36,7 +39,9 @@ class Sessions:
         if now_s - held.seen_s > self.idle_s:
             del self._held[session]
             return None
-        self._held[session] = Held(held.deployment, held.decision_id, now_s, held.assigned)
+        self._held[session] = Held(
+            held.deployment, held.decision_id, now_s, held.assigned, held.override_id
+        )
         self._held.move_to_end(session)
         return held
 

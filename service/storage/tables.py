@@ -214,10 +214,12 @@ TABLES: Mapping[type, Table] = {
     ),
     r.Override: _table(
         "overrides",
-        _texts("id", "ts", "action", "deployment", "task", "reason", "author", "starts_at",
-               "expires_at"),
+        [*_texts("id", "ts", "action", "deployment", "task", "reason", "author", "starts_at",
+                 "expires_at", "tenant", "tier", "target"), ("least", _REAL), ("greatest", _REAL),
+         ("usd", _REAL), *_texts("ticket", "renews")],
         _plain("id", "at_us", "action", "deployment", "task", "reason", "author", "starts_us",
-               "expires_us"),
+               "expires_us", "tenant", "tier", "target", "least", "greatest", "usd", "ticket",
+               "renews"),
     ),
     r.OverrideEnd: _table(
         "override_ends",

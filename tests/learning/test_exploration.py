@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -97,3 +97,48 @@ def test_chances_are_near_those_of_independent_posteriors(count: int) -> None:
         assert found == pytest.approx(rows, abs=1e-12)
     alike = exploration.chances(np.zeros(count), np.full(count, 0.1))
     assert alike == pytest.approx(np.full(count, 1.0 / count))
+
+
+SHARES = st.integers(2, 7).flatmap(
+    lambda count: st.tuples(
+        arrays(np.float64, count, elements=st.floats(0.0, 1.0)),
+        arrays(np.float64, count, elements=st.floats(0.0, 1.0)),
+        arrays(np.float64, count, elements=st.floats(0.01, 1.0)),
+    )
+)
+
+
+@settings(derandomize=True, max_examples=300)
+@given(SHARES)
+def test_between_bounds_it_is_the_scaled_and_clipped_distribution(
+    drawn: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    weights, least, greatest = drawn
+    whole = weights.sum()
+    shares = weights / whole if whole > 0.0 else np.full(len(weights), 1.0 / len(weights))
+    least = np.minimum(least, greatest)
+    found = exploration.between(shares, least, greatest)
+    assert abs(found.sum() - 1.0) < 1e-9 and (found >= 0.0).all()
+    if greatest.sum() < 1.0:  # no room: widened in proportion
+        np.testing.assert_allclose(found, greatest / greatest.sum())
+    elif least.sum() > 1.0:
+        np.testing.assert_allclose(found, least / least.sum())
+    else:
+        assert (found >= least - 1e-9).all() and (found <= greatest + 1e-9).all()
+        if ((shares >= least) & (shares <= greatest)).all():
+            assert found is shares
+        free = (found > least + 1e-7) & (found < greatest - 1e-7) & (shares > 1e-6)
+        if free.sum() > 1:  # those that no bound holds keep their proportions
+            ratio = found[free] / shares[free]
+            np.testing.assert_allclose(ratio, ratio[0], rtol=1e-6)
+
+
+def test_between_bounds_nothing_lies_nearer_in_relative_entropy() -> None:
+    shares, least = np.array([0.7, 0.2, 0.1]), np.array([0.0, 0.0, 0.3])
+    greatest = np.array([0.5, 1.0, 1.0])
+    found = exploration.between(shares, least, greatest)
+    rng = np.random.default_rng(4)
+    others = rng.dirichlet(np.ones(3), 20_000)
+    others = others[((others >= least) & (others <= greatest)).all(1)]
+    apart = (others * np.log(others / shares)).sum(1)
+    assert len(others) > 500 and (found * np.log(found / shares)).sum() <= apart.min() + 1e-9

@@ -22,6 +22,7 @@ ROUTES = [
     ("GET", "/admin/queue/x", "analyst"), ("POST", "/admin/queue/x/retry", "operator"),
     ("POST", "/admin/queue/x/drop", "operator"),
     ("POST", "/admin/overrides", "operator"), ("POST", "/admin/overrides/x/lift", "operator"),
+    ("POST", "/admin/overrides/x/renew", "operator"),
     ("POST", "/admin/deployments/x/reset", "operator"),
     ("GET", "/admin/review", "analyst"), ("GET", "/admin/review/x", "analyst"),
     ("POST", "/admin/review/x/decide", "operator"),

@@ -18,7 +18,8 @@ from service.domain.live import LivePolicy, Published
 from service.domain.records import Attempt, Decision, Outcome, PolicyMark, Usage, Version
 from service.feedback.apply import context_of
 from service.feedback.credit import CreditRules
-from service.feedback.learner import Learner, LearnerParts
+from service.feedback.learner import Learner
+from service.feedback.learner_parts import LearnerParts
 from service.feedback.versions import Resumed, Wanted, promoted, restored, resume
 from service.storage.cases import Case
 from service.storage.database import FILE, Database

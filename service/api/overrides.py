@@ -1,0 +1,131 @@
+"""The routes of overrides: laid, shown, renewed, lifted, each by the operator's desk."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from service.api.access import allowed, signature
+from service.api.override_schemas import (
+    OverrideBody,
+    OverrideShown,
+    OverridesShown,
+    RenewBody,
+)
+from service.api.schemas import ErrorAnswer, LiftBody
+from service.api.shown_overrides import override as shown
+from service.domain.errors import NotFound, StorageUnavailable, Unprocessable
+from service.operating.wanted import Wanted
+from service.runtime import Runtime
+from service.storage.errors import StorageError
+from service.storage.overrides import Known, known_overrides
+
+router = APIRouter(prefix="/admin/overrides")
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorAnswer},
+    "5XX": {"model": ErrorAnswer},
+}
+MOST_SHOWN = 500
+IfMatch = Annotated[str | None, Header(alias="If-Match", max_length=128)]
+
+
+@router.get("", responses=_ERRORS)
+async def overrides(
+    request: Request, response: Response, ended: Annotated[bool, Query(alias="all")] = False
+) -> OverridesShown:
+    """The overrides in force; with ``all`` the ended ones too, the newest 500."""
+    runtime, _ = allowed(request, "analyst")
+    version = runtime.operating.version()
+    response.headers["ETag"] = f'"{version}"'
+    if not ended:
+        found = [_shown(runtime, Known(each)) for each in runtime.operating.holding]
+        return OverridesShown(overrides=found, version=version)
+    known = await _known(runtime, None)
+    return OverridesShown(overrides=[_shown(runtime, each) for each in known], version=version)
+
+
+@router.post("", status_code=201, responses=_ERRORS)
+async def set_override(
+    request: Request, body: OverrideBody, if_match: IfMatch = None
+) -> OverrideShown:
+    """Lay an override; in effect on the next request. With If-Match it is refused where something
+    else is in force than was looked at.
+    """
+    runtime, key = allowed(request, "operator")
+    tag = if_match.strip().removeprefix("W/").strip('"') if if_match else None
+    by = signature(request, key, body)
+    override = await runtime.operating.lay(wanted(body), by, None if tag == "*" else tag)
+    return _shown(runtime, Known(override))
+
+
+def wanted(body: OverrideBody) -> Wanted:
+    """What a body asks for; raises Unprocessable where it names both a version and an experiment,
+    or one that its action does not take.
+    """
+    if body.version and body.action != "pin":
+        raise Unprocessable(f"{body.action} takes no version; pin does", param="version")
+    if body.experiment and body.action != "kill_experiment":
+        raise Unprocessable(
+            f"{body.action} takes no experiment; kill_experiment does", param="experiment"
+        )
+    return Wanted(
+        action=body.action,
+        deployment=body.deployment,
+        task=body.task or "",
+        tenant=body.tenant or "",
+        tier=body.tier or "",
+        target=body.version or body.experiment or "",
+        least=body.least,
+        greatest=body.greatest,
+        usd=body.usd,
+        lasts_s=body.expires_in_s,
+        ticket=body.ticket,
+    )
+
+
+@router.get("/{override_id}", responses=_ERRORS)
+async def show_override(request: Request, override_id: str) -> OverrideShown:
+    """One override, in force or ended."""
+    runtime, _ = allowed(request, "analyst")
+    try:
+        return _shown(runtime, Known(runtime.operating.find(override_id)))
+    except NotFound:
+        found = await _known(runtime, override_id)
+        if not found:
+            raise
+        return _shown(runtime, found[0])
+
+
+@router.post("/{override_id}/renew", status_code=201, responses=_ERRORS)
+async def renew_override(request: Request, override_id: str, body: RenewBody) -> OverrideShown:
+    """Go on with an override as a new record; the one before ends as renewed."""
+    runtime, key = allowed(request, "operator")
+    by = signature(request, key, body)
+    override = await runtime.operating.renew(override_id, body.expires_in_s, by)
+    return _shown(runtime, Known(override))
+
+
+@router.post("/{override_id}/lift", responses=_ERRORS)
+async def lift_override(request: Request, override_id: str, body: LiftBody) -> dict[str, str]:
+    """End an override before its time."""
+    runtime, key = allowed(request, "operator")
+    by = signature(request, key, body)
+    override = await runtime.operating.lift(override_id, by)
+    return {"id": override.id, "state": "lifted"}
+
+
+def _shown(runtime: Runtime, known: Known) -> OverrideShown:
+    return OverrideShown(**shown(known.override, runtime.clock.wall_us(), known.end))
+
+
+async def _known(runtime: Runtime, override_id: str | None) -> list[Known]:
+    """From the log, the newest first."""
+    cursor = runtime.kept.database.cursor()
+    try:
+        return await asyncio.to_thread(known_overrides, cursor, override_id, MOST_SHOWN)
+    except StorageError:
+        raise StorageUnavailable(
+            "the log cannot be read now; try again soon", retry_after_s=5.0
+        ) from None

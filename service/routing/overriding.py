@@ -1,0 +1,198 @@
+"""What operators want of a request, done to its draft: kill, force, cost caps, bounds, pins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from learning import exploration
+from learning.interaction import Vector
+from service.domain.catalog import typical_usd
+from service.domain.clock import Clock
+from service.domain.errors import CapabilityMissing, HeadgateError, NoDeployment
+from service.domain.live import LivePolicy
+from service.domain.records import Override
+from service.domain.will import NO_WILL, Bound, Will, will_for
+from service.routing.asked import RoutingTable
+from service.routing.assignments import Drawn
+from service.routing.eligibility import Eligibility
+from service.routing.narrowing import Draft, Narrowing
+from service.routing.placed import placed
+from service.routing.treatments import DEPLOYMENT, VERSION, Treatment
+
+KILLED = "killed_by_operator"
+FORCED = "forced_by_operator"
+BOUNDED = "bounded_by_operator"
+PINNED = "pinned_by_operator"
+FORCE_NOT_ELIGIBLE = "force_not_eligible"
+PIN_NOT_READY = "pin_not_ready"
+COST_CAP = "cost_cap"
+AGAIN_S = 60.0
+NEGLIGIBLE = 1e-9  # of the policy's shares, beside the one that a variant names
+
+
+class Overriding:
+    """Takes effect in the order of ``Action``; touches nothing where no override applies."""
+
+    def __init__(
+        self,
+        table: RoutingTable,
+        narrowing: Narrowing,
+        eligibility: Eligibility,
+        live: LivePolicy,
+        clock: Clock,
+    ) -> None:
+        self._catalog = table.catalog
+        self._index = {each.name: i for i, each in enumerate(table.catalog)}
+        self._names = tuple(each.name for each in table.catalog)
+        self._narrowing, self._eligibility = narrowing, eligibility
+        self._live, self._clock = live, clock
+
+    def will(self, task: str, holding: Sequence[Override], tenant: str, tier: str) -> Will:
+        """What holds for a request."""
+        if not holding:
+            return NO_WILL
+        return will_for(task, holding, tenant, tier, self._price)
+
+    def _price(self, deployment: str) -> float:
+        index = self._index.get(deployment)
+        return 0.0 if index is None else typical_usd(self._catalog[index], self._clock.wall_us())
+
+    def settle(self, draft: Draft) -> tuple[int, str] | None:
+        """Who answers by a kill or a force, and why; None where neither settles it. Exclusions are
+        taken on the way.
+        """
+        if draft.will.killed is not None:
+            return self._kill(draft, draft.will.killed), KILLED
+        self._narrowing.exclusions(draft, draft.will)
+        if draft.will.forced is not None:
+            index = self._force(draft, draft.will.forced)
+            if index is not None:
+                return index, FORCED
+        return None
+
+    def named(self, draft: Draft, index: int) -> None:
+        """Refuse the deployment that a caller names where operators took it out."""
+        name, will = self._names[index], draft.will
+        if will.killed is not None and will.killed.deployment != name:
+            raise NoDeployment(
+                f"an operator sends all of this to {will.killed.deployment} now; ask for auto to "
+                "be answered by it",
+                code=KILLED,
+                retry_after_s=AGAIN_S,
+            )
+        if will.killed is None and name in will.excluded:
+            raise NoDeployment(
+                f"{name} is excluded by an operator now; ask for auto to be routed",
+                code="excluded_by_operator",
+                retry_after_s=AGAIN_S,
+            )
+
+    def _kill(self, draft: Draft, override: Override) -> int:
+        """Nobody but the deployment named may answer; where it cannot, nobody does."""
+        index = self._index.get(override.deployment)
+        told = {each.deployment: each.reason for each in draft.out}
+        if index is None:
+            why = "the plan no longer has it"
+        else:
+            request, task = draft.asked.request, draft.asked.task
+            incapable = self._eligibility.incapable(self._catalog[index], request, task)
+            if incapable is not None and incapable != "task":
+                raise CapabilityMissing(
+                    f"an operator sends all of this to {override.deployment} now, which cannot "
+                    f"serve this request: {incapable}"
+                )
+            why = "" if incapable else told.get(override.deployment, "")
+        if index is None or why:
+            raise NoDeployment(
+                f"an operator sends all of this to {override.deployment} now, and it cannot answer "
+                f"({why}); try later",
+                code=KILLED,
+                retry_after_s=AGAIN_S,
+            )
+        draft.override_id, draft.eligible = override.id, [index]
+        draft.out = [each for each in draft.out if each.deployment != override.deployment]
+        return index
+
+    def _force(self, draft: Draft, override: Override) -> int | None:
+        index = self._index.get(override.deployment)
+        if index is None or index not in draft.eligible:
+            draft.note = FORCE_NOT_ELIGIBLE  # said in the reason: hard limits are not crossed
+            return None
+        draft.override_id = override.id
+        self._narrow(draft, override.deployment)
+        return index
+
+    def _narrow(self, draft: Draft, forced: str) -> None:
+        """Rules, options and tiers do not stand against a force; they do against its fallbacks."""
+        try:
+            self._narrowing.rules(draft)
+            self._narrowing.options(draft)
+            self._narrowing.ladder(draft)
+        except HeadgateError:  # nobody but the forced one is left
+            draft.eligible = []
+        draft.out = [each for each in draft.out if each.deployment != forced]
+
+    def cap(self, draft: Draft) -> None:
+        """Who is predicted to cost more than a cap leaves; where none fits the cheapest stays."""
+        if not draft.eligible:
+            return
+        scores = draft.published.chooser.scores(draft.asked.context, draft.eligible)
+        fits = np.ones(len(draft.eligible), dtype=bool)
+        acted = ""
+        for cap in draft.will.caps:
+            mine = np.array([cap.deployment in ("", self._names[i]) for i in draft.eligible])
+            beyond = mine & (scores.cost_usd > cap.usd)
+            if beyond.any():
+                fits &= ~beyond
+                acted = cap.override_id
+        if not acted:
+            return
+        if not fits.any():
+            fits[int(scores.cost_usd.argmin())] = True
+        draft.override_id = draft.override_id or acted
+        use = [self._names[i] for i, fit in zip(draft.eligible, fits, strict=True) if fit]
+        self._narrowing.keep(draft, use, (), COST_CAP)
+
+    def pin(self, draft: Draft, shipped: Treatment) -> bool:
+        """Let the pinned version draw, in no experiment; whether it is there to do so."""
+        override = draft.will.pinned
+        assert override is not None
+        wanted = self._live.of(override.target)
+        width = draft.asked.context.features.shape[0]
+        if wanted is None or wanted.width not in (0, width):
+            draft.note = draft.note or PIN_NOT_READY
+            return False
+        draft.version, draft.pinned = placed(wanted, self._names), override.id
+        draft.drawn = Drawn((), shipped.without(VERSION).without(DEPLOYMENT))
+        return True
+
+    def bounds(self, draft: Draft) -> dict[int, Bound]:
+        """The bounds of those that are still eligible, by their place in ``draft.eligible``."""
+        found = {}
+        for at, index in enumerate(draft.eligible):
+            bound = draft.will.bounds.get(self._names[index])
+            if bound is not None:
+                found[at] = bound
+        return found
+
+    def bounded(
+        self, draft: Draft, probabilities: Vector, bounds: dict[int, Bound], named: int | None
+    ) -> Vector:
+        """The probabilities within the bounds; the draw is made from them. ``named``: who has all
+        of it, but for the bounds.
+        """
+        if named is not None:
+            sure = np.zeros_like(probabilities)
+            sure[draft.eligible.index(named)] = 1.0 - NEGLIGIBLE
+            probabilities = sure + NEGLIGIBLE * probabilities
+        least, greatest = np.zeros_like(probabilities), np.ones_like(probabilities)
+        for at, bound in bounds.items():
+            least[at], greatest[at] = bound.least, bound.greatest
+        found = exploration.between(probabilities, least, greatest)
+        acting = next(iter(bounds.values())).override_id
+        draft.override_id = draft.pinned or draft.override_id or acting
+        if found is not probabilities and not draft.note:
+            draft.note = BOUNDED
+        return found
