@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -29,9 +29,15 @@ class Client:
         """GET, its JSON."""
         return self._call("GET", path, TIMEOUT_S, params=parameters)
 
-    def post(self, path: str, body: Any, timeout_s: float = TIMEOUT_S) -> Any:
+    def post(
+        self,
+        path: str,
+        body: Any,
+        timeout_s: float = TIMEOUT_S,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """POST, its JSON."""
-        return self._call("POST", path, timeout_s, json=body)
+        return self._call("POST", path, timeout_s, json=body, headers=dict(headers or {}))
 
     def lines(self, path: str, **parameters: Any) -> Iterator[str]:
         """GET, the lines of its text as they come."""

@@ -27,6 +27,7 @@ from service.monitoring.outage import OutageWatch
 from service.monitoring.responses import ResponseBoard
 from service.monitoring.trends import TrendBoard
 from service.monitoring.weights import WeightBoard
+from service.operating.dry_run import DryRun
 from service.operating.overrides import OverrideDesk
 from service.orchestration.mirror import Mirror
 from service.plan.whole import Plan
@@ -204,6 +205,7 @@ class Runtime:
     experiments: Experimentation = field(init=False)
     trends: TrendBoard = field(init=False)
     operating: OverrideDesk = field(init=False)
+    trying: DryRun = field(init=False)
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
     reload: Reload | None = None

@@ -165,6 +165,7 @@ MIRRORED: dict[str, str] = {
     "service/api/shown.py": "service/api/test_caller.py",
     "service/api/plan.py": "service/faults/test_host_reload.py",
     "service/api/overrides.py": "service/operating/test_overrides.py",
+    "service/operating/trying.py": "service/operating/test_dry_run.py",
     "service/api/override_schemas.py": "service/operating/test_overrides.py",
     "service/api/shown_overrides.py": "service/operating/test_overrides.py",
     "service/storage/held_back.py": "service/operating/test_thawing.py",

@@ -23,6 +23,7 @@ ROUTES = [
     ("POST", "/admin/queue/x/drop", "operator"),
     ("POST", "/admin/overrides", "operator"), ("POST", "/admin/overrides/x/lift", "operator"),
     ("POST", "/admin/overrides/x/renew", "operator"),
+    ("POST", "/admin/overrides/dry-run", "operator"),
     ("POST", "/admin/deployments/x/reset", "operator"),
     ("GET", "/admin/review", "analyst"), ("GET", "/admin/review/x", "analyst"),
     ("POST", "/admin/review/x/decide", "operator"),
@@ -67,8 +68,8 @@ def test_every_route_and_every_role(
     service: Service, role: str, method: str, path: str, least: str
 ) -> None:
     headers = {"Authorization": f"Bearer {make_key(service, role)}"}
-    bodies = {"decide": RULING, "overrides": OVERRIDE, "shadows": LIFT | {"version_id": "x"},
-              "keys": {"name": "made"},
+    bodies = {"decide": RULING, "overrides": OVERRIDE, "dry-run": OVERRIDE,
+              "shadows": LIFT | {"version_id": "x"}, "keys": {"name": "made"},
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
               "experiments": {**LIFT, "design": {}}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
