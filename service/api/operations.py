@@ -11,7 +11,8 @@ from learning.policies.base import STATES
 from service.api import shown
 from service.api.access import allowed, author, signed
 from service.api.audits import shown_audit
-from service.api.schemas import ErrorAnswer, LiftBody, OverrideBody, OverrideShown
+from service.api.four_eyes import Raises, raises_exposure
+from service.api.schemas import EndOverrideBody, ErrorAnswer, LiftBody, OverrideBody, OverrideShown
 from service.domain.acting import Told
 from service.domain.clock import new_id
 from service.domain.errors import InvalidRequest, NotFound
@@ -45,6 +46,7 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.refusals.warnings(),
             *runtime.experiments.guard.warnings(),
             *runtime.trends.warnings(),
+            *runtime.kept.approvals.warnings(),
             *shown.troubles(runtime),
         ],
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,
@@ -70,6 +72,7 @@ async def status(request: Request) -> dict[str, Any]:
         "plan": shown.plan(runtime.plan_standing),
         "quality": shown.quality(runtime.quality.standing(), now_us),
         "reviews": dict(zip(("open", "overdue"), runtime.refusals.reviews.counts(), strict=True)),
+        "approvals": runtime.kept.approvals.counts(),
         "jobs_failing": runtime.scheduler.failures,
         "deployments": [
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()
@@ -152,6 +155,8 @@ async def set_override(request: Request, body: OverrideBody) -> OverrideShown:
         raise InvalidRequest(
             f"no task of that name; known: {', '.join(runtime.plan.task_names)}", param="task"
         )
+    if body.action == "force":
+        await raises_exposure(request, key, body, _forcing(runtime, body))
     now_us = runtime.clock.wall_us()
     override = Override(
         id=new_id(),
@@ -186,12 +191,17 @@ async def show_override(request: Request, override_id: str) -> OverrideShown:
 
 
 @router.post("/overrides/{override_id}/lift", responses=_ERRORS)
-async def lift_override(request: Request, override_id: str, body: LiftBody) -> dict[str, str]:
+async def lift_override(
+    request: Request, override_id: str, body: EndOverrideBody
+) -> dict[str, str]:
     """End an override before its time."""
     runtime, key = allowed(request, "operator")
     override = runtime.kept.overrides.find(override_id)
     if override is None:
         raise NotFound("no override of that id is in force; it may have expired or been lifted")
+    if override.action == "exclude":
+        raises = Raises("override.lift", override.id, _standing(override))
+        await raises_exposure(request, key, body, raises)
     now_us = runtime.clock.wall_us()
     end = OverrideEnd(override.id, now_us, "lifted", author(body.author, key), body.reason)
     detail = {"key": key.id, "deployment": override.deployment}
@@ -201,6 +211,13 @@ async def lift_override(request: Request, override_id: str, body: LiftBody) -> d
     await asyncio.wrap_future(runtime.kept.log.append_durable(end, act))
     runtime.kept.overrides.remove(override.id)
     return {"id": override.id, "state": "lifted"}
+
+
+def _forcing(runtime: Runtime, body: OverrideBody) -> Raises:
+    """The other overrides of the same place are what it acts on."""
+    beside = [o.id for o in runtime.kept.overrides.holding() if o.task in ("", body.task or "")]
+    where = f"{body.deployment} for {body.task}" if body.task else body.deployment
+    return Raises("override.force", where, beside)
 
 
 def _standing(override: Override) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class OverrideBody(_Body):
     reason: Annotated[str, Field(min_length=10, max_length=500)]
     author: Author | None = None
     expires_in_s: Annotated[float, Field(gt=0.0, le=7 * 86_400.0, allow_inf_nan=False)] = 4 * 3600.0
+    break_glass: bool = False
 
 
 class LiftBody(_Body):
@@ -50,6 +51,12 @@ class LiftBody(_Body):
 
     reason: Annotated[str, Field(min_length=10, max_length=500)]
     author: Author | None = None
+
+
+class EndOverrideBody(LiftBody):
+    """Ends an override. ``break_glass``: at once, where it would wait for a second person."""
+
+    break_glass: bool = False
 
 
 class ShadowBody(_Body):

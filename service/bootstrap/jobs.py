@@ -9,6 +9,8 @@ import logging
 from service.bootstrap.queue import queue_jobs
 from service.bootstrap.shadow import shadow_job
 from service.config import child_environment
+from service.domain.acting import ITSELF, Told, act_of
+from service.domain.approvals import EXPIRED, ApprovalEnd
 from service.domain.clock import new_id
 from service.domain.records import Act
 from service.monitoring.audit import alarm_notice
@@ -54,15 +56,6 @@ def jobs(runtime: Runtime) -> list[Job]:
         telemetry.gauge("log_dropped", kept.log.dropped)
         telemetry.gauge("learner_dropped", runtime.learner.dropped)
 
-    async def expire() -> None:
-        for override in kept.overrides.expire():
-            log.info("override %s (%s %s) has expired", override.id, override.action,
-                     override.deployment)  # fmt: skip
-            kept.log.append(
-                Act(new_id(), runtime.clock.wall_us(), "headgate", "override.expired",
-                    override.id, "expiry", json.dumps({"deployment": override.deployment}))
-            )  # fmt: skip
-
     async def publish() -> None:
         await asyncio.to_thread(runtime.publish)
 
@@ -77,7 +70,7 @@ def jobs(runtime: Runtime) -> list[Job]:
         Job("weights", 1.0, weigh),
         Job("responses", RESPONSES_EVERY_S, count_responses),
         audit_job(runtime),
-        Job("expiry", 0.5, expire),
+        expiry_job(runtime),
         Job("publication", PUBLISH_EVERY_S, publish),
         Job("key uses", KEY_USES_EVERY_S, keep_uses),
         *([refits] if refits.every_s else []),
@@ -85,6 +78,30 @@ def jobs(runtime: Runtime) -> list[Job]:
         shadow_job(runtime),
         review_job(runtime),
     ]
+
+
+def expiry_job(runtime: Runtime) -> Job:
+    """End what has run its time: overrides, and what nobody has approved."""
+    kept = runtime.kept
+
+    async def expire() -> None:
+        for override in kept.overrides.expire():
+            log.info("override %s (%s %s) has expired", override.id, override.action,
+                     override.deployment)  # fmt: skip
+            kept.log.append(
+                Act(new_id(), runtime.clock.wall_us(), "headgate", "override.expired",
+                    override.id, "expiry", json.dumps({"deployment": override.deployment}))
+            )  # fmt: skip
+
+        for held in kept.approvals.overdue():
+            kept.approvals.end(held.id)
+            told = Told("approval.expired", held.id, "nobody has approved it in time",
+                        detail={"act": held.act, "subject": held.subject})  # fmt: skip
+            now_us = runtime.clock.wall_us()
+            kept.log.append(ApprovalEnd(held.id, now_us, EXPIRED, ITSELF, "", "", told.reason))
+            kept.log.append(act_of(None, now_us, told))
+
+    return Job("expiry", 0.5, expire)
 
 
 def audit_job(runtime: Runtime) -> Job:

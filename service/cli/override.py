@@ -9,6 +9,7 @@ import typer
 from service.cli.output import (
     DEFAULT_URL,
     AuthorOption,
+    GlassFlag,
     JsonFlag,
     ReasonOption,
     UrlOption,
@@ -35,6 +36,7 @@ def set_override(
     task: Annotated[str | None, typer.Option(help="For one task only.")] = None,
     lasts: Annotated[str, typer.Option("--for", help="How long: 90s, 30m, 4h, at most 7d.")] = "4h",
     author: AuthorOption = None,
+    break_glass: GlassFlag = False,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
@@ -45,6 +47,7 @@ def set_override(
         "task": task,
         **signed(author, reason),
         "expires_in_s": duration_s("--for", lasts),
+        "break_glass": break_glass,
     }
     with service_errors():
         give(client(url).post("/admin/overrides", body), as_json, _show_set)
@@ -87,11 +90,12 @@ def lift_override(
     override: Annotated[str, typer.Argument(help="Its id.")],
     reason: ReasonOption,
     author: AuthorOption = None,
+    break_glass: GlassFlag = False,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """End an override before its time."""
-    body = signed(author, reason)
+    body = {**signed(author, reason), "break_glass": break_glass}
     with service_errors():
         found = client(url).post(f"/admin/overrides/{override}/lift", body)
         give(found, as_json, lambda content: out.print(f"{content['id']} lifted", markup=False))
