@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.api import (
+    approvals,
     audits,
     caller,
     experiments,
@@ -46,6 +47,7 @@ from service.api.asgi import (
 from service.api.auth import authenticate
 from service.api.chat import ChatEndpoint
 from service.api.document import CHAT_PATH, describe
+from service.api.four_eyes import Held
 from service.domain.bulk import check_bulk
 from service.domain.clock import new_id
 from service.domain.errors import (
@@ -65,7 +67,7 @@ ROUTE_PATH = "/v1/route"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
-    policies, shadows, knowledge, trends, keys, trail, overrides,
+    policies, shadows, knowledge, trends, keys, trail, overrides, approvals,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -169,6 +171,7 @@ def create_app(runtime: Runtime) -> Headgate:
     for part in PARTS:
         app.include_router(part.router)
     app.add_exception_handler(HeadgateError, _known)
+    app.add_exception_handler(Held, _held)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unknown)
@@ -180,6 +183,12 @@ def _answer(request: Request, error: HeadgateError) -> JSONResponse:
     return JSONResponse(
         error_body(error, request_id), error.status, dict(error_headers(error, request_id))
     )
+
+
+async def _held(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Held)
+    where = {"location": f"/admin/approvals/{error.approval.id}"}
+    return JSONResponse(approvals.held(error.approval), 202, where)
 
 
 async def _known(request: Request, error: Exception) -> JSONResponse:

@@ -18,6 +18,14 @@ class ServiceError(Exception):
         self.status = status
 
 
+class Waits(Exception):
+    """The service will do it when a second person has approved; ``content`` is what it said."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        super().__init__(content["message"])
+        self.content = content
+
+
 class Client:
     """JSON calls with a key."""
 
@@ -72,6 +80,8 @@ class Client:
         if response.status_code >= 400:
             message = (content.get("error") or {}).get("message", "refused")
             raise ServiceError(message, response.status_code)
+        if response.status_code == 202 and "approval" in content:
+            raise Waits(content)
         return content
 
 

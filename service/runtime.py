@@ -39,6 +39,7 @@ from service.routing.key_limits import KeyLimits
 from service.routing.refusals import Refusals
 from service.routing.router import Router
 from service.scheduler import Scheduler
+from service.storage.approvals import ApprovalStore
 from service.storage.cases import Case, Cases
 from service.storage.database import Database, StateLock
 from service.storage.errors import StorageError
@@ -65,6 +66,7 @@ class Kept:
     cases: Cases
     keys: KeyStore
     key_uses: KeyUses
+    approvals: ApprovalStore
     overrides: OverrideStore
     publisher: Publisher
 
@@ -210,6 +212,7 @@ class Runtime:
     first_key: str | None = None
     reload: Reload | None = None
     ask_reload: Callable[[], None] = lambda: None
+    approving: asyncio.Lock = field(default_factory=asyncio.Lock)
     key_changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # one change at a time
     replaying: asyncio.Lock = field(default_factory=asyncio.Lock)  # one replay at a time
 

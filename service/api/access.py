@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Protocol
 
 from fastapi import Request
@@ -60,9 +62,19 @@ def author(text: str | None, key: Key) -> str:
 
 def signature(request: Request, key: Key, body: Signed) -> Signature:
     """A body's author and reason with the person who sends it, for what logs the act itself."""
-    return Signature(author(body.author, key), body.reason, who=person(request, key))
+    cause = json.dumps(_approved(request))
+    return Signature(author(body.author, key), body.reason, cause, person(request, key))
 
 
 def signed(request: Request, key: Key, told: Told) -> Act:
     """An act of the request's person, now: every route that logs one makes it here."""
+    told = replace(told, detail={**told.detail, **_approved(request)})
     return act_of(person(request, key), runtime_of(request).clock.wall_us(), told)
+
+
+def _approved(request: Request) -> dict[str, str]:
+    """Of an act that waited for a second person: which approval, and whose."""
+    approved = request.scope.get(APPROVED)
+    if approved is None:
+        return {}
+    return {"approval": approved.approval.id, "approved_by": approved.by.name}

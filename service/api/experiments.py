@@ -14,10 +14,11 @@ from experiments.states import Step
 from service.api import shown_experiments as shown
 from service.api.access import allowed, signature
 from service.api.experiment_schemas import ExperimentBody, StepBody, StepName
+from service.api.four_eyes import Raises, raises_exposure
 from service.api.schemas import ErrorAnswer
 from service.domain.clock import new_id
 from service.domain.errors import Unprocessable
-from service.experimentation.desk import Asked
+from service.experimentation.desk import REDUCING, Asked
 
 router = APIRouter(prefix="/admin")
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -91,9 +92,13 @@ async def discoveries(request: Request) -> dict[str, Any]:
 async def take(request: Request, experiment: str, step: StepName, body: StepBody) -> dict[str, Any]:
     """Take a step; it is in force on the next request."""
     runtime, key = allowed(request, "operator")
-    by = signature(request, key, body)
     promotions, wanted = runtime.experiments.promotions, _STEPS[step]
     found = runtime.experiments.desk.find(experiment)
+    if wanted not in REDUCING:
+        standing = {"state": found.standing.state.value, "steps": len(found.steps)}
+        raises = Raises(f"experiment.{step}", found.id, standing)
+        await raises_exposure(request, key, body, raises)
+    by = signature(request, key, body)
     if wanted is Step.SHIP:
         if body.variant is None:
             raise Unprocessable("variant: name the one to ship", param="variant")

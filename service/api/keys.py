@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.access import allowed, author, signed
+from service.api.four_eyes import Raises, raises_exposure
 from service.api.schemas import Author, ErrorAnswer, Text
 from service.api.shown import when
 from service.domain.acting import ITSELF, Told
@@ -29,6 +30,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     "5XX": {"model": ErrorAnswer},
 }
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,63}$")]
+STRONG = ("operator", "administrator")  # whose keys raise what can be done
 MOST_S = 3_650 * 86_400.0
 
 
@@ -44,6 +46,7 @@ class KeyBody(BaseModel):
     expires_in_s: Annotated[float, Field(gt=0.0, le=MOST_S, allow_inf_nan=False)] | None = None
     reason: Text = ""
     author: Author | None = None
+    break_glass: bool = False
 
 
 class EndBody(BaseModel):
@@ -79,6 +82,9 @@ async def create(request: Request, response: Response, body: KeyBody) -> dict[st
         taken = keys.named(body.name)
         if taken is not None:
             raise Conflict(f"a key has the name {body.name}; give another", param="name")
+        if body.role in STRONG:
+            raises = Raises("key.create", f"{body.name} ({body.role})")
+            await raises_exposure(request, key, body, raises)
         made, secret = keys.made(wanted)
         told = Told("key.created", made.id, body.reason, author(body.author, key),
                     {"key": key.id}, None, _changed(made))  # fmt: skip

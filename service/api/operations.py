@@ -44,6 +44,7 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.refusals.warnings(),
             *runtime.experiments.guard.warnings(),
             *runtime.trends.warnings(),
+            *runtime.kept.approvals.warnings(),
             *shown.troubles(runtime),
             *override_troubles(runtime),
         ],
@@ -70,6 +71,7 @@ async def status(request: Request) -> dict[str, Any]:
         "plan": shown.plan(runtime.plan_standing),
         "quality": shown.quality(runtime.quality.standing(), now_us),
         "reviews": dict(zip(("open", "overdue"), runtime.refusals.reviews.counts(), strict=True)),
+        "approvals": runtime.kept.approvals.counts(),
         "jobs_failing": runtime.scheduler.failures,
         "deployments": [
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()

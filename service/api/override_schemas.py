@@ -18,6 +18,7 @@ class _Signed(BaseModel):
 
     reason: Annotated[str, Field(min_length=10, max_length=500)]
     author: Author | None = None
+    break_glass: bool = False
 
 
 class OverrideBody(_Signed):

@@ -13,6 +13,7 @@ from learning.policies import registry
 from service.api import shown_experiments as shown
 from service.api.access import allowed, author, signature, signed
 from service.api.experiment_schemas import EvaluateBody, PolicyBody, PromoteBody, RollbackBody
+from service.api.four_eyes import Raises, raises_exposure
 from service.api.schemas import ErrorAnswer
 from service.domain.acting import Told
 from service.domain.errors import Unprocessable
@@ -112,5 +113,8 @@ async def evaluate(request: Request, version: str, body: EvaluateBody) -> dict[s
 async def promote(request: Request, version: str, body: PromoteBody) -> dict[str, Any]:
     """Let a version decide for everybody; a tenth stays on the one before while it is watched."""
     runtime, key = allowed(request, "operator")
+    found = runtime.experiments.versions.find(version).id
+    raises = Raises("policy.promote", found, {"live": runtime.learner.version.id})
+    await raises_exposure(request, key, body, raises)
     by = signature(request, key, body)
-    return shown.promotion(await runtime.experiments.promotions.promote(version, by))
+    return shown.promotion(await runtime.experiments.promotions.promote(found, by))

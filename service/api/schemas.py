@@ -41,6 +41,12 @@ class LiftBody(_Body):
     author: Author | None = None
 
 
+class EndOverrideBody(LiftBody):
+    """Ends an override. ``break_glass``: at once, where it would wait for a second person."""
+
+    break_glass: bool = False
+
+
 class ShadowBody(_Body):
     """A version that is to decide beside the live one."""
 

@@ -7,6 +7,8 @@ import asyncio
 from service.bootstrap.queue import queue_jobs
 from service.bootstrap.shadow import shadow_job
 from service.config import child_environment
+from service.domain.acting import ITSELF, Told, act_of
+from service.domain.approvals import EXPIRED, ApprovalEnd
 from service.monitoring.audit import alarm_notice
 from service.reporting.turns import Reviews
 from service.runtime import Runtime
@@ -62,6 +64,7 @@ def jobs(runtime: Runtime) -> list[Job]:
         Job("weights", 1.0, weigh),
         Job("responses", RESPONSES_EVERY_S, count_responses),
         audit_job(runtime),
+        approvals_job(runtime),
         Job("publication", PUBLISH_EVERY_S, publish),
         Job("key uses", KEY_USES_EVERY_S, keep_uses),
         *([refits] if refits.every_s else []),
@@ -69,6 +72,22 @@ def jobs(runtime: Runtime) -> list[Job]:
         shadow_job(runtime),
         review_job(runtime),
     ]
+
+
+def approvals_job(runtime: Runtime) -> Job:
+    """End what nobody has approved in its time."""
+    kept = runtime.kept
+
+    async def expire() -> None:
+        for held in kept.approvals.overdue():
+            kept.approvals.end(held.id)
+            told = Told("approval.expired", held.id, "nobody has approved it in time",
+                        detail={"act": held.act, "subject": held.subject})  # fmt: skip
+            now_us = runtime.clock.wall_us()
+            kept.log.append(ApprovalEnd(held.id, now_us, EXPIRED, ITSELF, "", "", told.reason))
+            kept.log.append(act_of(None, now_us, told))
+
+    return Job("approvals", 0.5, expire)
 
 
 def audit_job(runtime: Runtime) -> Job:

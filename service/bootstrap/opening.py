@@ -11,6 +11,7 @@ from service.config import Settings
 from service.domain.clock import Clock, new_id
 from service.domain.records import Act
 from service.runtime import Kept
+from service.storage.approvals import ApprovalStore
 from service.storage.cases import Cases, rows_of
 from service.storage.database import Database, StateLock
 from service.storage.errors import ReadFailed, StorageError
@@ -88,6 +89,7 @@ def _open(
             cases=Cases(database.cursor),
             keys=keys,
             key_uses=uses,
+            approvals=ApprovalStore(database, clock),
             overrides=OverrideStore(database, event_log, clock),
             publisher=Publisher(database, state_dir, clock.monotonic_s),
         )

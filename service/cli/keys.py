@@ -9,6 +9,7 @@ import typer
 from service.cli.output import (
     DEFAULT_URL,
     AuthorOption,
+    GlassFlag,
     JsonFlag,
     UrlOption,
     client,
@@ -39,12 +40,14 @@ def create(
     ] = None,
     reason: Why = "",
     author: AuthorOption = None,
+    break_glass: GlassFlag = False,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a key; its secret is printed once and never again."""
     body: dict[str, Any] = {
         "name": name, "role": role, "tenant": tenant, "tier": tier, **signed(author, reason),
+        "break_glass": break_glass,
     }  # fmt: skip
     if expires_in is not None:
         body["expires_in_s"] = duration_s("--expires-in", expires_in)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, Field
 
 from service.domain.catalog import Deployment
+from service.plan.approvals import ApprovalPlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.experiments import ExperimentPlan
 from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
@@ -55,6 +56,7 @@ class Plan(Strict):
     experiments: ExperimentPlan = ExperimentPlan()
     history: HistoryPlan = HistoryPlan()
     safe_deployment: Name | None = None  # where a kill that names none sends everything
+    approvals: ApprovalPlan = ApprovalPlan()
 
     @property
     def review_tiers(self) -> tuple[str, ...]:
@@ -87,5 +89,5 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "breaker": BreakerPlan, "hedging": HedgingPlan,
     "refusals": RefusalPlan, "suggestions": SuggestionPlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
-    "history": HistoryPlan,
+    "history": HistoryPlan, "approvals": ApprovalPlan,
 }  # fmt: skip

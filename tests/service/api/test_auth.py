@@ -46,6 +46,10 @@ ROUTES = [
     ("GET", "/admin/keys", "administrator"), ("POST", "/admin/keys", "administrator"),
     ("POST", "/admin/keys/x/revoke", "administrator"),
     ("POST", "/admin/keys/x/rotate", "administrator"),
+    ("GET", "/admin/approvals", "analyst"), ("GET", "/admin/approvals/x", "analyst"),
+    ("POST", "/admin/approvals/x/approve", "operator"),
+    ("POST", "/admin/approvals/x/reject", "operator"),
+    ("POST", "/admin/approvals/x/acknowledge", "operator"),
     ("GET", "/admin/audit", "analyst"), ("GET", "/admin/audit/verify", "analyst"),
     ("GET", "/admin/audit/export", "analyst"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
@@ -104,6 +108,7 @@ def test_all_routes_are_listed_here(service: Service) -> None:
              .replace("policies/x/diff/y", "policies/{version}/diff/{other}")
              .replace("policies/x", "policies/{version}")
              .replace("keys/x", "keys/{key_id}")
+             .replace("approvals/x", "approvals/{approval_id}")
              .replace("knowledge/x", "knowledge/{entry_id}")
              .replace("reports/x", "reports/{name}")
              .replace("review/x", "review/{review_id}")
