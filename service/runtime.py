@@ -139,6 +139,8 @@ class Ledger:
             attempt.usage.cost_micro_usd / 1e6,
             attempt.ttft_s,
         )
+        tokens = attempt.usage.tokens_in, attempt.usage.tokens_out
+        self._telemetry.call(attempt.deployment, attempt.role.value, attempt.latency_s, tokens)
 
     def outcome(self, outcome: Outcome) -> None:
         """A request has ended."""
@@ -153,6 +155,7 @@ class Ledger:
             outcome.mode.value,
             outcome.overhead_s,
         )
+        self._telemetry.took(outcome.latency_s)
         if outcome.decision_id in self._shed:
             self._shed.discard(outcome.decision_id)
             self._log.dropped += 1

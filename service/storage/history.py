@@ -64,6 +64,11 @@ class Publisher:
         """The number of the last row published."""
         return self._manifest.through_seq
 
+    @property
+    def published_at(self) -> float:
+        """When something was last published, in seconds since the epoch; 0: never."""
+        return self._manifest.published_at
+
     def publish(
         self, through_seq: int, now_s: float | None = None, keep_days: int | None = None
     ) -> Manifest:

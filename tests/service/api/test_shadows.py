@@ -197,4 +197,7 @@ def test_by_hand(stage: Stage) -> None:
 
 async def test_gauges(stage: Stage) -> None:
     counters = httpx.get(stage.url + "/metrics").text
-    assert "headgate_shadow_waiting 0.0" in counters and "headgate_shadow_dropped 0.0" in counters
+    assert (
+        "headgate_shadow_waiting 0.0" in counters
+        and "headgate_shadow_dropped_total 0.0" in counters
+    )
