@@ -46,6 +46,7 @@ from service.storage.keys import KeyStore
 from service.storage.overrides import OverrideStore
 from service.storage.tally import Tally
 from service.telemetry import Telemetry
+from service.tracing.tracer import Tracer
 
 log = logging.getLogger("headgate")
 
@@ -95,6 +96,7 @@ class Ledger:
         self._provider_of = providers
         self._clock = clock
         self.guarded: Callable[[Decision, Outcome], None] = lambda decision, outcome: None
+        self.tracer: Tracer | None = None
         self._shed: set[str] = set()  # decisions under way that the log had no room for
         self.offer: Callable[[Decision], None] = lambda _: None  # to the shadows
 
@@ -119,6 +121,10 @@ class Ledger:
         self._weights.saw(decision)
         self._telemetry.decision(decision.policy.name, decision.mode.value)
         return case
+
+    def traceparent(self, decision_id: str, number: int) -> str:
+        """What a call tells its provider of the trace that it belongs to."""
+        return "" if self.tracer is None else self.tracer.traceparent(decision_id, number)
 
     def attempt(self, attempt: Attempt) -> None:
         """A call has ended."""
@@ -164,6 +170,8 @@ class Ledger:
         case = self._cases.recent(outcome.decision_id)
         if case is not None:
             case.outcome = outcome
+            if self.tracer is not None:
+                self.tracer.ended(case.decision, case.attempts, outcome)
             if case.decision.assigned:
                 self.guarded(case.decision, outcome)
             self._learner.ended(case)
@@ -255,6 +263,8 @@ class Runtime:
             log.error("the history cannot be published now: %s", error)
         self.scheduler.start()
         self.load.lag.start()
+        if self.ledger.tracer is not None:
+            self.ledger.tracer.start()
 
     def publish(self) -> None:
         """Publish what is durable; blocks."""
@@ -278,6 +288,8 @@ class Runtime:
         await asyncio.to_thread(self._stop_storage)
 
     def _stop_storage(self) -> None:
+        if self.ledger.tracer is not None:
+            self.ledger.tracer.stop()
         self.learner.stop()
         self.kept.log.stop()
         try:

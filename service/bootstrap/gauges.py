@@ -21,6 +21,7 @@ def show(runtime: Runtime) -> None:
     _deployments(runtime)
     _kept(runtime)
     _people(runtime)
+    _traces(runtime)
 
 
 def _deployments(runtime: Runtime) -> None:
@@ -62,6 +63,13 @@ def _kept(runtime: Runtime) -> None:
     telemetry.standing("job_failing", jobs)
     telemetry.total("plan_reloads", runtime.plan_standing.reloads)
     telemetry.gauge("plan_refused", float(runtime.plan_standing.refused is not None))
+
+
+def _traces(runtime: Runtime) -> None:
+    tracer = runtime.ledger.tracer
+    if tracer is not None:
+        runtime.telemetry.total("spans_exported", tracer.exported)
+        runtime.telemetry.total("spans_dropped", tracer.dropped)
 
 
 def _people(runtime: Runtime) -> None:

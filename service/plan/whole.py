@@ -29,6 +29,7 @@ from service.plan.routing import (
     SessionPlan,
     TaskPlan,
 )
+from service.plan.traces import TracePlan
 from service.plan.words import OTHER, Name, Strict
 
 
@@ -54,6 +55,7 @@ class Plan(Strict):
     notify: NotifyPlan = NotifyPlan()
     experiments: ExperimentPlan = ExperimentPlan()
     history: HistoryPlan = HistoryPlan()
+    traces: TracePlan = TracePlan()
 
     @property
     def review_tiers(self) -> tuple[str, ...]:
@@ -86,5 +88,5 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "breaker": BreakerPlan, "hedging": HedgingPlan,
     "refusals": RefusalPlan, "suggestions": SuggestionPlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
-    "history": HistoryPlan,
+    "history": HistoryPlan, "traces": TracePlan,
 }  # fmt: skip
