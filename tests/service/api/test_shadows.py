@@ -93,6 +93,7 @@ def test_what_is_refused_names_the_field_and_the_mend(stage: Stage) -> None:
     assert stage.client.get(f"/admin/shadows/{stage.version}").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_shadow_mirrored_and_judged_by_the_simulated_world(stage: Stage, world: Stream) -> None:
     assert stage.start(mirror_share=1.0, usd_per_day=0.5, judge="fall").status_code == 201
     texts = prompts(5, 14)
