@@ -50,6 +50,7 @@ from service.storage.keys import KeyStore
 from service.storage.overrides import OverrideStore
 from service.storage.tally import Tally
 from service.telemetry import Telemetry
+from service.tracing.tracer import Tracer
 
 log = logging.getLogger("headgate")
 
@@ -101,6 +102,7 @@ class Ledger:
         self._provider_of = providers
         self._clock = clock
         self.guarded: Callable[[Decision, Outcome], None] = lambda decision, outcome: None
+        self.tracer: Tracer | None = None
         self._shed: set[str] = set()  # decisions under way that the log had no room for
         self.offer: Callable[[Decision], None] = lambda _: None  # to the shadows
 
@@ -126,6 +128,10 @@ class Ledger:
         self._telemetry.decision(decision.policy.name, decision.mode.value)
         return case
 
+    def traceparent(self, decision_id: str, number: int) -> str:
+        """What a call tells its provider of the trace that it belongs to."""
+        return "" if self.tracer is None else self.tracer.traceparent(decision_id, number)
+
     def attempt(self, attempt: Attempt) -> None:
         """A call has ended."""
         if attempt.decision_id in self._shed:
@@ -145,6 +151,8 @@ class Ledger:
             attempt.usage.cost_micro_usd / 1e6,
             attempt.ttft_s,
         )
+        tokens = attempt.usage.tokens_in, attempt.usage.tokens_out
+        self._telemetry.call(attempt.deployment, attempt.role.value, attempt.latency_s, tokens)
 
     def outcome(self, outcome: Outcome) -> None:
         """A request has ended."""
@@ -159,6 +167,7 @@ class Ledger:
             outcome.mode.value,
             outcome.overhead_s,
         )
+        self._telemetry.took(outcome.latency_s)
         if outcome.decision_id in self._shed:
             self._shed.discard(outcome.decision_id)
             self._log.dropped += 1
@@ -167,6 +176,8 @@ class Ledger:
         case = self._cases.recent(outcome.decision_id)
         if case is not None:
             case.outcome = outcome
+            if self.tracer is not None:
+                self.tracer.ended(case.decision, case.attempts, outcome)
             if case.decision.assigned:
                 self.guarded(case.decision, outcome)
             self._learner.ended(case)
@@ -262,6 +273,8 @@ class Runtime:
             log.error("the history cannot be published now: %s", error)
         self.scheduler.start()
         self.load.lag.start()
+        if self.ledger.tracer is not None:
+            self.ledger.tracer.start()
 
     def publish(self) -> None:
         """Publish what is durable; blocks."""
@@ -286,6 +299,8 @@ class Runtime:
 
     def _stop_storage(self) -> None:
         self.kept.key_uses.keep(self.kept.keys.used_us)
+        if self.ledger.tracer is not None:
+            self.ledger.tracer.stop()
         self.learner.stop()
         self.kept.log.stop()
         try:

@@ -17,6 +17,7 @@ from service.bootstrap.refusals import refusals
 from service.bootstrap.reload import PlanSource, Reloader
 from service.bootstrap.routing import sessions
 from service.bootstrap.shadow import attach_shadows
+from service.bootstrap.traces import attach_traces
 from service.bootstrap.trends import attach_trends
 from service.bootstrap.way_out import Ground, WayOut, way_out
 from service.config import Settings, plan_digest, process_environment
@@ -134,4 +135,5 @@ def _joined(
     attach_overrides(runtime)
     attach_shadows(runtime)
     attach_trends(runtime)
+    attach_traces(runtime, process_environment())
     return runtime, ground, way

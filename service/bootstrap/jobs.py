@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from service.bootstrap.gauges import disk_job, show
 from service.bootstrap.queue import queue_jobs
 from service.bootstrap.shadow import shadow_job
 from service.config import child_environment
@@ -22,33 +23,13 @@ KEY_USES_EVERY_S = 60.0
 
 
 def jobs(runtime: Runtime) -> list[Job]:
-    kept, telemetry = runtime.kept, runtime.telemetry
+    kept = runtime.kept
 
     async def weigh() -> None:
         keep = await asyncio.to_thread(runtime.weights.evaluate)
         for weight in keep:
             kept.log.append(weight)
-        for weight in runtime.weights.current:
-            telemetry.weight(weight.task, weight.deployment, weight.share)
-        for deployment, state in runtime.live.current.states().items():
-            telemetry.state(deployment, state)
-        now_s = runtime.clock.monotonic_s()
-        for each in runtime.fleet.standings(now_s):
-            shown = "cooling" if each.bar == "cooling" else each.state
-            telemetry.health(each.deployment, shown, each.in_flight, each.limit)
-        retries = runtime.fleet.retries
-        telemetry.gauge("retries_left", retries.balance(now_s))
-        telemetry.gauge("retries_spent", retries.spent)
-        telemetry.gauge("retries_refused", retries.refused)
-        telemetry.gauge("hedges", runtime.dispatcher.hedges.hedges)
-        telemetry.gauge("log_queued", kept.log.queued)
-        telemetry.gauge("learner_waiting", runtime.learner.waiting)
-        telemetry.gauge("storage_healthy", float(kept.log.healthy))
-        waiting, overdue = runtime.refusals.reviews.counts()
-        telemetry.gauge("review_open", waiting)
-        telemetry.gauge("review_overdue", overdue)
-        telemetry.gauge("log_dropped", kept.log.dropped)
-        telemetry.gauge("learner_dropped", runtime.learner.dropped)
+        show(runtime)
 
     async def publish() -> None:
         await asyncio.to_thread(runtime.publish)
@@ -65,6 +46,7 @@ def jobs(runtime: Runtime) -> list[Job]:
         Job("responses", RESPONSES_EVERY_S, count_responses),
         audit_job(runtime),
         approvals_job(runtime),
+        disk_job(runtime),
         Job("publication", PUBLISH_EVERY_S, publish),
         Job("key uses", KEY_USES_EVERY_S, keep_uses),
         *([refits] if refits.every_s else []),

@@ -21,6 +21,7 @@ from service.bootstrap.learning import (
     responses,
 )
 from service.bootstrap.refusals import refusal_rules
+from service.bootstrap.traces import attach_traces
 from service.bootstrap.way_out import Ground, WayOut, way_out
 from service.config import plan_digest, process_environment
 from service.domain.acting import Person, Told, act_of
@@ -179,4 +180,7 @@ class Reloader:
         self._ground.sessions.idle_s = plan.sessions.idle_s
         runtime.telemetry.forget_arms()
         runtime.scheduler.put(refit_job(runtime))
+        attach_traces(runtime, process_environment())
+        if runtime.ledger.tracer is not None:
+            runtime.ledger.tracer.start()
         take_plan(runtime)

@@ -30,6 +30,7 @@ from service.plan.routing import (
     SessionPlan,
     TaskPlan,
 )
+from service.plan.traces import TracePlan
 from service.plan.words import OTHER, Name, Strict
 
 
@@ -57,6 +58,7 @@ class Plan(Strict):
     history: HistoryPlan = HistoryPlan()
     safe_deployment: Name | None = None  # where a kill that names none sends everything
     approvals: ApprovalPlan = ApprovalPlan()
+    traces: TracePlan = TracePlan()
 
     @property
     def review_tiers(self) -> tuple[str, ...]:
@@ -90,4 +92,5 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "refusals": RefusalPlan, "suggestions": SuggestionPlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
     "history": HistoryPlan, "approvals": ApprovalPlan,
+    "history": HistoryPlan, "traces": TracePlan,
 }  # fmt: skip

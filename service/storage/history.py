@@ -70,6 +70,11 @@ class Publisher:
         """The end of the chain over what was done, as far as it is published."""
         return self._manifest.head
 
+    @property
+    def published_at(self) -> float:
+        """When something was last published, in seconds since the epoch; 0: never."""
+        return self._manifest.published_at
+
     def publish(
         self, through_seq: int, now_s: float | None = None, keep_days: int | None = None
     ) -> Manifest:

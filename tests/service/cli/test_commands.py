@@ -126,6 +126,7 @@ def test_a_deployment_is_taken_back_by_hand(service: Service) -> None:
     assert code == 2 and "known:" in err
 
 
+@pytest.mark.slow
 def test_an_alarm_of_the_propensities_is_seen_and_ended_by_hand(
     providers: Server, tmp_path: Path
 ) -> None:
