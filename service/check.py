@@ -68,6 +68,14 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
 
 def _notify(plan: Plan, found: _Findings) -> None:
     environment = process_environment()
+    for index, channel in enumerate(plan.alerts.channels):
+        for key, variable in channel.variables:
+            if not environment.get(variable):
+                found.add(
+                    ("alerts", "channels", index, key),
+                    f"the environment variable {variable} is not set",
+                    f"export {variable}=... before starting",
+                )
     for key in ("webhook_env", "routing_key_env"):
         variable = getattr(plan.notify, key)
         if variable and not environment.get(variable):

@@ -138,8 +138,10 @@ def _problems(error: pydantic.ValidationError, lines: Lines) -> list[Problem]:
 
 
 def _did_you_mean(path: tuple[str | int, ...]) -> str:
-    sections = [part for part in path[:-1] if isinstance(part, str) and part in SECTIONS]
-    model = SECTIONS[sections[-1]] if sections else Plan
+    parts = [part for part in path[:-1] if isinstance(part, str)]
+    sections = [part for part in parts if part in SECTIONS]
+    whole = ".".join(parts)  # where one name stands in two sections, the whole way tells
+    model = SECTIONS[whole if whole in SECTIONS else sections[-1]] if sections else Plan
     known = [f.alias or name for name, f in model.model_fields.items()]
     close = difflib.get_close_matches(str(path[-1]), known, n=1)
     return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import ipaddress
 import re
 import socket
@@ -21,6 +23,12 @@ _URL = re.compile(
 _EMBEDS_V4 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16"))
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+
+def signature(secret: str, unix_s: int, body: bytes) -> str:
+    """The header's value: the time, and HMAC-SHA256 over the time, a dot and the body."""
+    signed = hmac.new(secret.encode(), b"%d." % unix_s + body, hashlib.sha256).hexdigest()
+    return f"t={unix_s},v1={signed}"
 
 
 class OutboundRefused(Exception):

@@ -19,6 +19,7 @@ from service.experimentation.whole import Experimentation
 from service.feedback.intake import Intake
 from service.feedback.learner import Learner
 from service.feedback.refit import Refitter
+from service.monitoring.alerting import Alerting
 from service.monitoring.audit import PropensityAudit
 from service.monitoring.live import LiveBoard
 from service.monitoring.load import Load
@@ -27,6 +28,7 @@ from service.monitoring.outage import OutageWatch
 from service.monitoring.responses import ResponseBoard
 from service.monitoring.trends import TrendBoard
 from service.monitoring.weights import WeightBoard
+from service.monitoring.windows import MinuteWindows
 from service.operating.dry_run import DryRun
 from service.operating.overrides import OverrideDesk
 from service.orchestration.mirror import Mirror
@@ -103,6 +105,7 @@ class Ledger:
         self._clock = clock
         self.guarded: Callable[[Decision, Outcome], None] = lambda decision, outcome: None
         self.tracer: Tracer | None = None
+        self.windows = MinuteWindows(clock)
         self._shed: set[str] = set()  # decisions under way that the log had no room for
         self.offer: Callable[[Decision], None] = lambda _: None  # to the shadows
 
@@ -145,6 +148,7 @@ class Ledger:
                 if attempt.role.beside and case.outcome is not None:
                     self._learner.ended(Case(case.decision, [attempt], case.outcome))
         self._live.attempt(attempt)
+        self.windows.attempt(attempt)
         self._telemetry.attempt(
             attempt.deployment,
             attempt.error_kind and attempt.error_kind.value,
@@ -157,6 +161,7 @@ class Ledger:
     def outcome(self, outcome: Outcome) -> None:
         """A request has ended."""
         self._live.outcome(outcome)
+        self.windows.outcome(outcome)
         if outcome.status == 200:
             self._outage.answered()
         name = outcome.deployment or "none"
@@ -217,6 +222,7 @@ class Runtime:
     queue: Queue | None = None
     experiments: Experimentation = field(init=False)
     trends: TrendBoard = field(init=False)
+    alerts: Alerting = field(init=False)
     operating: OverrideDesk = field(init=False)
     trying: DryRun = field(init=False)
     notices: list[str] = field(default_factory=list)
@@ -293,6 +299,7 @@ class Runtime:
             await self.queue.stop()
         if self.notifier is not None:
             await self.notifier.stop()
+        await self.alerts.channels.stop()
         for provider in self.providers.values():
             await provider.close()
         await asyncio.to_thread(self._stop_storage)

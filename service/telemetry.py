@@ -30,6 +30,7 @@ COUNTERS = {
     "attempts": ("Calls that have ended", ["deployment", "role"]),
     "attempt_errors": ("Failed calls", ["deployment", "kind"]),
     "feedback": ("Ratings taken", ["metric"]),
+    "notifications": ("Notices to channels of alerts", ["channel", "result"]),
     "refusals": ("Requests that a content policy refused", ["deployment"]),
     "refused": ("Refused by the gateway itself", ["reason"]),
     "stream_malformed": ("Lines of streams that were skipped", ["deployment"]),
@@ -48,6 +49,7 @@ HISTOGRAMS: Mapping[str, tuple[str, list[str], tuple[float, ...]]] = {
     "ttft_seconds": ("Time to first token", ["deployment"], _SECONDS),
 }
 LABELLED = {
+    "alerts_firing": ("Alerts that last", ["rule"]),
     "weight": ("Share of a task that a deployment gets", ["task", "deployment"]),
     "arm_state": ("1 for the state that it is in", ["deployment", "state"]),
     "breaker_state": ("1 for the state that its breaker is in", ["deployment", "state"]),
@@ -234,6 +236,14 @@ class Telemetry:
         self._count("refused", (reason,), times)
 
     # standing ---------------------------------------------------------------------------------
+
+    def notified(self, channel: str, result: str) -> None:
+        """A channel was told something, or not; ``result`` is of a closed set."""
+        self._count("notifications", (channel, result))
+
+    def firing(self, rule: str, alerts: int) -> None:
+        """How many alerts of a rule last."""
+        self._labelled["alerts_firing"][(rule,)] = alerts
 
     def weight(self, task: str, deployment: str, share: float) -> None:
         """A weight as it now stands."""

@@ -45,6 +45,7 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.experiments.guard.warnings(),
             *runtime.trends.warnings(),
             *runtime.kept.approvals.warnings(),
+            *runtime.alerts.warnings(),
             *shown.troubles(runtime),
             *override_troubles(runtime),
         ],

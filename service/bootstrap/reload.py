@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from learning.errors import LearningError
 from learning.features import Featurizer
+from service.bootstrap.alerts import renew_channels
 from service.bootstrap.experiments import take_plan
 from service.bootstrap.jobs import refit_job
 from service.bootstrap.learning import (
@@ -184,3 +185,4 @@ class Reloader:
         if runtime.ledger.tracer is not None:
             runtime.ledger.tracer.start()
         take_plan(runtime)
+        renew_channels(runtime, process_environment())

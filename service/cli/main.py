@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from service.cli import (
+    alerts,
     approvals,
     audit,
     benchmark,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 for group in (serve, show, history, generate_history, evaluate, reload, trends):
     group.register(app)
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(audit.app, name="audit")
 app.add_typer(deployment.app, name="deployment")

@@ -330,6 +330,14 @@ class Guard:
         """What an operator should be told."""
         return [*self.warnings_.values(), *self._incomplete.values()]
 
+    def invalid(self) -> dict[str, str]:
+        """Running experiments whose data are not what was drawn, and why."""
+        return {
+            name: self.warnings_.get(name, name)
+            for name, watched in self._watched.items()
+            if watched.invalid
+        }
+
     def verdicts(self, experiment: str) -> tuple[Verdict, ...]:
         """What the guardrails of a running experiment said at the last look."""
         watched = self._watched.get(experiment)

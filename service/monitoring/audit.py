@@ -28,6 +28,7 @@ BATCH = 5_000  # decisions a turn
 MARK_S = 60.0
 DURABLE_S = 30.0
 SUBJECT = "propensities"
+TICKET = ("ticket",)  # somebody today
 ALARM, ACKNOWLEDGED = "propensities.alarm", "propensities.acknowledged"
 
 NOTHING = PropensityCalibration.of(2)
@@ -268,5 +269,5 @@ def alarm_notice(standing: Standing, acknowledged_by: str = "") -> Notice:
     identity = f"{SUBJECT}-{began_us}"
     if acknowledged_by:
         text = f"{acknowledged_by} has acknowledged the alarm of the propensities; the test is new"
-        return Notice(ACKNOWLEDGED, identity, began_us, text, ended=True)
-    return Notice(ALARM, identity, began_us, in_words(standing))
+        return Notice(ACKNOWLEDGED, identity, began_us, text, True, TICKET)
+    return Notice(ALARM, identity, began_us, in_words(standing), severities=TICKET)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass
 
 from service.domain.clock import Clock
+from service.domain.minutes import quantile
 from service.domain.records import Attempt, Outcome
 
 WINDOW_S = 300.0
@@ -95,10 +95,3 @@ class LiveBoard:
         since = self._clock.monotonic_s() - WINDOW_S
         times = sorted(t for at, t, status in list(self._requests) if at >= since and status < 400)
         return quantile(times, 0.5), quantile(times, 0.95)
-
-
-def quantile(ordered: list[float], share: float) -> float | None:
-    """The least value that at least ``share`` of the ordered values do not exceed."""
-    if not ordered:
-        return None
-    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]

@@ -19,6 +19,7 @@ from service.outbound import Outbound, OutboundFailed, OutboundRefused
 log = logging.getLogger("headgate.outage")
 
 SHAPED = ("slack", "pagerduty")  # these take what is theirs and nothing more
+LOUDNESS = {"page": "critical", "ticket": "warning", "info": "info"}  # PagerDuty's words
 WAITS_S = (1.0, 5.0, 20.0, 60.0, 180.0)  # between calls of the operators' webhook
 
 
@@ -31,6 +32,8 @@ class Notice:
     at_us: int  # when it began
     text: str
     ended: bool = False
+    severities: tuple[str, ...] = ("page",)  # what it is and was, the loudest first
+    link: str = ""  # where to look
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Notifier:
         self._calls: set[asyncio.Task[None]] = set()
         self._last = ""
         self.failure = ""
+        self.also: Callable[[Notice], None] = lambda notice: None  # who else is told
 
     def tell(self, outage: Outage) -> None:
         """Tell of an outage's beginning or end. Returns at once; must run on the event loop."""
@@ -82,11 +86,15 @@ class Notifier:
                 json.dumps(detail))
         )  # fmt: skip
         self._send(message(outage, self._address, self._last))
+        self.also(notice_of(outage, self._last))
 
     def announce(self, notice: Notice) -> None:
         """Tell of an alarm that the log already holds. Returns at once; on the event loop."""
-        log.error("%s", notice.text)
-        self._send(announcement(notice, self._address))
+        quiet = notice.severities == ("info",)  # for the channels that want it
+        log.log(logging.INFO if quiet else logging.ERROR, "%s", notice.text)
+        if not quiet:
+            self._send(announcement(notice, self._address))
+        self.also(notice)
 
     def _send(self, content: dict[str, Any]) -> None:
         if self._address.url:
@@ -132,45 +140,51 @@ def in_words(outage: Outage) -> str:
     )
 
 
+def notice_of(outage: Outage, outage_id: str) -> Notice:
+    """An outage's beginning or end as a notice."""
+    ended = outage.lasted_s is not None
+    event = "outage.ended" if ended else "outage.began"
+    return Notice(event, f"outage-{outage_id}", outage.began_us, in_words(outage), ended)
+
+
 def message(outage: Outage, address: Address, outage_id: str) -> dict[str, Any]:
     """What the operators' webhook is sent, in the shape that it takes."""
-    ended = outage.lasted_s is not None
-    notice = Notice(
-        "outage.ended" if ended else "outage.began", outage_id, outage.began_us, in_words(outage),
-        ended,
-    )  # fmt: skip
-    told = announcement(notice, address, f"headgate-outage-{outage_id}")
+    told = announcement(notice_of(outage, outage_id), address)
     if address.shape in SHAPED:
         return told
     return told | {
+        "id": outage_id,
         "failed_requests": outage.failed,
         "code": outage.code,
         "lasted_s": outage.lasted_s,
     }
 
 
-def announcement(notice: Notice, address: Address, key: str = "") -> dict[str, Any]:
-    """A notice in the shape that the operators' webhook takes; ``key``: what joins its beginning
-    and its end there.
+def announcement(notice: Notice, address: Address) -> dict[str, Any]:
+    """A notice in the shape that the operators' webhook takes; a beginning and its end are joined
+    by their key there.
     """
+    links = {"Look": notice.link, "Runbook": address.runbook_url}
+    links = {text: href for text, href in links.items() if href}
     if address.shape == "slack":
-        link = f"\n<{address.runbook_url}|Runbook>" if address.runbook_url else ""
-        return {"text": f"Headgate: {notice.text}{link}"}
+        shown = " ".join(f"<{href}|{text}>" for text, href in links.items())
+        said = escaped(f"Headgate: {notice.text}")
+        return {"text": f"{said}\n{shown}" if shown else said}
     began = datetime.fromtimestamp(notice.at_us / 1e6, UTC).isoformat(timespec="seconds")
     if address.shape == "pagerduty":
         told: dict[str, Any] = {
             "routing_key": address.routing_key,
             "event_action": "resolve" if notice.ended else "trigger",
-            "dedup_key": key or f"headgate-{notice.id}",
+            "dedup_key": f"headgate-{notice.id}",
             "payload": {
                 "summary": f"Headgate: {notice.text}"[:1024],
                 "source": "headgate",
-                "severity": "critical",
+                "severity": LOUDNESS[notice.severities[0]],
                 "timestamp": began,
             },
         }
-        if address.runbook_url:
-            told["links"] = [{"href": address.runbook_url, "text": "Runbook"}]
+        if links:
+            told["links"] = [{"href": href, "text": text} for text, href in links.items()]
         return told
     return {
         "event": notice.event,
@@ -178,4 +192,12 @@ def announcement(notice: Notice, address: Address, key: str = "") -> dict[str, A
         "text": notice.text,
         "began_at": began,
         "runbook_url": address.runbook_url or None,
+        "severity": notice.severities[0],
+        "ended": notice.ended,
+        "link": notice.link or None,
     }
+
+
+def escaped(text: str) -> str:
+    """A text in which Slack finds no markup: what callers or providers named mentions nobody."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

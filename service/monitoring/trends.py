@@ -112,4 +112,5 @@ class TrendBoard:
 def notice(trend: Trend) -> Notice:
     """What operators are told of a severe change."""
     identity = f"trend-{'-'.join(str(part) for part in trend.key)}-{trend.since}"
-    return Notice(ACT, identity, trend.since * DAY_US, trend.words)
+    at_us = trend.since * DAY_US
+    return Notice(ACT, identity, at_us, trend.words, severities=("ticket",))

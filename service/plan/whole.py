@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, Field
 
 from service.domain.catalog import Deployment
+from service.plan import alerts as alert
 from service.plan.approvals import ApprovalPlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.experiments import ExperimentPlan
@@ -54,6 +55,8 @@ class Plan(Strict):
     resilience: ResiliencePlan = ResiliencePlan()
     queue: QueuePlan = QueuePlan()
     notify: NotifyPlan = NotifyPlan()
+    slo: alert.SloPlan = alert.SloPlan()
+    alerts: alert.AlertsPlan = alert.AlertsPlan()
     experiments: ExperimentPlan = ExperimentPlan()
     history: HistoryPlan = HistoryPlan()
     safe_deployment: Name | None = None  # where a kill that names none sends everything
@@ -91,6 +94,5 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "breaker": BreakerPlan, "hedging": HedgingPlan,
     "refusals": RefusalPlan, "suggestions": SuggestionPlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
-    "history": HistoryPlan, "approvals": ApprovalPlan,
-    "history": HistoryPlan, "traces": TracePlan,
+    "history": HistoryPlan, "approvals": ApprovalPlan, "traces": TracePlan, **alert.SECTIONS,
 }  # fmt: skip

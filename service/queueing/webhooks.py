@@ -13,7 +13,7 @@ import msgspec
 
 from service.domain.clock import Clock
 from service.domain.tickets import Ticket
-from service.outbound import Outbound, OutboundFailed, OutboundRefused
+from service.outbound import Outbound, OutboundFailed, OutboundRefused, signature
 from service.queueing import view
 from service.queueing.gate import backoff_s
 from service.queueing.thread import StoreThread
@@ -31,12 +31,6 @@ def signing_secret(hash_key: bytes, key_id: str) -> str:
     """The secret that signs an API key's webhooks; without the hash key nobody can make it."""
     text = f"headgate webhook signing v1:{key_id}".encode()
     return "whsec_" + hmac.new(hash_key, text, hashlib.sha256).hexdigest()
-
-
-def signature(secret: str, unix_s: int, body: bytes) -> str:
-    """The header's value: the time, and HMAC-SHA256 over the time, a dot and the body."""
-    signed = hmac.new(secret.encode(), b"%d." % unix_s + body, hashlib.sha256).hexdigest()
-    return f"t={unix_s},v1={signed}"
 
 
 @dataclass(frozen=True, slots=True)

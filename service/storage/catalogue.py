@@ -18,7 +18,7 @@ from service.storage.tables import NAMES, PRIVATE
 ORDER = (
     "ratings", "rounds", "response_rates", "spend", "spend_by_tag", "sessions",
     "weights_over_time", "drift_events", "fallbacks", "breaker_episodes", "overrides_in_time",
-    "experiments_in_time", "exposures", "rollbacks", "versions_in_time",
+    "experiments_in_time", "exposures", "rollbacks", "versions_in_time", "alert_episodes",
 )  # fmt: skip
 _COLUMN = re.compile(r"(?P<name>\w+)(?: \[(?P<unit>[^\]]+)\])?: (?P<meaning>.+)")
 

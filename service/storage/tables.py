@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from service.domain import alerts as alert
 from service.domain import experiments as x
 from service.domain import records as r
 from service.domain.approvals import Approval, ApprovalEnd
@@ -323,6 +324,23 @@ TABLES: Mapping[type, Table] = {
         [("ts", _TIME), ("through_seq", _LONG), ("decisions", _LONG), ("log_e", _REAL),
          ("state", _TEXT)],
         _plain("at_us", "through_seq", "decisions", "log_e", "state"),
+    ),
+    alert.AlertEvent: _table(
+        "alert_events",
+        [*_texts("id", "ts", "alert_id", "step", "rule", "scope", "severity"), ("value", _REAL),
+         ("threshold", _REAL), *_texts("text", "author", "reason", "detail")],
+        _plain("id", "at_us", "alert_id", "step", "rule", "scope", "severity", "value",
+               "threshold", "text", "author", "reason", "detail"),
+    ),
+    alert.Silence: _table(
+        "silences",
+        _texts("id", "ts", "rule", "scope", "until_at", "author", "reason"),
+        _plain("id", "at_us", "rule", "scope", "until_us", "author", "reason"),
+    ),
+    alert.SilenceEnd: _table(
+        "silence_ends",
+        _texts("silence_id", "ts", "author", "reason"),
+        _plain("silence_id", "at_us", "author", "reason"),
     ),
     Entry: _table(
         "knowledge",

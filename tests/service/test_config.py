@@ -26,6 +26,12 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
+MAIL = (
+    "alerts: {{channels: [{{name: a, kind: email, smtp_host: mail.inner, sender: h@example.com, "
+    "recipients: [d@example.com], {}}}]}}\n"
+)
+
+
 def problems(tmp_path: Path, text: str) -> list[tuple[int | None, str, str]]:
     with pytest.raises(PlanInvalid) as caught:
         load(write(tmp_path, text))
@@ -83,6 +89,51 @@ def test_every_problem_with_its_line_and_its_mend(tmp_path: Path) -> None:
         (GOOD + "notify: {shape: pager}\n", "notify.shape", "pagerduty"),
         (GOOD + "notify: {shape: pagerduty}\n", "notify", "routing_key_env"),
         (GOOD + "notify: {webhook_env: 'https://h'}\n", "notify.webhook_env", "pattern"),
+        (GOOD + "alerts: {latncy: {p95_s: 3}}\n", "alerts.latncy", "did you mean latency?"),
+        (GOOD + "alerts: {latency: {p95: 3}}\n", "alerts.latency.p95", "did you mean p95_s?"),
+        (
+            GOOD + "alerts: {latency: {raise_caching: true}}\n",
+            "alerts.latency.raise_caching",
+            "unknown key known: enabled, p95_s",
+        ),
+        (GOOD + "alerts: {errors: {share: 2}}\n", "alerts.errors.share", "less"),
+        (GOOD + "alerts: {burn_fast: {short_minutes: 60}}\n", "alerts.burn_fast", "less than long"),
+        (GOOD + "alerts: {digest_at: 24:00}\n", "alerts.digest_at", "string"),
+        (GOOD + "alerts: {digest_at: '24:00'}\n", "alerts.digest_at", "pattern"),
+        (GOOD + "alerts: {channels: [{name: a, kind: fax}]}\n", "alerts.channels.0.kind", "slack"),
+        (
+            GOOD + "alerts: {channels: [{name: a, kind: webhook, url_env: A}]}\n",
+            "alerts.channels.0",
+            "needs secret_env",
+        ),
+        (
+            GOOD + "alerts: {channels: [{name: a, kind: slack, url_env: A, secret_env: B}]}\n",
+            "alerts.channels.0",
+            "takes no secret_env",
+        ),
+        (
+            GOOD + "alerts: {channels: [{name: a, kind: slack, url: A}]}\n",
+            "alerts.channels.0.url",
+            "did you mean url_env?",
+        ),
+        (
+            GOOD + MAIL.format("tls: none, username_env: U, password_env: P"),
+            "alerts.channels.0",
+            "a password is not sent without TLS",
+        ),
+        (GOOD + MAIL.format("username_env: U"), "alerts.channels.0", "go together"),
+        (
+            GOOD + MAIL.format("smtp_port: 25").replace("d@example.com", "'a@b, c@d'"),
+            "alerts.channels.0.recipients.0",
+            "pattern",
+        ),
+        (
+            GOOD + "alerts: {channels: [{name: a, kind: slack, url_env: A}, "
+            "{name: a, kind: slack, url_env: B}]}\n",
+            "alerts",
+            "a is given twice",
+        ),
+        (GOOD + "slo: {availability: 1.0}\n", "slo.availability", "less"),
         (GOOD + "quality: {refit_minuts: 1}\n", "quality.refit_minuts", "refit_minutes"),
     ],
 )

@@ -52,6 +52,11 @@ ROUTES = [
     ("POST", "/admin/approvals/x/acknowledge", "operator"),
     ("GET", "/admin/audit", "analyst"), ("GET", "/admin/audit/verify", "analyst"),
     ("GET", "/admin/audit/export", "analyst"),
+    ("GET", "/admin/alerts", "analyst"), ("GET", "/admin/alerts/x", "analyst"),
+    ("GET", "/admin/alerts/rules", "analyst"), ("POST", "/admin/alerts/test", "operator"),
+    ("POST", "/admin/alerts/x/acknowledge", "operator"),
+    ("POST", "/admin/alerts/silences", "operator"),
+    ("POST", "/admin/alerts/silences/x/end", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
@@ -75,6 +80,7 @@ def test_every_route_and_every_role(
     bodies = {"decide": RULING, "overrides": OVERRIDE, "dry-run": OVERRIDE,
               "shadows": LIFT | {"version_id": "x"}, "keys": {"name": "made"},
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
+              "silences": LIFT | {"rule": "none"},
               "experiments": {**LIFT, "design": {}}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
     response = httpx.request(method, service.url + path, headers=headers,
@@ -111,6 +117,8 @@ def test_all_routes_are_listed_here(service: Service) -> None:
              .replace("approvals/x", "approvals/{approval_id}")
              .replace("knowledge/x", "knowledge/{entry_id}")
              .replace("reports/x", "reports/{name}")
+             .replace("alerts/x", "alerts/{alert_id}")
+             .replace("silences/x", "silences/{silence_id}")
              .replace("review/x", "review/{review_id}")
              .replace("shadows/x", "shadows/{version_id}")
              .replace("tickets/x", "tickets/{ticket_id}")

@@ -104,6 +104,7 @@ async def test_an_alarm_is_announced_and_later_resolved(caplog: pytest.LogCaptur
         assert body == {
             "event": "propensities.alarm", "id": "propensities-1", "text": "draws are off",
             "began_at": "2026-09-21T14:13:20+00:00", "runbook_url": "https://r/",
+            "severity": "page", "ended": False, "link": None,
         }  # fmt: skip
         await notifier.stop()
     assert acts == [], "whoever raises it has logged it"

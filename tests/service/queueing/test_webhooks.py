@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from service.outbound import signature
 from service.queueing import webhooks
-from service.queueing.webhooks import signature, signing_secret
+from service.queueing.webhooks import signing_secret
 from tests.conftest import ROOT
 from tests.service.queueing.rig import UP, rig, until
 from tests.upstream import http, say

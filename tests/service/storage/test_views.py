@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from service.domain.alerts import AlertEvent, Severity, Step
 from service.domain.experiments import (
     Assigned,
     ExperimentRecord,
@@ -101,6 +102,30 @@ def requests() -> list[object]:
     ]  # fmt: skip
 
 
+def alerted() -> list[object]:
+    """An alert that was acted upon, paged, seen and ended; one that lasts; a digest."""
+
+    def event(alert: str, step: Step, minute: int, text: str, **more: Any) -> AlertEvent:
+        severity, author = more.pop("severity", Severity.TICKET), more.pop("author", "headgate")
+        value, threshold = more.pop("value", (50.0, 45.0))
+        return AlertEvent(f"{alert}{step}{minute}", START + minute * 60 * S, alert, step,
+                          "latency" if alert else "", "x" if alert else "", severity, value,
+                          threshold, text, author, "", json.dumps(more))  # fmt: skip
+
+    return [
+        event("a1", Step.FIRED, 5, "slow"),
+        event("a1", Step.ACTED, 5, "at most 0.3", override_id="o1"),
+        event("a1", Step.TOLD, 5, "hook: sent", sent=True),
+        event("a1", Step.TOLD, 6, "mail: failed", sent=False),
+        event("a1", Step.PAGED, 35, "still", severity=Severity.PAGE),
+        event("a1", Step.ACKNOWLEDGED, 36, "slow", author="ann"),
+        event("a2", Step.FIRED, 40, "down", value=(None, None)),
+        event("a1", Step.REVERTED, 50, "no longer bounded", override_id="o1"),
+        event("a1", Step.RESOLVED, 50, "clear"),
+        event("", Step.DIGEST, 60, "2 alerts"),
+    ]
+
+
 def deeds() -> list[object]:
     """What people and the service did."""
 
@@ -138,6 +163,7 @@ def deeds() -> list[object]:
         step("roll back", "running", "rolled back", 5, author="headgate", cause=CAUSE),
         Version("v0", START, "default", "linear", "{}", None, "plan", ""),
         Version("v1", START + 1, "default", "linear", "{}", "v0", "ann", ""),
+        *alerted(),
         Promotion("p0", START, "v0", None, "c0", None, "plan", "plan", "", "{}"),
         Promotion("p1", START + HOUR, "v1", "v0", "c1", None, "promoted", "ann", "better", "{}"),
         Promotion("p2", START + 5 * HOUR, "v0", "v1", "c2", "c0", "rolled back", "bob", "no", "{}"),
@@ -270,6 +296,19 @@ def test_experiments_and_exposures(history: duckdb.DuckDBPyConnection) -> None:
     assert exposed == [("e@1", "b", 0.5, "u2", "randomised", 0.75),
                        ("f@2", "c", 0.1, "u9", "randomised", 0.75),
                        ("e@1", "b", 0.5, "u2", "sticky", 1.0)]  # fmt: skip
+
+
+def test_alert_episodes(history: duckdb.DuckDBPyConnection) -> None:
+    found = told(history, "SELECT alert_id, rule, scope, severity, lasted_s, value, text, "
+                          "epoch(paged - fired), epoch(acknowledged - fired), acknowledged_by, "
+                          "override_id, acted, told, untold, ended_by "
+                          "FROM alert_episodes ORDER BY fired")  # fmt: skip
+    assert found == [
+        ("a1", "latency", "x", "page", 2_700.0, 50.0, "slow", 1_800.0, 1_860.0, "ann", "o1",
+         "at most 0.3", 1, 1, "clear"),
+        ("a2", "latency", "x", "ticket", None, None, "down", None, None, None, None, None, 0, 0,
+         None),
+    ]  # fmt: skip
 
 
 def test_rollbacks(history: duckdb.DuckDBPyConnection) -> None:
