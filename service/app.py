@@ -15,10 +15,12 @@ from starlette.types import ASGIApp
 
 from service.api import (
     alerts,
+    approvals,
     audits,
     caller,
     experiments,
     health,
+    keys,
     knowledge,
     operations,
     overrides,
@@ -29,8 +31,10 @@ from service.api import (
     reviews,
     shadows,
     tickets,
+    trail,
     trends,
 )
+from service.api.access import REQUEST_ID
 from service.api.asgi import (
     ClientGone,
     Message,
@@ -45,6 +49,7 @@ from service.api.asgi import (
 from service.api.auth import authenticate
 from service.api.chat import ChatEndpoint
 from service.api.document import CHAT_PATH, describe
+from service.api.four_eyes import Held
 from service.domain.bulk import check_bulk
 from service.domain.clock import new_id
 from service.domain.errors import (
@@ -65,7 +70,7 @@ CONSOLE = "/console"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
-    policies, shadows, knowledge, trends, overrides, alerts,
+    policies, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -93,13 +98,14 @@ class Headgate(FastAPI):
             else:
                 await send_error(send, NotAllowed(f"{path} takes POST"), new_id())
             return
+        scope[REQUEST_ID] = new_id()
         if path.startswith(KEYED):
             await self._keyed(scope, receive, send)
             return
         if self.console is not None and (path == CONSOLE or path.startswith(f"{CONSOLE}/")):
-            await self.console(scope, receive, _named(send))
+            await self.console(scope, receive, _named(scope, send))
             return
-        await super().__call__(scope, receive, _named(send))
+        await super().__call__(scope, receive, _named(scope, send))
 
     async def _keyed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A route that needs a key: it is looked at before a byte of the body is read."""
@@ -115,10 +121,10 @@ class Headgate(FastAPI):
                 if limit == SMALL_BODY:
                     check_bulk(body, SMALL_VALUES)
                 receive = _replay(body, receive)
-            await super().__call__(scope, receive, _named(send))
+            await super().__call__(scope, receive, _named(scope, send))
         except HeadgateError as error:
             load.noted(error)
-            await send_error(send, error, new_id())
+            await send_error(send, error, scope[REQUEST_ID])
         except ClientGone:
             pass
         finally:
@@ -132,14 +138,15 @@ class Headgate(FastAPI):
         return schema
 
 
-def _named(send: Send) -> Send:
-    """A send that gives every answer a request id."""
+def _named(scope: Scope, send: Send) -> Send:
+    """A send that gives every answer the request's id."""
+    given = scope[REQUEST_ID].encode()
 
     async def named(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = message["headers"]
             if not any(name == b"x-request-id" for name, _ in headers):
-                message = {**message, "headers": [*headers, (b"x-request-id", new_id().encode())]}
+                message = {**message, "headers": [*headers, (b"x-request-id", given)]}
         await send(message)
 
     return named
@@ -176,39 +183,46 @@ def create_app(runtime: Runtime) -> Headgate:
     for part in PARTS:
         app.include_router(part.router)
     app.add_exception_handler(HeadgateError, _known)
+    app.add_exception_handler(Held, _held)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unknown)
     return app
 
 
-def _answer(error: HeadgateError) -> JSONResponse:
-    request_id = new_id()
+def _answer(request: Request, error: HeadgateError) -> JSONResponse:
+    request_id = request.scope.get(REQUEST_ID) or new_id()
     return JSONResponse(
         error_body(error, request_id), error.status, dict(error_headers(error, request_id))
     )
 
 
-async def _known(_: Request, error: Exception) -> JSONResponse:
+async def _held(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Held)
+    where = {"location": f"/admin/approvals/{error.approval.id}"}
+    return JSONResponse(approvals.held(error.approval), 202, where)
+
+
+async def _known(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HeadgateError)
-    return _answer(error)
+    return _answer(request, error)
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     param = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
     if first["type"] == "json_invalid":
-        return _answer(InvalidRequest("the body is not valid JSON", code="invalid_json"))
+        return _answer(request, InvalidRequest("the body is not valid JSON", code="invalid_json"))
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "unknown field"
     if param.startswith("value."):  # a union names every branch that failed
         param, message = "value", "must be a number, true or false, or a text"
-    return _answer(Unprocessable(f"{param or 'body'}: {message}", param=param or None))
+    return _answer(request, Unprocessable(f"{param or 'body'}: {message}", param=param or None))
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     known: HeadgateError
     if error.status_code == 404:
@@ -216,9 +230,9 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
     else:
         known = InvalidRequest(str(error.detail))
         known.status = error.status_code
-    return _answer(known)
+    return _answer(request, known)
 
 
-async def _unknown(_: Request, error: Exception) -> JSONResponse:
+async def _unknown(request: Request, error: Exception) -> JSONResponse:
     log.error("a request failed", exc_info=error)
-    return _answer(HeadgateError("something went wrong here"))
+    return _answer(request, HeadgateError("something went wrong here"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from learning.errors import LearningError
@@ -19,6 +20,7 @@ from service.plan.routing import RulePlan
 from service.plan.whole import Plan
 from service.providers.registry import PROVIDERS
 
+OTLP = "opentelemetry.exporter.otlp.proto.http"
 RESERVED = ("auto", "workflow")
 Path_ = tuple[str | int, ...]
 
@@ -54,6 +56,7 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
     _feedback(plan, found)
     if secrets:
         _notify(plan, found)
+        _traces(plan, found)
         for index, variable in plan.missing_secrets(process_environment()):
             found.add(
                 ("deployments", index, "api_key_env"),
@@ -81,6 +84,42 @@ def _notify(plan: Plan, found: _Findings) -> None:
                 f"the environment variable {variable} is not set",
                 f"export {variable}=... before starting",
             )
+
+
+def _traces(plan: Plan, found: _Findings) -> None:
+    """What sends traces is there, and the collector's headers are set."""
+    if plan.traces.endpoint is None:
+        return
+    if not _can_trace():
+        found.add(
+            ("traces", "endpoint"),
+            "what sends traces is not installed",
+            "install headgate[traces]",
+        )
+    variable = plan.traces.headers_env
+    if variable is None:
+        return
+    text = process_environment().get(variable, "")
+    try:
+        plan.traces.headers(text)
+    except ValueError as error:
+        found.add(
+            ("traces", "headers_env"), f"the environment variable {variable} {error}",
+            "write it so, without line ends",
+        )  # fmt: skip
+    if not text:
+        found.add(
+            ("traces", "headers_env"),
+            f"the environment variable {variable} is not set",
+            f"export {variable}=... before starting",
+        )
+
+
+def _can_trace() -> bool:
+    try:
+        return all(find_spec(each) for each in ("opentelemetry.sdk", OTLP))
+    except ModuleNotFoundError:
+        return False
 
 
 def _names(plan: Plan, found: _Findings) -> None:

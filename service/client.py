@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -16,6 +16,14 @@ class ServiceError(Exception):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Waits(Exception):
+    """The service will do it when a second person has approved; ``content`` is what it said."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        super().__init__(content["message"])
+        self.content = content
 
 
 class Client:
@@ -39,6 +47,22 @@ class Client:
         """POST, its JSON."""
         return self._call("POST", path, timeout_s, json=body, headers=dict(headers or {}))
 
+    def lines(self, path: str, **parameters: Any) -> Iterator[str]:
+        """GET, the lines of its text as they come."""
+        try:
+            with (
+                httpx.Client(base_url=self._url, headers=self._headers, timeout=TIMEOUT_S,
+                             trust_env=False) as http,
+                http.stream("GET", path, params=parameters) as response,
+            ):  # fmt: skip
+                if response.status_code >= 400:
+                    response.read()
+                    message = (response.json().get("error") or {}).get("message", "refused")
+                    raise ServiceError(message, response.status_code)
+                yield from response.iter_text()
+        except httpx.HTTPError as error:
+            raise ServiceError(f"no answer from {self._url} ({type(error).__name__})") from None
+
     def _call(self, method: str, path: str, timeout_s: float, **more: Any) -> Any:
         try:
             with httpx.Client(
@@ -56,6 +80,8 @@ class Client:
         if response.status_code >= 400:
             message = (content.get("error") or {}).get("message", "refused")
             raise ServiceError(message, response.status_code)
+        if response.status_code == 202 and "approval" in content:
+            raise Waits(content)
         return content
 
 

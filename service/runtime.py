@@ -41,15 +41,18 @@ from service.routing.key_limits import KeyLimits
 from service.routing.refusals import Refusals
 from service.routing.router import Router
 from service.scheduler import Scheduler
+from service.storage.approvals import ApprovalStore
 from service.storage.cases import Case, Cases
 from service.storage.database import Database, StateLock
 from service.storage.errors import StorageError
 from service.storage.event_log import EventLog
 from service.storage.history import Publisher
+from service.storage.key_uses import KeyUses
 from service.storage.keys import KeyStore
 from service.storage.overrides import OverrideStore
 from service.storage.tally import Tally
 from service.telemetry import Telemetry
+from service.tracing.tracer import Tracer
 
 log = logging.getLogger("headgate")
 
@@ -65,6 +68,8 @@ class Kept:
     tally: Tally
     cases: Cases
     keys: KeyStore
+    key_uses: KeyUses
+    approvals: ApprovalStore
     overrides: OverrideStore
     publisher: Publisher
 
@@ -99,6 +104,7 @@ class Ledger:
         self._provider_of = providers
         self._clock = clock
         self.guarded: Callable[[Decision, Outcome], None] = lambda decision, outcome: None
+        self.tracer: Tracer | None = None
         self.windows = MinuteWindows(clock)
         self._shed: set[str] = set()  # decisions under way that the log had no room for
         self.offer: Callable[[Decision], None] = lambda _: None  # to the shadows
@@ -125,6 +131,10 @@ class Ledger:
         self._telemetry.decision(decision.policy.name, decision.mode.value)
         return case
 
+    def traceparent(self, decision_id: str, number: int) -> str:
+        """What a call tells its provider of the trace that it belongs to."""
+        return "" if self.tracer is None else self.tracer.traceparent(decision_id, number)
+
     def attempt(self, attempt: Attempt) -> None:
         """A call has ended."""
         if attempt.decision_id in self._shed:
@@ -145,6 +155,8 @@ class Ledger:
             attempt.usage.cost_micro_usd / 1e6,
             attempt.ttft_s,
         )
+        tokens = attempt.usage.tokens_in, attempt.usage.tokens_out
+        self._telemetry.call(attempt.deployment, attempt.role.value, attempt.latency_s, tokens)
 
     def outcome(self, outcome: Outcome) -> None:
         """A request has ended."""
@@ -160,6 +172,7 @@ class Ledger:
             outcome.mode.value,
             outcome.overhead_s,
         )
+        self._telemetry.took(outcome.latency_s)
         if outcome.decision_id in self._shed:
             self._shed.discard(outcome.decision_id)
             self._log.dropped += 1
@@ -168,6 +181,8 @@ class Ledger:
         case = self._cases.recent(outcome.decision_id)
         if case is not None:
             case.outcome = outcome
+            if self.tracer is not None:
+                self.tracer.ended(case.decision, case.attempts, outcome)
             if case.decision.assigned:
                 self.guarded(case.decision, outcome)
             self._learner.ended(case)
@@ -214,6 +229,8 @@ class Runtime:
     first_key: str | None = None
     reload: Reload | None = None
     ask_reload: Callable[[], None] = lambda: None
+    approving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    key_changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # one change at a time
     replaying: asyncio.Lock = field(default_factory=asyncio.Lock)  # one replay at a time
 
     @property
@@ -262,6 +279,8 @@ class Runtime:
             log.error("the history cannot be published now: %s", error)
         self.scheduler.start()
         self.load.lag.start()
+        if self.ledger.tracer is not None:
+            self.ledger.tracer.start()
 
     def publish(self) -> None:
         """Publish what is durable; blocks."""
@@ -286,6 +305,9 @@ class Runtime:
         await asyncio.to_thread(self._stop_storage)
 
     def _stop_storage(self) -> None:
+        self.kept.key_uses.keep(self.kept.keys.used_us)
+        if self.ledger.tracer is not None:
+            self.ledger.tracer.stop()
         self.learner.stop()
         self.kept.log.stop()
         try:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
 
 from learning.policies.base import STATES
 
@@ -13,7 +25,9 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0)
 COUNTERS = {
     "requests": ("Requests answered", ["deployment", "provider", "status", "mode"]),
     "cost_usd": ("Spend in US dollars", ["deployment"]),
+    "tokens": ("Tokens of all calls, as billed", ["deployment", "direction"]),
     "decisions": ("Decisions made", ["policy", "mode"]),
+    "attempts": ("Calls that have ended", ["deployment", "role"]),
     "attempt_errors": ("Failed calls", ["deployment", "kind"]),
     "feedback": ("Ratings taken", ["metric"]),
     "notifications": ("Notices to channels of alerts", ["channel", "result"]),
@@ -28,6 +42,12 @@ INCIDENTS = {
     "reconnects": "upstream_reconnects",
     "other_model": "upstream_other_model",
 }
+HISTOGRAMS: Mapping[str, tuple[str, list[str], tuple[float, ...]]] = {
+    "overhead_seconds": ("Time added by the gateway", [], _OVERHEAD),
+    "request_seconds": ("Time of a request from its decision to its end", [], _SECONDS),
+    "attempt_seconds": ("Time of a call from its start to its end", ["deployment"], _SECONDS),
+    "ttft_seconds": ("Time to first token", ["deployment"], _SECONDS),
+}
 LABELLED = {
     "alerts_firing": ("Alerts that last", ["rule"]),
     "weight": ("Share of a task that a deployment gets", ["task", "deployment"]),
@@ -35,13 +55,23 @@ LABELLED = {
     "breaker_state": ("1 for the state that its breaker is in", ["deployment", "state"]),
     "in_flight": ("Calls in work", ["deployment"]),
     "in_flight_limit": ("Calls that may be in work", ["deployment"]),
+    "overrides": ("Overrides in force", ["action"]),
+    "experiments": ("Experiments by the state that they are in", ["state"]),
+    "job_failing": ("1 for a job of the clock whose last turn failed", ["job"]),
 }
+OF_ARMS = ("weight", "arm_state", "breaker_state", "in_flight", "in_flight_limit")
 GAUGES = {
     "log_queued": "Records that wait to be written",
     "learner_waiting": "Rewards that wait to be learned from",
+    "learner_frozen": "1 while nothing is learned because the log cannot be written",
     "storage_healthy": "1 while the log can be written",
-    "log_dropped": "Records dropped for want of room, since the start",
-    "learner_dropped": "Outcomes not learned for want of room, since the start",
+    "outage": "1 while no deployment can serve requests",
+    "plan_refused": "1 while the last reload of the plan was refused",
+    "publication_age_seconds": "How long ago the history was last published",
+    "publication_rows_behind": "Rows of the log that are not yet published",
+    "disk_free_bytes": "Room on the file system of the state directory",
+    "disk_size_bytes": "Size of the file system of the state directory",
+    "live_file_bytes": "Size of the live file with its write-ahead log",
     "connections_open": "Connections of callers that are open",
     "under_way": "Requests in work",
     "held_bytes": "Bytes of request bodies that are held",
@@ -55,138 +85,241 @@ GAUGES = {
     "review_open": "Refused requests that wait for a person",
     "review_overdue": "Those that wait beyond their time",
     "retries_left": "Extra calls that the retry budget allows now",
-    "retries_spent": "Extra calls since the start",
-    "retries_refused": "Extra calls that the retry budget did not allow",
-    "hedges": "Hedges since the start",
+    "shadows": "Shadows that run",
     "shadow_waiting": "Decisions that the shadows have still to decide beside",
-    "shadow_dropped": "Decisions that no shadow had room for, since the start",
     "mirrors_under_way": "Requests whose calls are being mirrored or judged",
     "propensity_decisions": "Decisions whose propensities the audit has held against the draws",
     "propensity_log_evidence": "Logarithm of the evidence that they do not match; alarm at 6.9",
     "propensity_alarm": "1 while an alarm of the propensities is not acknowledged",
 }
+# Counted elsewhere since the start, and shown here: the text, and the label where there is one.
+TOTALS = {
+    "log_records": ("Records made durable", ["table"]),
+    "log_dropped": ("Records dropped for want of room", []),
+    "log_refused": ("Records that could not be stored and were left out", []),
+    "learner_updates": ("Updates that the policy has been told, ever", []),
+    "learner_dropped": ("Outcomes not learned for want of room", []),
+    "learner_passed_over": ("Updates of deployments or models that are gone", []),
+    "plan_reloads": ("Plans taken while the service ran", []),
+    "retries_spent": ("Extra calls", []),
+    "retries_refused": ("Extra calls that the retry budget did not allow", []),
+    "hedges": ("Hedges", []),
+    "shadow_dropped": ("Decisions that no shadow had room for", []),
+    "spans_exported": ("Spans that the collector of traces took", []),
+    "spans_dropped": ("Spans that were let go: no room, or no collector", []),
+}
+_Labels = tuple[str, ...]
+
+
+class Declared(NamedTuple):
+    """What is known of a metric before anything is counted."""
+
+    name: str  # as a query names it, without the suffixes of a histogram
+    kind: str
+    labels: _Labels
+    text: str
+
+
+def declared() -> Iterator[Declared]:
+    """Every metric of ours."""
+    for table, kind, suffix in (
+        (COUNTERS, "counter", "_total"), (TOTALS, "counter", "_total"), (LABELLED, "gauge", ""),
+    ):  # fmt: skip
+        for name, (text, labels) in table.items():
+            yield Declared(f"headgate_{name}{suffix}", kind, tuple(labels), text)
+    for name, (text, labels, _) in HISTOGRAMS.items():
+        yield Declared(f"headgate_{name}", "histogram", tuple(labels), text)
+    for name, text in GAUGES.items():
+        yield Declared(f"headgate_{name}", "gauge", (), text)
+
+
+class _Times:
+    """A histogram's series: how many fell into each bucket, and their sum."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """One more."""
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.sum += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Each upper bound with how many lie at or below it."""
+        found, total = [], 0
+        for bound, count in zip((*map(repr, self.bounds), "+Inf"), self.counts, strict=True):
+            total += count
+            found.append((bound, float(total)))
+        return found
 
 
 class Telemetry:
-    """The counters of one service; labelled children are kept, since a look-up costs more."""
+    """The counters of one service: plain numbers, written and read on the event loop's thread,
+    put into the library's form when somebody looks.
+    """
 
     def __init__(self) -> None:
-        self.registry = to = CollectorRegistry()
-        self._counters = {
-            name: Counter(f"headgate_{name}", text, labels, registry=to)
-            for name, (text, labels) in COUNTERS.items()
+        self._counts: dict[str, dict[_Labels, float]] = {name: {} for name in COUNTERS}
+        self._totals: dict[str, dict[_Labels, float]] = {
+            name: {} if labels else {(): 0.0} for name, (_, labels) in TOTALS.items()
         }
-        self._labelled = {
-            name: Gauge(f"headgate_{name}", text, labels, registry=to)
-            for name, (text, labels) in LABELLED.items()
-        }
-        self._overhead = Histogram(
-            "headgate_overhead_seconds", "Time added by the gateway", buckets=_OVERHEAD, registry=to
-        )
-        self._ttft = Histogram(
-            "headgate_ttft_seconds",
-            "Time to first token",
-            ["deployment"],
-            buckets=_SECONDS,
-            registry=to,
-        )
-        self._gauges = {
-            name: Gauge(f"headgate_{name}", text, registry=self.registry)
-            for name, text in GAUGES.items()
-        }
-        self._request_children: dict[tuple[str, str, int, str], Counter] = {}
-        self._decision_children: dict[tuple[str, str], Counter] = {}
-        self._cost_children: dict[str, Counter] = {}
-        self._ttft_children: dict[str, Histogram] = {}
+        self._labelled: dict[str, dict[_Labels, float]] = {name: {} for name in LABELLED}
+        self._gauges = dict.fromkeys(GAUGES, 0.0)
+        self._times: dict[str, dict[_Labels, _Times]] = {name: {} for name in HISTOGRAMS}
+        self._overhead = self._timed("overhead_seconds")
+        self._whole = self._timed("request_seconds")
+        self._process = ProcessCollector(registry=None)
+
+    # counting ---------------------------------------------------------------------------------
+
+    def _count(self, name: str, labels: _Labels, amount: float = 1.0) -> None:
+        counts = self._counts[name]
+        counts[labels] = counts.get(labels, 0.0) + amount
+
+    def _timed(self, name: str, labels: _Labels = ()) -> _Times:
+        found = self._times[name].get(labels)
+        if found is None:
+            found = self._times[name][labels] = _Times(HISTOGRAMS[name][2])
+        return found
 
     def decision(self, policy: str, mode: str) -> None:
         """A decision was made."""
-        child = self._decision_children.get((policy, mode))
-        if child is None:
-            child = self._counters["decisions"].labels(policy, mode)
-            self._decision_children[policy, mode] = child
-        child.inc()
+        self._count("decisions", (policy, mode))
 
     def attempt(
         self, deployment: str, kind: str | None, cost_usd: float, ttft_s: float | None
     ) -> None:
         """A call has ended."""
         if kind is not None:
-            self._counters["attempt_errors"].labels(deployment, kind).inc()
+            self._count("attempt_errors", (deployment, kind))
         if cost_usd:
-            child = self._cost_children.get(deployment)
-            if child is None:
-                child = self._cost_children[deployment] = self._counters["cost_usd"].labels(
-                    deployment
-                )
-            child.inc(cost_usd)
+            self._count("cost_usd", (deployment,), cost_usd)
         if ttft_s is not None:
-            timed = self._ttft_children.get(deployment)
-            if timed is None:
-                timed = self._ttft_children[deployment] = self._ttft.labels(deployment)
-            timed.observe(ttft_s)
+            self._timed("ttft_seconds", (deployment,)).observe(ttft_s)
+
+    def call(self, deployment: str, role: str, latency_s: float, tokens: tuple[int, int]) -> None:
+        """The same call: why it was made, how long it took, its tokens in and out."""
+        self._count("attempts", (deployment, role))
+        self._timed("attempt_seconds", (deployment,)).observe(latency_s)
+        self._count("tokens", (deployment, "input"), tokens[0])
+        self._count("tokens", (deployment, "output"), tokens[1])
 
     def request(
         self, deployment: str, provider: str, status: int, mode: str, overhead_s: float
     ) -> None:
         """A request has ended."""
-        labels = deployment, provider, status, mode
-        child = self._request_children.get(labels)
-        if child is None:
-            child = self._counters["requests"].labels(deployment, provider, str(status), mode)
-            self._request_children[labels] = child
-        child.inc()
+        self._count("requests", (deployment, provider, str(status), mode))
         self._overhead.observe(overhead_s)
+
+    def took(self, latency_s: float) -> None:
+        """The same request: how long it took from its decision."""
+        self._whole.observe(latency_s)
 
     def incident(self, deployment: str, kind: str, number: int) -> None:
         """Something odd of an upstream that spoiled no answer."""
-        self._counters[INCIDENTS[kind]].labels(deployment).inc(number)
+        self._count(INCIDENTS[kind], (deployment,), number)
 
     def feedback(self, metric: str) -> None:
         """A rating was taken."""
-        self._counters["feedback"].labels(metric).inc()
+        self._count("feedback", (metric,))
 
     def refusal(self, deployment: str) -> None:
         """A deployment's content policy refused a request."""
-        self._counters["refusals"].labels(deployment).inc()
+        self._count("refusals", (deployment,))
 
     def refused(self, reason: str, times: int = 1) -> None:
         """Somebody was refused by a limit on the way in; ``reason`` is of a closed set."""
-        self._counters["refused"].labels(reason).inc(times)
+        self._count("refused", (reason,), times)
+
+    # standing ---------------------------------------------------------------------------------
 
     def notified(self, channel: str, result: str) -> None:
         """A channel was told something, or not; ``result`` is of a closed set."""
-        self._counters["notifications"].labels(channel, result).inc()
+        self._count("notifications", (channel, result))
 
     def firing(self, rule: str, alerts: int) -> None:
         """How many alerts of a rule last."""
-        self._labelled["alerts_firing"].labels(rule).set(alerts)
+        self._labelled["alerts_firing"][(rule,)] = alerts
 
     def weight(self, task: str, deployment: str, share: float) -> None:
         """A weight as it now stands."""
-        self._labelled["weight"].labels(task, deployment).set(share)
+        self._labelled["weight"][task, deployment] = share
 
     def state(self, deployment: str, state: str) -> None:
         """The state that a deployment is in."""
         for each in STATES:
-            self._labelled["arm_state"].labels(deployment, each).set(float(each == state))
+            self._labelled["arm_state"][deployment, each] = float(each == state)
 
     def health(self, deployment: str, breaker: str, in_flight: int, limit: int) -> None:
         """What a deployment's breaker says, and how many calls it has in work."""
         for each in BREAKER_STATES:
-            self._labelled["breaker_state"].labels(deployment, each).set(float(each == breaker))
-        self._labelled["in_flight"].labels(deployment).set(in_flight)
-        self._labelled["in_flight_limit"].labels(deployment).set(limit)
+            self._labelled["breaker_state"][deployment, each] = float(each == breaker)
+        self._labelled["in_flight"][deployment,] = in_flight
+        self._labelled["in_flight_limit"][deployment,] = limit
 
     def forget_arms(self) -> None:
         """Drop the gauges of deployments and tasks; those of the plan in force come anew."""
-        for each in self._labelled.values():
-            each.clear()
+        for name in OF_ARMS:
+            self._labelled[name].clear()
+
+    def standing(self, name: str, values: Mapping[str, float]) -> None:
+        """A gauge with one label, all of its values at once; others than these are gone."""
+        self._labelled[name] = {(label,): value for label, value in values.items()}
 
     def gauge(self, name: str, value: float) -> None:
         """One of the plain gauges."""
-        self._gauges[name].set(value)
+        if name not in self._gauges:
+            raise KeyError(name)
+        self._gauges[name] = value
+
+    def total(self, name: str, value: float, label: str | None = None) -> None:
+        """What somebody else has counted since the start."""
+        self._totals[name][() if label is None else (label,)] = value
+
+    # looking ----------------------------------------------------------------------------------
+
+    def collect(self) -> Iterable[Metric]:
+        """All of it, in the library's form."""
+        for table, held in ((COUNTERS, self._counts), (TOTALS, self._totals)):
+            for name, (text, labels) in table.items():
+                counter = CounterMetricFamily(f"headgate_{name}", text, labels=labels)
+                for values, number in held[name].items():
+                    counter.add_metric(values, number)
+                yield counter
+        for name, (text, labels) in LABELLED.items():
+            gauge = GaugeMetricFamily(f"headgate_{name}", text, labels=labels)
+            for values, number in self._labelled[name].items():
+                gauge.add_metric(values, number)
+            yield gauge
+        for name, (text, labels, _) in HISTOGRAMS.items():
+            histogram = HistogramMetricFamily(f"headgate_{name}", text, labels=labels)
+            for values, times in self._times[name].items():
+                histogram.add_metric(values, times.buckets(), times.sum)
+            yield histogram
+        for name, text in GAUGES.items():
+            yield GaugeMetricFamily(f"headgate_{name}", text, value=self._gauges[name])
+
+    def taken(self) -> Callable[[], bytes]:
+        """All of it as it stands now, and what writes it as text, which may be done in a thread."""
+        registry = CollectorRegistry()
+        registry.register(_Taken(list(self.collect())))
+        registry.register(self._process)
+        return partial(generate_latest, registry)
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return self.taken()()
+
+
+class _Taken(Collector):
+    """What was collected a moment ago."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,11 +13,17 @@ from pathlib import Path
 
 import duckdb
 
+from service.bootstrap.build import build
+from service.config import Settings, load
+from service.domain.minutes import MINUTE_US
+from service.runtime import Runtime
 from service.storage.database import FILE
+from tests.conftest import KEY, HandClock
 from tests.playbook import Duty
 from tests.service.faults.host import small_disk
 from tests.service.faults.refusing import error
-from tests.upstream import Upstream
+from tests.service.monitoring.minutes import attempt
+from tests.upstream import Upstream, http, say
 
 ALL = ("brook", "mill", "river", "fall")
 
@@ -116,6 +124,31 @@ def in_an_experiment(duty: Duty) -> None:
     assert code == 0, told
 
 
+def alerted(duty: Duty) -> None:
+    """river was slow for five minutes, and is; a channel is told."""
+    upstream = Upstream()
+    upstream.__enter__()
+    duty.later(upstream.__exit__)
+    upstream.act = say(http(200, b""))
+    duty.environment["TEAM_URL"] = f"http://127.0.0.1:{upstream.port}/team"
+    duty.write_plan("\nalerts:\n  channels:\n    - {name: team, kind: slack, url_env: TEAM_URL}\n")
+    plan, _ = load(duty.folder / "plan.yaml")
+    clock = HandClock(int(time.time() * 1e6) - 6 * MINUTE_US)
+    asyncio.run(_slow_minutes(build(plan, Settings(duty.state, KEY), clock), clock))
+    duty.start()
+
+
+async def _slow_minutes(runtime: Runtime, clock: HandClock) -> None:
+    for _ in range(6):
+        await runtime.alerts.turn()
+        for _ in range(30):
+            runtime.ledger.windows.attempt(attempt(clock.wall_us(), "river", 60.0))
+        clock.advance(60.0)
+    await runtime.alerts.turn()
+    assert runtime.alerts.firing()
+    await runtime.stop()
+
+
 def looked_at(duty: Duty) -> None:
     """The audit has had its first turn, as on every day but a service's first two seconds."""
     quiet(duty)
@@ -166,6 +199,7 @@ def refused(duty: Duty) -> None:
 
 STAGES: Mapping[str, Stage] = {
     "First look": Stage(looked_at),
+    "An alert fires": Stage(alerted),
     "A provider degrades": Stage(failing, {3: well}),
     "Answers are bad": Stage(bad),
     "Costs run away": Stage(known),

@@ -30,6 +30,7 @@ BREACHES = [
     ("service/routing/billing.py", "import aiohttp", "7a. only providers"),
     ("service/queueing/webhooks.py", "import httpx", "7a. only providers"),
     ("service/feedback/apply.py", "import duckdb", "7b. only storage"),
+    ("service/tracing/tracer.py", "import opentelemetry.trace", "7d. only the spans"),
     ("service/monitoring/live.py", "import starlette", "7c. only app"),
 ]
 

@@ -1,53 +1,32 @@
-"""Every command of the playbook exists, and does on a running service what the page says."""
+"""Every command of the playbook exists, and does on a running service what the page says.
+
+The sections that begin with a past are followed in test_playbook_past.py.
+"""
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
 
-from service.cli.main import app
-from service.providers.simulated import Stream
-from service.simulate import SimulatedProviders
-from tests.conftest import Server
-from tests.playbook import ID, PAGE, PATIENCE_S, Block, Command, Duty, blocks, missing, on_duty
-from tests.playbook_stages import STAGES, ground
-
-TEXT = PAGE.read_text("utf-8")
-BLOCKS = blocks(TEXT)
-SECTIONS = list(dict.fromkeys(block.section for block in BLOCKS))
-COMMANDS = [command for block in BLOCKS for command in block.commands]
-ROOT_COMMAND = typer.main.get_command(app)
-
-
-def headgates(text: str) -> list[list[str]]:
-    """The words of every call of headgate in a command."""
-    flat = re.sub(r"'[^']*'|\"[^\"]*\"", "TEXT", text)
-    calls = re.findall(r"(?:^|[;|&]\s*)headgate ([^;|&>]*)", flat, flags=re.M)
-    return [call.split() for call in calls]
+from tests.playbook import Command, blocks, missing
+from tests.playbook_reader import (
+    BLOCKS,
+    SECTIONS,
+    TEXT,
+    WITHOUT,
+    World,
+    commands,
+    headgates,
+    of_the_command_line,
+    world,
+)
+from tests.playbook_stages import STAGES
 
 
-def of_the_command_line(words: list[str]) -> None:
-    """Whether the command is there, with every option that is shown; by its own parser."""
-    command, at = ROOT_COMMAND, 0
-    while inner := getattr(command, "commands", None):
-        if command.invoke_without_command and (not words[at:] or words[at].startswith("-")):
-            break  # it speaks alone: an option follows, or nothing
-        assert words[at] in inner, f"there is no {' '.join(words[: at + 1])}"
-        command, at = inner[words[at]], at + 1
-    known = {name for each in command.params for name in each.opts} | {"--help"}
-    shown = {word for word in words[at:] if word.startswith("--")}
-    assert shown <= known, f"{' '.join(words)} does not take {shown - known}"
-    command.make_context("headgate", list(words[at:]), resilient_parsing=True)
-    needed = {each.opts[0] for each in command.params if each.required and each.opts[0][0] == "-"}
-    assert needed <= shown, f"{' '.join(words)} needs {needed - shown}"
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c.text.split("\n")[0][:60])
+@pytest.mark.parametrize("command", commands(WITHOUT), ids=lambda c: c.text.split("\n")[0][:60])
 def test_every_shown_command_exists_with_its_options(command: Command) -> None:
     for words in headgates(command.text):
         of_the_command_line(words)
@@ -91,7 +70,7 @@ def test_the_page_keeps_its_own_rules() -> None:
         numbers = {block.number for block in BLOCKS if block.section == section}
         assert set(stage.before) <= numbers
     # What the prose and the tables name is run too: each is a command of a block, or begins one.
-    shown = [command.text for command in COMMANDS]
+    shown = [command.text for command in commands(SECTIONS)]
     inline = re.findall(r"`((?:headgate|df|tail|curl) [^`]+)`", TEXT)
     for named in inline:
         assert any(f"{text} ".startswith(f"{named} ") for text in shown) or named in (
@@ -112,79 +91,12 @@ def _anchor(heading: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def world() -> Stream:
-    return Stream(seed=11, speed=20.0)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("shared")
-
-
-@pytest.fixture(scope="module")
-def providers_url(world: Stream) -> Iterator[str]:
-    with Server(SimulatedProviders(world).app()) as server:
-        yield server.url
-
-
-class Reader:
-    """A person who types what the page shows, and looks at what comes."""
-
-    def __init__(self, duty: Duty) -> None:
-        self._duty = duty
-        self._ids: dict[str, str] = {}
-
-    def follow(self, block: Block) -> None:
-        """All its commands, in order; what only looks is looked at until it shows what it should,
-        as a service that has just started has not yet counted what it just did.
-        """
-        deadline = time.monotonic() + PATIENCE_S
-        again = block.only_looks or any(command.again for command in block.commands)
-        while True:
-            try:
-                return self._once(block)
-            except AssertionError:
-                if not again or time.monotonic() > deadline:
-                    raise
-
-    def _once(self, block: Block) -> None:
-        told = "".join(self._typed(command) for command in block.commands)
-        lost = missing(self._lines(block), told)
-        assert lost is None, f"{block.section}, block {block.number}: no {lost!r} in\n{told}"
-
-    def _typed(self, command: Command) -> str:
-        text = self._filled(command.text)
-        code, out = self._duty.shell(text)
-        assert code == command.exit_code, f"{text} ended with {code}:\n{out}"
-        if command.gives:
-            found = ID.search(out)
-            assert found is not None, f"{text} gives no {command.gives}:\n{out}"
-            self._ids[command.gives] = found[0]
-        return out
-
-    def _filled(self, text: str) -> str:
-        for name, value in self._ids.items():
-            text = re.sub(rf"\b{name}\b", value, text)
-        return text
-
-    def _lines(self, block: Block) -> tuple[str, ...]:
-        return tuple(self._filled(line) for line in block.promised)
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("shared")) as found:
+        yield found
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("section", SECTIONS)
-def test_what_the_page_shows_happens(
-    section: str, tmp_path: Path, shared: Path, providers_url: str, world: Stream
-) -> None:
-    stage = STAGES[section]
-    with (
-        ground(stage, tmp_path / "site"),
-        on_duty(tmp_path / "site", shared, providers_url, world) as duty,
-    ):
-        stage.begin(duty)
-        reader = Reader(duty)
-        for block in BLOCKS:
-            if block.section == section:
-                if block.number in stage.before:
-                    stage.before[block.number](duty)
-                reader.follow(block)
+@pytest.mark.parametrize("section", WITHOUT)
+def test_what_the_page_shows_happens(section: str, tmp_path: Path, followed: World) -> None:
+    followed.follow(section, tmp_path)

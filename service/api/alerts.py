@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.access import allowed
-from service.api.schemas import ErrorAnswer, LiftBody
+from service.api.access import allowed, author, signed
+from service.api.schemas import Author, ErrorAnswer, LiftBody
 from service.api.shown import when
+from service.domain.acting import Told
 from service.domain.alerts import Alert, Silence, SilenceEnd
 from service.domain.clock import new_id
 from service.domain.errors import Conflict, InvalidRequest, NotFound
-from service.domain.records import Act, Key
 from service.monitoring.rules import ALERT_RULES
 from service.runtime import Runtime
 
@@ -34,7 +34,7 @@ class SilenceBody(BaseModel):
     scope: Annotated[str, Field(max_length=128)] | None = None
     lasts_s: Annotated[float, Field(gt=0.0, le=7 * 86_400.0, allow_inf_nan=False)] = 4 * 3600.0
     reason: Annotated[str, Field(min_length=10, max_length=500)]
-    author: Annotated[str, Field(min_length=1, max_length=100)]
+    author: Author | None = None
 
 
 class TestBody(BaseModel):
@@ -42,7 +42,7 @@ class TestBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    author: Annotated[str, Field(min_length=1, max_length=100)]
+    author: Author | None = None
     reason: Annotated[str, Field(max_length=500)] = "a test of the channels"
 
 
@@ -96,9 +96,10 @@ async def silence(request: Request, body: SilenceBody) -> dict[str, Any]:
         raise InvalidRequest(f"no rule of that name; known: {', '.join(ALERT_RULES)}", param="rule")
     now_us, scope = runtime.clock.wall_us(), body.scope or ""
     until_us = now_us + int(body.lasts_s * 1e6)
-    new = Silence(new_id(), now_us, body.rule, scope, until_us, body.author, body.reason)
+    by = author(body.author, key)
+    new = Silence(new_id(), now_us, body.rule, scope, until_us, by, body.reason)
     detail = {"rule": body.rule, "scope": scope, "until": when(until_us)}
-    act = _act(runtime, key, "alert.silenced", new.id, (body.author, body.reason), detail)
+    act = signed(request, key, Told("alert.silenced", new.id, body.reason, by, detail))
     await runtime.alerts.watch.silence(new, act)
     return shown_silence(new)
 
@@ -109,8 +110,9 @@ async def unsilence(request: Request, silence_id: str, body: LiftBody) -> dict[s
     runtime, key = allowed(request, "operator")
     if runtime.alerts.watch.book.silence_of(silence_id) is None:
         raise NotFound("no silence of that id holds; it may have run out or been ended")
-    end = SilenceEnd(silence_id, runtime.clock.wall_us(), body.author, body.reason)
-    act = _act(runtime, key, "alert.unsilenced", silence_id, (body.author, body.reason), {})
+    by = author(body.author, key)
+    end = SilenceEnd(silence_id, runtime.clock.wall_us(), by, body.reason)
+    act = signed(request, key, Told("alert.unsilenced", silence_id, body.reason, by))
     await runtime.alerts.watch.unsilence(end, act)
     return {"id": silence_id, "state": "ended"}
 
@@ -119,9 +121,9 @@ async def unsilence(request: Request, silence_id: str, body: LiftBody) -> dict[s
 async def test(request: Request, body: TestBody) -> dict[str, Any]:
     """A notice through every channel, and what each answered."""
     runtime, key = allowed(request, "operator")
-    act = _act(runtime, key, "alert.tested", "channels", (body.author, body.reason), {})
-    runtime.kept.log.append(act)
-    return {"channels": await runtime.alerts.test(body.author)}
+    by = author(body.author, key)
+    runtime.kept.log.append(signed(request, key, Told("alert.tested", "channels", body.reason, by)))
+    return {"channels": await runtime.alerts.test(by)}
 
 
 @router.get("/{alert_id}", responses=_ERRORS)
@@ -151,7 +153,8 @@ async def acknowledge(request: Request, alert_id: str, body: LiftBody) -> dict[s
     alert = _found(runtime, alert_id)
     if alert.resolved_us is not None:
         raise Conflict("this alert has ended already")
-    act = _act(runtime, key, "alert.acknowledged", alert_id, (body.author, body.reason), {})
+    told = Told("alert.acknowledged", alert_id, body.reason, author(body.author, key))
+    act = signed(request, key, told)
     return shown_alert(runtime, await runtime.alerts.watch.acknowledge(alert, act))
 
 
@@ -160,16 +163,6 @@ def _found(runtime: Runtime, alert_id: str) -> Alert:
     if alert is None:
         raise NotFound("no open or recent alert of that id; older ones stand in the history")
     return alert
-
-
-def _act(
-    runtime: Runtime, key: Key, name: str, subject: str, by: tuple[str, str], detail: dict[str, Any]
-) -> Act:
-    author, reason = by
-    return Act(
-        new_id(), runtime.clock.wall_us(), author, name, subject, reason,
-        json.dumps({"key": key.id} | detail),
-    )  # fmt: skip
 
 
 def shown_alert(runtime: Runtime, alert: Alert) -> dict[str, Any]:

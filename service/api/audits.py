@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from service.api.access import allowed
+from service.api.access import allowed, author, person
 from service.api.caller import case_for
 from service.api.schemas import ErrorAnswer, LiftBody
 from service.api.shown import when
@@ -75,9 +75,10 @@ async def acknowledge(request: Request, body: LiftBody) -> dict[str, Any]:
     runtime, key = allowed(request, "operator")
     audit = runtime.propensities
     was = audit.current
-    await asyncio.to_thread(audit.acknowledge, body.author, body.reason, key.id)
+    by, who = author(body.author, key), person(request, key)
+    await asyncio.to_thread(audit.acknowledge, by, body.reason, key.id, who)
     if runtime.notifier is not None:
-        runtime.notifier.announce(alarm_notice(was, body.author))
+        runtime.notifier.announce(alarm_notice(was, by))
     return shown_audit(audit)
 
 

@@ -19,7 +19,12 @@ def authenticate(scope: Scope, keys: KeyStore, least: str = "caller") -> Key:
         raise AuthenticationFailed("send your key as Authorization: Bearer KEY", code="missing_key")
     key = keys.find(secret) if len(secret) <= MAX_KEY else None
     if key is None:
-        raise AuthenticationFailed("this key is not known here")
+        raise AuthenticationFailed("this key is not known here, or valid no more")
+    return has_role(key, least)
+
+
+def has_role(key: Key, least: str) -> Key:
+    """The key, if it has at least the role; raises PermissionDenied."""
     if ROLES.index(key.role) < ROLES.index(least):
         raise PermissionDenied(f"this needs the role {least}; the key has {key.role}")
     return key

@@ -17,6 +17,7 @@ from service.api.asgi import (
     Scope,
     Send,
     error_body,
+    header,
     read_body,
     send_bytes,
     send_error,
@@ -65,6 +66,8 @@ class ChatEndpoint:
                 return
             decision = runtime.router.decide(request, key, arrival.session)
             runtime.ledger.decision(decision)
+            if (tracer := runtime.ledger.tracer) is not None:
+                tracer.begin(decision.id, header(scope, b"traceparent"))
             if len(body) > LONG_BODY:  # let go of what has been read already
                 request = request.lean()
                 arrival = replace(arrival, request=request)

@@ -15,7 +15,7 @@ StepName = Literal["start", "ramp", "pause", "resume", "stop", "ship", "rollback
 class _Signed(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    author: Author
+    author: Author | None = None
     reason: Reason
 
 
@@ -34,6 +34,7 @@ class StepBody(_Signed):
 
     variant: Annotated[str, Field(max_length=64)] | None = None
     unproven: bool = False
+    break_glass: bool = False
 
 
 class PolicyBody(_Signed):
@@ -44,7 +45,11 @@ class PolicyBody(_Signed):
 
 
 class PromoteBody(_Signed):
-    """A version that is to be the live one."""
+    """A version that is to be the live one. ``break_glass``: at once, where it would wait for a
+    second person.
+    """
+
+    break_glass: bool = False
 
 
 class EvaluateBody(_Signed):

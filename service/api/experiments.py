@@ -12,13 +12,13 @@ from experiments.design_json import from_json
 from experiments.errors import ExperimentError
 from experiments.states import Step
 from service.api import shown_experiments as shown
-from service.api.access import allowed
+from service.api.access import allowed, signature
 from service.api.experiment_schemas import ExperimentBody, StepBody, StepName
+from service.api.four_eyes import Raises, raises_exposure
 from service.api.schemas import ErrorAnswer
 from service.domain.clock import new_id
 from service.domain.errors import Unprocessable
-from service.experimentation.desk import Asked
-from service.feedback.promoting import Signature
+from service.experimentation.desk import REDUCING, Asked
 
 router = APIRouter(prefix="/admin")
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -42,7 +42,7 @@ async def list_experiments(request: Request) -> dict[str, Any]:
 @router.post("/experiments", status_code=201, responses=_ERRORS)
 async def create(request: Request, body: ExperimentBody) -> dict[str, Any]:
     """A draft with its place in a layer; nothing is exposed before it is started."""
-    runtime, _ = allowed(request, "operator")
+    runtime, key = allowed(request, "operator")
     try:
         design = from_json(json.dumps(_scheduled(body.design, runtime.clock.wall_us())))
     except DesignError as error:
@@ -53,7 +53,7 @@ async def create(request: Request, body: ExperimentBody) -> dict[str, Any]:
         raise Unprocessable(
             "design.reverse: watches over promotions are made by promoting", param="design.reverse"
         )
-    by = Signature(body.author, body.reason)
+    by = signature(request, key, body)
     made = await runtime.experiments.desk.create(design, body.layer, body.share, by)
     return shown.experiment(made, runtime)
 
@@ -91,10 +91,14 @@ async def discoveries(request: Request) -> dict[str, Any]:
 @router.post("/experiments/{experiment}/{step}", responses=_ERRORS)
 async def take(request: Request, experiment: str, step: StepName, body: StepBody) -> dict[str, Any]:
     """Take a step; it is in force on the next request."""
-    runtime, _ = allowed(request, "operator")
-    by = Signature(body.author, body.reason)
+    runtime, key = allowed(request, "operator")
     promotions, wanted = runtime.experiments.promotions, _STEPS[step]
     found = runtime.experiments.desk.find(experiment)
+    if wanted not in REDUCING:
+        standing = {"state": found.standing.state.value, "steps": len(found.steps)}
+        raises = Raises(f"experiment.{step}", found.id, standing)
+        await raises_exposure(request, key, body, raises)
+    by = signature(request, key, body)
     if wanted is Step.SHIP:
         if body.variant is None:
             raise Unprocessable("variant: name the one to ship", param="variant")

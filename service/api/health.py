@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -32,4 +33,5 @@ async def metrics(request: Request) -> Response:
     """Prometheus text; labels come from configuration alone."""
     runtime = runtime_of(request)
     runtime.load.show()
-    return Response(runtime.telemetry.text(), media_type=CONTENT_TYPE)
+    text = await asyncio.to_thread(runtime.telemetry.taken())
+    return Response(text, media_type=CONTENT_TYPE)

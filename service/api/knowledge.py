@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.access import allowed
+from service.api.access import allowed, author, person
 from service.api.schemas import ErrorAnswer
 from service.api.shown import when
-from service.domain.clock import new_id
+from service.domain.clock import moment_us, new_id
 from service.domain.errors import InvalidRequest
 from service.domain.knowledge import Entry, Found, Wanted, cited, in_force, related, search
 
@@ -31,7 +30,7 @@ class EntryBody(BaseModel):
 
     title: Annotated[str, Field(min_length=3, max_length=200)]
     why: Annotated[str, Field(min_length=10, max_length=4_000)]
-    author: Name
+    author: Name | None = None
     hypothesis: Text = ""
     design: Text = ""
     result: Text = ""
@@ -65,10 +64,12 @@ async def add(request: Request, body: EntryBody) -> dict[str, Any]:
     runtime, key = allowed(request, "operator")
     entry = Entry(
         new_id(), runtime.clock.wall_us(), "person", "", body.title, body.hypothesis,
-        {"words": body.design}, {"words": body.result}, body.decision, body.why, body.author,
+        {"words": body.design}, {"words": body.result}, body.decision, body.why,
+        author(body.author, key),
         body.links, tuple(dict.fromkeys(body.tags)), body.supersedes,
     )  # fmt: skip
-    return shown(Found(await runtime.experiments.chronicle.add(entry, key.id), 0.0))
+    who = person(request, key)
+    return shown(Found(await runtime.experiments.chronicle.add(entry, key.id, who), 0.0))
 
 
 @router.get("/{entry_id}", responses=_ERRORS)
@@ -115,8 +116,6 @@ def _since_us(text: str | None) -> int:
     if text is None:
         return 0
     try:
-        moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1e6)
-    except (ValueError, OverflowError):
+        return moment_us(text)
+    except ValueError:
         raise InvalidRequest("since: give a date such as 2026-03-01", param="since") from None

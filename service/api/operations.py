@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request
 
 from learning.policies.base import STATES
 from service.api import shown
-from service.api.access import allowed
+from service.api.access import allowed, author, signed
 from service.api.audits import shown_audit
 from service.api.schemas import ErrorAnswer, LiftBody
 from service.api.shown_overrides import override, override_troubles
-from service.domain.clock import new_id
+from service.domain.acting import Told
 from service.domain.errors import NotFound
-from service.domain.records import Act
 from service.runtime import Runtime
 
 router = APIRouter(prefix="/admin")
@@ -46,6 +44,7 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.refusals.warnings(),
             *runtime.experiments.guard.warnings(),
             *runtime.trends.warnings(),
+            *runtime.kept.approvals.warnings(),
             *runtime.alerts.warnings(),
             *shown.troubles(runtime),
             *override_troubles(runtime),
@@ -73,6 +72,7 @@ async def status(request: Request) -> dict[str, Any]:
         "plan": shown.plan(runtime.plan_standing),
         "quality": shown.quality(runtime.quality.standing(), now_us),
         "reviews": dict(zip(("open", "overdue"), runtime.refusals.reviews.counts(), strict=True)),
+        "approvals": runtime.kept.approvals.counts(),
         "jobs_failing": runtime.scheduler.failures,
         "deployments": [
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()
@@ -126,10 +126,8 @@ async def reset(request: Request, name: str, body: LiftBody) -> dict[str, Any]:
     names = [each.name for each in runtime.catalog]
     if name not in names:
         raise NotFound(f"no deployment of that name; known: {', '.join(names)}", param="name")
-    act = Act(
-        new_id(), runtime.clock.wall_us(), body.author, "deployment.reset", name, body.reason,
-        json.dumps({"key": key.id}),
-    )  # fmt: skip
+    told = Told("deployment.reset", name, body.reason, author(body.author, key), {"key": key.id})
+    act = signed(request, key, told)
     await asyncio.wrap_future(runtime.kept.log.append_durable(act))
     runtime.fleet.forgive(name)
     now_s = runtime.clock.monotonic_s()

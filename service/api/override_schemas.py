@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.api.schemas import Author
+
 Name = Annotated[str, Field(max_length=64)]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Lasting = Annotated[float, Field(gt=0.0, le=7 * 86_400.0, allow_inf_nan=False)]
@@ -15,7 +17,8 @@ class _Signed(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[str, Field(min_length=10, max_length=500)]
-    author: Annotated[str, Field(min_length=1, max_length=100)]
+    author: Author | None = None
+    break_glass: bool = False
 
 
 class OverrideBody(_Signed):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from service.api.access import allowed
+from service.api.access import allowed, signature
+from service.api.four_eyes import Raises, raises_exposure
 from service.api.override_schemas import (
     DryRunBody,
     DryRunShown,
@@ -17,11 +17,12 @@ from service.api.override_schemas import (
     OverridesShown,
     RenewBody,
 )
-from service.api.schemas import ErrorAnswer, LiftBody
+from service.api.schemas import EndOverrideBody, ErrorAnswer
 from service.api.shown_overrides import override as shown
 from service.domain.errors import NotFound, StorageUnavailable, Unprocessable
-from service.feedback.promoting import Signature
-from service.operating.wanted import Wanted
+from service.domain.records import Override
+from service.operating.overrides import laid, words
+from service.operating.wanted import Wanted, lifting_reduces, reduces
 from service.runtime import Runtime
 from service.storage.errors import StorageError
 from service.storage.overrides import Known, known_overrides
@@ -59,9 +60,23 @@ async def set_override(
     """
     runtime, key = allowed(request, "operator")
     tag = if_match.strip().removeprefix("W/").strip('"') if if_match else None
-    by = Signature(body.author, body.reason, json.dumps({"key": key.id}))
-    override = await runtime.operating.lay(wanted(body), by, None if tag == "*" else tag)
-    return _shown(runtime, Known(override))
+    tag = None if tag == "*" else tag
+    desk, by = runtime.operating, signature(request, key, body)
+    if tag is not None:
+        desk.check_unchanged(tag)
+    draft = desk.drafted(wanted(body), by)
+    if not reduces(draft, desk.holding):
+        what = words(draft).removeprefix(draft.action).strip() or "everywhere"
+        raises = Raises(f"override.{draft.action}", what, _beside(runtime, draft))
+        await raises_exposure(request, key, body, raises)
+    return _shown(runtime, Known(await desk.lay(wanted(body), by, tag)))
+
+
+def _beside(runtime: Runtime, draft: Override) -> list[str]:
+    """The overrides that may act in the same place: what an approval of it is about."""
+    return sorted(
+        each.id for each in runtime.operating.holding if each.task in ("", draft.task)
+    )  # fmt: skip
 
 
 def wanted(body: OverrideBody) -> Wanted:
@@ -93,7 +108,7 @@ def wanted(body: OverrideBody) -> Wanted:
 async def dry_run(request: Request, body: DryRunBody) -> DryRunShown:
     """What an override would have done to the last hours' traffic; nothing is laid."""
     runtime, key = allowed(request, "operator")
-    by = Signature(body.author, body.reason, json.dumps({"key": key.id}))
+    by = signature(request, key, body)
     tried = await runtime.trying(wanted(body), by, body.hours)
     shown_as = _shown(runtime, Known(tried.override))
     return DryRunShown(version=tried.version, override=shown_as, report=dict(tried.report))
@@ -116,16 +131,25 @@ async def show_override(request: Request, override_id: str) -> OverrideShown:
 async def renew_override(request: Request, override_id: str, body: RenewBody) -> OverrideShown:
     """Go on with an override as a new record; the one before ends as renewed."""
     runtime, key = allowed(request, "operator")
-    by = Signature(body.author, body.reason, json.dumps({"key": key.id}))
+    by = signature(request, key, body)
+    held = runtime.operating.find(override_id)
+    if not reduces(held, ()):
+        raises = Raises("override.renew", held.id, held.expires_us)
+        await raises_exposure(request, key, body, raises)
     override = await runtime.operating.renew(override_id, body.expires_in_s, by)
     return _shown(runtime, Known(override))
 
 
 @router.post("/{override_id}/lift", responses=_ERRORS)
-async def lift_override(request: Request, override_id: str, body: LiftBody) -> dict[str, str]:
+async def lift_override(
+    request: Request, override_id: str, body: EndOverrideBody
+) -> dict[str, str]:
     """End an override before its time."""
     runtime, key = allowed(request, "operator")
-    by = Signature(body.author, body.reason, json.dumps({"key": key.id}))
+    by = signature(request, key, body)
+    held = runtime.operating.find(override_id)
+    if not lifting_reduces(held):
+        await raises_exposure(request, key, body, Raises("override.lift", held.id, laid(held)))
     override = await runtime.operating.lift(override_id, by)
     return {"id": override.id, "state": "lifted"}
 

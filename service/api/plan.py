@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from service.api import shown
-from service.api.access import allowed
+from service.api.access import allowed, person
 from service.api.schemas import ErrorAnswer
 from service.domain.errors import Conflict
 
@@ -31,4 +31,5 @@ async def reload(request: Request) -> dict[str, Any]:
     runtime, key = allowed(request, "operator")
     if runtime.reload is None:
         raise Conflict("this service was not started from a plan file, so there is none to reload")
-    return shown.plan(await runtime.reload(key.name or key.id, "POST /admin/plan/reload"))
+    who = person(request, key)
+    return shown.plan(await runtime.reload(key.name, "POST /admin/plan/reload", who))

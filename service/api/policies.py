@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,15 +10,15 @@ from fastapi import APIRouter, Request
 from learning.errors import LearningError
 from learning.policies import registry
 from service.api import shown_experiments as shown
-from service.api.access import allowed
+from service.api.access import allowed, author, signature, signed
 from service.api.experiment_schemas import EvaluateBody, PolicyBody, PromoteBody, RollbackBody
+from service.api.four_eyes import Raises, raises_exposure
 from service.api.schemas import ErrorAnswer
-from service.domain.clock import new_id
+from service.domain.acting import Told
 from service.domain.errors import Unprocessable
-from service.domain.records import Act
 from service.experimentation.promotions import Back
 from service.feedback.differing import versions_differ
-from service.feedback.promoting import Drafted, Signature, parameters_of
+from service.feedback.promoting import Drafted, parameters_of
 from service.runtime import Runtime
 
 router = APIRouter(prefix="/admin")
@@ -43,9 +42,9 @@ async def list_versions(request: Request) -> dict[str, Any]:
 @router.post("/policies", status_code=201, responses=_ERRORS)
 async def create(request: Request, body: PolicyBody) -> dict[str, Any]:
     """A version that an experiment, a shadow or a promotion may name; nobody gets it yet."""
-    runtime, _ = allowed(request, "operator")
+    runtime, key = allowed(request, "operator")
     draft = Drafted(body.kind, _parameters(runtime, body))
-    by = Signature(body.author, body.reason)
+    by = signature(request, key, body)
     try:
         made = await asyncio.wrap_future(runtime.experiments.versions.create(draft, by))
     except (LearningError, ValueError, TypeError) as error:
@@ -71,8 +70,8 @@ def _parameters(runtime: Runtime, body: PolicyBody) -> dict[str, Any]:
 @router.post("/policies/rollback", responses=_ERRORS)
 async def roll_back(request: Request, body: RollbackBody) -> dict[str, Any]:
     """Return to the version before the live one with its last good checkpoint, byte for byte."""
-    runtime, _ = allowed(request, "operator")
-    by, back = Signature(body.author, body.reason), Back(body.to, body.checkpoint)
+    runtime, key = allowed(request, "operator")
+    by, back = signature(request, key, body), Back(body.to, body.checkpoint)
     return shown.promotion(await runtime.experiments.promotions.roll_back(by, back))
 
 
@@ -96,22 +95,23 @@ async def diff(request: Request, version: str, other: str) -> dict[str, Any]:
 @router.post("/policies/{version}/evaluate", responses=_ERRORS)
 async def evaluate(request: Request, version: str, body: EvaluateBody) -> dict[str, Any]:
     """What a version would have earned on the log; whether it may be exposed. Takes a while."""
-    runtime, _ = allowed(request, "operator")
+    runtime, key = allowed(request, "operator")
     found = runtime.experiments.versions.find(version)
     until_us = runtime.clock.wall_us()
     since_us = until_us - int(body.hours * 3_600e6)
     made = await runtime.experiments.evaluate(found, since_us, until_us)
-    act = Act(
-        new_id(), made.at_us, body.author, "policy.evaluated", found.id, body.reason,
-        json.dumps({"evaluation": made.id, "passed": made.passed}),
-    )  # fmt: skip
-    runtime.kept.log.append(act)
+    detail = {"evaluation": made.id, "passed": made.passed}
+    told = Told("policy.evaluated", found.id, body.reason, author(body.author, key), detail)
+    runtime.kept.log.append(signed(request, key, told))
     return shown.evaluation(made)
 
 
 @router.post("/policies/{version}/promote", responses=_ERRORS)
 async def promote(request: Request, version: str, body: PromoteBody) -> dict[str, Any]:
     """Let a version decide for everybody; a tenth stays on the one before while it is watched."""
-    runtime, _ = allowed(request, "operator")
-    by = Signature(body.author, body.reason)
-    return shown.promotion(await runtime.experiments.promotions.promote(version, by))
+    runtime, key = allowed(request, "operator")
+    found = runtime.experiments.versions.find(version).id
+    raises = Raises("policy.promote", found, {"live": runtime.learner.version.id})
+    await raises_exposure(request, key, body, raises)
+    by = signature(request, key, body)
+    return shown.promotion(await runtime.experiments.promotions.promote(found, by))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request
 
-from service.api.access import allowed
+from service.api.access import allowed, author, runtime_of, signed
 from service.api.schemas import ErrorAnswer, LiftBody
-from service.domain.clock import new_id, parse_id
+from service.domain.acting import Told
+from service.domain.clock import parse_id
 from service.domain.errors import Conflict, NotFound
-from service.domain.records import Act, Key
+from service.domain.records import Key
 from service.domain.tickets import State, Ticket
 from service.queueing.whole import Queue
 from service.runtime import Runtime
@@ -50,7 +50,7 @@ async def retry(request: Request, ticket_id: str, body: LiftBody) -> dict[str, s
     queue, found = await _ticket(runtime, ticket_id)
     if found.state not in (State.DEAD, State.EXPIRED):
         raise Conflict(f"the ticket is {found.state.value}; only one that died is tried again")
-    await _act(runtime, key, "queue.retried", found, body)
+    await _act(request, key, "queue.retried", found, body)
     if not await queue.desk.retry(found.id):
         raise Conflict("the ticket has changed meanwhile; look at it again")
     return {"id": found.id, "status": "queued"}
@@ -61,7 +61,7 @@ async def drop(request: Request, ticket_id: str, body: LiftBody) -> dict[str, st
     """Erase a ticket, whatever its state, its prompt and answer included."""
     runtime, key = allowed(request, "operator")
     queue, found = await _ticket(runtime, ticket_id)
-    await _act(runtime, key, "queue.dropped", found, body)
+    await _act(request, key, "queue.dropped", found, body)
     await queue.desk.remove(found.id)
     return {"id": found.id, "status": "dropped"}
 
@@ -75,8 +75,10 @@ async def _ticket(runtime: Runtime, text: str) -> tuple[Queue, Ticket]:
     raise NotFound("no ticket of that id", param="ticket_id", code="ticket_not_found")
 
 
-async def _act(runtime: Runtime, key: Key, act: str, found: Ticket, body: LiftBody) -> None:
+async def _act(request: Request, key: Key, act: str, found: Ticket, body: LiftBody) -> None:
     """Logged before it is done, so that nothing is done unseen."""
-    detail = json.dumps({"key": key.id, "state": found.state.value, "owner": found.key_id})
-    record = Act(new_id(), runtime.clock.wall_us(), body.author, act, found.id, body.reason, detail)
-    await asyncio.wrap_future(runtime.kept.log.append_durable(record))
+    runtime, state = runtime_of(request), {"state": found.state.value}
+    detail = {"key": key.id, **state, "owner": found.key_id}
+    after = {"state": State.WAITING.value} if act == "queue.retried" else None
+    told = Told(act, found.id, body.reason, author(body.author, key), detail, state, after)
+    await asyncio.wrap_future(runtime.kept.log.append_durable(signed(request, key, told)))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 
 from service.api import shown
-from service.api.access import allowed
+from service.api.access import allowed, author, person
 from service.api.schemas import ErrorAnswer, RulingBody
 from service.domain.errors import NotFound
 from service.routing.refusals import Ruling
@@ -49,7 +49,8 @@ async def review(request: Request, review_id: str) -> dict[str, Any]:
 async def decide(request: Request, review_id: str, body: RulingBody) -> dict[str, Any]:
     """Uphold the refusal, allow the request to be sent again, or dismiss the review; durable."""
     runtime, key = allowed(request, "operator")
-    ruling = Ruling(body.verdict, body.reviewer, body.note, key.id)
+    reviewer = author(body.reviewer, key)
+    ruling = Ruling(body.verdict, reviewer, body.note, key.id, person(request, key))
     decided = await runtime.refusals.decide(review_id, ruling, key.tenant)
     return _shown(decided, runtime.clock.wall_us())
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 Text = Annotated[str, Field(max_length=500)]
+# Who says that they want it, beside the key, which is who did it.
+Author = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class _Body(BaseModel):
@@ -36,7 +38,13 @@ class LiftBody(_Body):
     """Ends an override before its time."""
 
     reason: Annotated[str, Field(min_length=10, max_length=500)]
-    author: Annotated[str, Field(min_length=1, max_length=100)]
+    author: Author | None = None
+
+
+class EndOverrideBody(LiftBody):
+    """Ends an override. ``break_glass``: at once, where it would wait for a second person."""
+
+    break_glass: bool = False
 
 
 class ShadowBody(_Body):
@@ -48,14 +56,14 @@ class ShadowBody(_Body):
     usd_per_day: Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = 0.0
     judge: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     reason: Annotated[str, Field(min_length=10, max_length=500)]
-    author: Annotated[str, Field(min_length=1, max_length=100)]
+    author: Author | None = None
 
 
 class RulingBody(_Body):
     """What a reviewer decides of a refused request."""
 
     verdict: Literal["uphold", "allow", "dismiss"]
-    reviewer: Annotated[str, Field(min_length=1, max_length=100)]
+    reviewer: Author | None = None
     note: Annotated[str, Field(min_length=10, max_length=500)]
 
 

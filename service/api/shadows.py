@@ -10,7 +10,7 @@ from typing import Any, TypeVar, TypeVarTuple
 from fastapi import APIRouter, Request
 
 from service.api import shown
-from service.api.access import allowed
+from service.api.access import allowed, author, person
 from service.api.schemas import ErrorAnswer, LiftBody, ShadowBody
 from service.domain.errors import NotFound, StorageUnavailable
 from service.experimentation.shadow import Asked
@@ -51,7 +51,7 @@ async def start(request: Request, body: ShadowBody) -> dict[str, Any]:
     runtime, key = allowed(request, "operator")
     asked = Asked(
         body.version_id, body.share, body.mirror_share, body.usd_per_day, body.judge or "",
-        body.author, body.reason, key.id,
+        author(body.author, key), body.reason, key.id, person(request, key),
     )  # fmt: skip
     return _shown(runtime, Shadowed(await runtime.shadows.start(asked), None))
 
@@ -71,7 +71,8 @@ async def show(request: Request, version_id: str) -> dict[str, Any]:
 async def stop(request: Request, version_id: str, body: LiftBody) -> dict[str, Any]:
     """Stop one; no further call is made for it."""
     runtime, key = allowed(request, "operator")
-    end = await runtime.shadows.stop(version_id, body.author, body.reason, key.id)
+    by, who = author(body.author, key), person(request, key)
+    end = await runtime.shadows.stop(version_id, by, body.reason, key.id, who)
     return {"id": end.shadow_id, "version_id": version_id, "state": "stopped"}
 
 

@@ -18,6 +18,7 @@ from service.bootstrap.refusals import refusals
 from service.bootstrap.reload import PlanSource, Reloader
 from service.bootstrap.routing import sessions
 from service.bootstrap.shadow import attach_shadows
+from service.bootstrap.traces import attach_traces
 from service.bootstrap.trends import attach_trends
 from service.bootstrap.way_out import Ground, WayOut, way_out
 from service.config import Settings, plan_digest, process_environment
@@ -135,5 +136,6 @@ def _joined(
     attach_overrides(runtime)
     attach_shadows(runtime)
     attach_trends(runtime)
+    attach_traces(runtime, process_environment())
     attach_alerts(runtime, process_environment())
     return runtime, ground, way

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from service.bootstrap.gauges import disk_job, show
 from service.bootstrap.queue import queue_jobs
 from service.bootstrap.shadow import shadow_job
 from service.config import child_environment
+from service.domain.acting import ITSELF, Told, act_of
+from service.domain.approvals import EXPIRED, ApprovalEnd
 from service.monitoring.audit import alarm_notice
 from service.reporting.turns import Reviews
 from service.runtime import Runtime
@@ -16,39 +19,23 @@ PUBLISH_EVERY_S = 30.0
 RESPONSES_EVERY_S = 60.0
 AUDIT_EVERY_S = 2.0
 REVIEWS_EVERY_S = 60.0
+KEY_USES_EVERY_S = 60.0
 
 
 def jobs(runtime: Runtime) -> list[Job]:
-    kept, telemetry = runtime.kept, runtime.telemetry
+    kept = runtime.kept
 
     async def weigh() -> None:
         keep = await asyncio.to_thread(runtime.weights.evaluate)
         for weight in keep:
             kept.log.append(weight)
-        for weight in runtime.weights.current:
-            telemetry.weight(weight.task, weight.deployment, weight.share)
-        for deployment, state in runtime.live.current.states().items():
-            telemetry.state(deployment, state)
-        now_s = runtime.clock.monotonic_s()
-        for each in runtime.fleet.standings(now_s):
-            shown = "cooling" if each.bar == "cooling" else each.state
-            telemetry.health(each.deployment, shown, each.in_flight, each.limit)
-        retries = runtime.fleet.retries
-        telemetry.gauge("retries_left", retries.balance(now_s))
-        telemetry.gauge("retries_spent", retries.spent)
-        telemetry.gauge("retries_refused", retries.refused)
-        telemetry.gauge("hedges", runtime.dispatcher.hedges.hedges)
-        telemetry.gauge("log_queued", kept.log.queued)
-        telemetry.gauge("learner_waiting", runtime.learner.waiting)
-        telemetry.gauge("storage_healthy", float(kept.log.healthy))
-        waiting, overdue = runtime.refusals.reviews.counts()
-        telemetry.gauge("review_open", waiting)
-        telemetry.gauge("review_overdue", overdue)
-        telemetry.gauge("log_dropped", kept.log.dropped)
-        telemetry.gauge("learner_dropped", runtime.learner.dropped)
+        show(runtime)
 
     async def publish() -> None:
         await asyncio.to_thread(runtime.publish)
+
+    async def keep_uses() -> None:
+        await asyncio.to_thread(kept.key_uses.keep, dict(kept.keys.used_us))
 
     async def count_responses() -> None:
         await asyncio.to_thread(runtime.responses.evaluate)
@@ -58,12 +45,31 @@ def jobs(runtime: Runtime) -> list[Job]:
         Job("weights", 1.0, weigh),
         Job("responses", RESPONSES_EVERY_S, count_responses),
         audit_job(runtime),
+        approvals_job(runtime),
+        disk_job(runtime),
         Job("publication", PUBLISH_EVERY_S, publish),
+        Job("key uses", KEY_USES_EVERY_S, keep_uses),
         *([refits] if refits.every_s else []),
         *queue_jobs(runtime),
         shadow_job(runtime),
         review_job(runtime),
     ]
+
+
+def approvals_job(runtime: Runtime) -> Job:
+    """End what nobody has approved in its time."""
+    kept = runtime.kept
+
+    async def expire() -> None:
+        for held in kept.approvals.overdue():
+            kept.approvals.end(held.id)
+            told = Told("approval.expired", held.id, "nobody has approved it in time",
+                        detail={"act": held.act, "subject": held.subject})  # fmt: skip
+            now_us = runtime.clock.wall_us()
+            kept.log.append(ApprovalEnd(held.id, now_us, EXPIRED, ITSELF, "", "", told.reason))
+            kept.log.append(act_of(None, now_us, told))
+
+    return Job("approvals", 0.5, expire)
 
 
 def audit_job(runtime: Runtime) -> Job:

@@ -11,11 +11,13 @@ from service.config import Settings
 from service.domain.clock import Clock, new_id
 from service.domain.records import Act
 from service.runtime import Kept
+from service.storage.approvals import ApprovalStore
 from service.storage.cases import Cases, rows_of
 from service.storage.database import Database, StateLock
 from service.storage.errors import ReadFailed, StorageError
 from service.storage.event_log import EventLog
 from service.storage.history import Publisher
+from service.storage.key_uses import KeyUses
 from service.storage.keys import KeyStore
 from service.storage.manifest import read_manifest
 from service.storage.overrides import OverrideStore
@@ -76,6 +78,8 @@ def _open(
             Act(new_id(), clock.wall_us(), "headgate", "service.started", str(state_dir.name), "",
                 json.dumps(detail))
         )  # fmt: skip
+        keys, uses = KeyStore(database, event_log, clock), KeyUses(state_dir)
+        keys.seen(uses.read().items())
         return Kept(
             state_dir=state_dir,
             lock=lock,
@@ -83,7 +87,9 @@ def _open(
             log=event_log,
             tally=tally,
             cases=Cases(database.cursor),
-            keys=KeyStore(database, event_log, clock),
+            keys=keys,
+            key_uses=uses,
+            approvals=ApprovalStore(database, clock),
             overrides=OverrideStore(database, event_log, clock),
             publisher=Publisher(database, state_dir, clock.monotonic_s),
         )

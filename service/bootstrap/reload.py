@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from learning.errors import LearningError
 from learning.features import Featurizer
@@ -22,13 +22,13 @@ from service.bootstrap.learning import (
     responses,
 )
 from service.bootstrap.refusals import refusal_rules
+from service.bootstrap.traces import attach_traces
 from service.bootstrap.way_out import Ground, WayOut, way_out
 from service.config import plan_digest, process_environment
-from service.domain.clock import new_id
+from service.domain.acting import Person, Told, act_of
 from service.domain.errors import HeadgateError, PlanInvalid, PlanRefused, StorageUnavailable
 from service.domain.live import LivePolicy
 from service.domain.plan_standing import PlanRefusal, PlanStanding
-from service.domain.records import Act
 from service.feedback.versions import Wanted, is_of, wanted_now
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
@@ -48,6 +48,14 @@ class PlanSource:
 
     path: Path
     load: Callable[[Path], Plan]
+
+
+class _By(NamedTuple):
+    """Who has the plan read again, and from where."""
+
+    actor: str
+    origin: str
+    who: Person | None
 
 
 class Reloader:
@@ -76,38 +84,39 @@ class Reloader:
         except HeadgateError as error:
             log.error("the plan is not taken: %s", error)
 
-    async def __call__(self, actor: str, origin: str) -> PlanStanding:
+    async def __call__(self, actor: str, origin: str, who: Person | None = None) -> PlanStanding:
         """Take the plan as its file now is; raises PlanRefused with every problem, or
         StorageUnavailable, and then the plan in force stays.
         """
+        by = _By(actor, origin, who)
         async with self._one_at_a_time:
             digest = plan_digest(self._source.path)
             try:
                 plan = await asyncio.to_thread(self._source.load, self._source.path)
-                await self._take(plan, digest, (actor, origin))
+                await self._take(plan, digest, by)
             except PlanInvalid as error:
-                raise self._refused([str(each) for each in error.problems], actor, origin) from None
+                raise self._refused([str(each) for each in error.problems], by) from None
             except (LearningError, StorageError, OSError, ValueError) as error:
-                raise self._refused([str(error)], actor, origin) from error
+                raise self._refused([str(error)], by) from error
             except StorageUnavailable as error:
-                self._refused([error.message], actor, origin)
+                self._refused([error.message], by)
                 raise
             return self._runtime.plan_standing
 
-    def _refused(self, problems: list[str], actor: str, origin: str) -> PlanRefused:
+    def _refused(self, problems: list[str], by: _By) -> PlanRefused:
         runtime, now_us = self._runtime, self._runtime.clock.wall_us()
         runtime.plan_standing = replace(
             runtime.plan_standing, refused=PlanRefusal(now_us, tuple(problems))
         )
-        detail = json.dumps({"from": origin, "problems": problems})
+        detail = {"from": by.origin, "problems": problems}
         in_force = runtime.plan_standing.digest
-        act = Act(new_id(), now_us, actor, "plan.refused", in_force, "it has problems", detail)
-        runtime.kept.log.append(act)
+        told = Told("plan.refused", in_force, "it has problems", by.actor, detail)
+        runtime.kept.log.append(act_of(by.who, now_us, told))
         return PlanRefused(
             "\n".join(["the plan is not taken; the one in force stays:", *problems]),
         )
 
-    async def _take(self, plan: Plan, digest: str, who: tuple[str, str]) -> None:
+    async def _take(self, plan: Plan, digest: str, by: _By) -> None:
         """All that may fail comes first; the swap itself waits for nothing."""
         runtime = self._runtime
         catalog = plan.catalog(process_environment())
@@ -120,15 +129,14 @@ class Reloader:
         live = runtime.live if stays else LivePolicy(runtime.live.current)
         live.others = runtime.live.others
         way = way_out(plan, catalog, live, self._ground, self._way)
-        detail = json.dumps(
-            {
-                "from": who[1],
-                "deployments": [each.name for each in catalog],
-                "new_version": not stays,
-            }
-        )
-        act = Act(new_id(), now_us, who[0], "plan.loaded", digest, "", detail)
-        await asyncio.wrap_future(runtime.kept.log.append_durable(act))
+        detail = {
+            "from": by.origin,
+            "deployments": [each.name for each in catalog],
+            "new_version": not stays,
+        }
+        changed = {"plan": runtime.plan_standing.digest}, {"plan": digest}
+        told = Told("plan.loaded", digest, "", by.actor, detail, *changed)
+        await asyncio.wrap_future(runtime.kept.log.append_durable(act_of(by.who, now_us, told)))
         if not stays:
             await self._learn_on(wanted, live, since.id)
         runtime.learner.judge_by(credit_rules(plan))
@@ -173,5 +181,8 @@ class Reloader:
         self._ground.sessions.idle_s = plan.sessions.idle_s
         runtime.telemetry.forget_arms()
         runtime.scheduler.put(refit_job(runtime))
+        attach_traces(runtime, process_environment())
+        if runtime.ledger.tracer is not None:
+            runtime.ledger.tracer.start()
         take_plan(runtime)
         renew_channels(runtime, process_environment())

@@ -48,9 +48,9 @@ def shadow_job(runtime: Runtime) -> Job:
         await runtime.shadows.turn()
         for name, value in (
             ("shadow_waiting", runtime.shadows.waiting),
-            ("shadow_dropped", runtime.shadows.dropped),
             ("mirrors_under_way", runtime.mirror.under_way),
         ):
             runtime.telemetry.gauge(name, float(value))
+        runtime.telemetry.total("shadow_dropped", runtime.shadows.dropped)
 
     return Job("shadows", TURN_S, turn)

@@ -80,6 +80,7 @@ def way_out(
         providers[dialect] = PROVIDERS[dialect]()
         providers[dialect].incidents.tell = ground.telemetry.incident
     means = Means(
-        catalog, providers, router.alternatives, health, ground.ledger, clock, bounds(plan)
-    )
+        catalog, providers, router.alternatives, health, ground.ledger, clock, bounds(plan),
+        traceparent=ground.ledger.traceparent,
+    )  # fmt: skip
     return WayOut(catalog, health, router, Dispatcher(means), providers)

@@ -10,6 +10,7 @@ import typer
 from service.cli.output import (
     DEFAULT_URL,
     AuthorOption,
+    GlassFlag,
     JsonFlag,
     ReasonOption,
     UrlOption,
@@ -101,11 +102,12 @@ def ship(
     reason: ReasonOption,
     author: AuthorOption = None,
     unproven: Unproven = False,
+    break_glass: GlassFlag = False,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """Give everybody a variant; a version that it names becomes the live one, and is watched."""
-    _step(name, "ship", (reason, author, variant, unproven), url, as_json)
+    _step(name, "ship", (reason, author, variant, unproven, break_glass), url, as_json)
 
 
 def _stepper(step: str) -> Any:
@@ -114,21 +116,23 @@ def _stepper(step: str) -> Any:
         reason: ReasonOption,
         author: AuthorOption = None,
         unproven: Unproven = False,
+        break_glass: GlassFlag = False,
         url: UrlOption = DEFAULT_URL,
         as_json: JsonFlag = False,
     ) -> None:
-        _step(name, step, (reason, author, None, unproven), url, as_json)
+        _step(name, step, (reason, author, None, unproven, break_glass), url, as_json)
 
     return take
 
 
 def _step(
-    name: str, step: str, asked: tuple[str, str | None, str | None, bool], url: str, as_json: bool
-) -> None:
-    reason, author, variant, unproven = asked
+    name: str, step: str, asked: tuple[str, str | None, str | None, bool, bool], url: str,
+    as_json: bool,
+) -> None:  # fmt: skip
+    reason, author, variant, unproven, break_glass = asked
     body = {
         **signed(author, reason), "variant": variant,
-        "unproven": unproven,
+        "unproven": unproven, "break_glass": break_glass,
     }  # fmt: skip
     with service_errors():
         give(client(url).post(f"/admin/experiments/{name}/{step}", body), as_json, _show)

@@ -6,12 +6,15 @@ import typer
 
 from service.cli import (
     alerts,
+    approvals,
+    audit,
     benchmark,
     deployment,
     evaluate,
     experiment,
     generate_history,
     history,
+    keys,
     knowledge,
     override,
     policy,
@@ -35,8 +38,11 @@ app = typer.Typer(
 for group in (serve, show, history, generate_history, evaluate, reload, trends):
     group.register(app)
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(approvals.app, name="approvals")
+app.add_typer(audit.app, name="audit")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(keys.app, name="keys")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")

@@ -8,13 +8,23 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
+_JSON_ALONE: ContextVar[bool] = ContextVar("json_alone", default=False)
+
+
+def _noted(value: bool) -> bool:
+    """For what is said in a command's place, such as that it waits for a second person."""
+    _JSON_ALONE.set(value)
+    return value
+
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON alone.", callback=_noted)]
 UrlOption = Annotated[
     str, typer.Option("--url", envvar="HEADGATE_URL", help="A running service's address.")
 ]
@@ -23,6 +33,10 @@ StateOption = Annotated[
 ]
 AuthorOption = Annotated[
     str | None, typer.Option("--author", help="Who wants it; your login by default.")
+]
+GlassFlag = Annotated[
+    bool,
+    typer.Option("--break-glass", help="At once, without a second person; loud, and looked at."),
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why, in at least ten characters.")]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -113,12 +127,22 @@ def client(url: str) -> Any:
     return Client(url, key)
 
 
+def _show_waiting(found: dict[str, Any]) -> None:
+    say(f"not done yet: {found['message']}\nid {found['approval']}")
+    say(f"it waits until {found['expires_at']}")
+
+
 @contextmanager
 def service_errors() -> Iterator[None]:
-    """Turn an error of the service into a message and an exit code."""
-    from service.client import ServiceError
+    """Turn an error of the service into a message and an exit code; what waits for a second person
+    says so, and is no error.
+    """
+    from service.client import ServiceError, Waits
 
     try:
         yield
+    except Waits as waits:
+        give(waits.content, _JSON_ALONE.get(), _show_waiting)
+        raise typer.Exit(0) from None
     except ServiceError as error:
         fail(str(error), 2 if error.status in (400, 404, 422) else 1)

@@ -9,6 +9,7 @@ import typer
 from service.cli.output import (
     DEFAULT_URL,
     AuthorOption,
+    GlassFlag,
     JsonFlag,
     ReasonOption,
     UrlOption,
@@ -66,6 +67,7 @@ def set_override(
         typer.Option("--if-match", help="Only if what the dry run saw is still in force."),
     ] = None,
     author: AuthorOption = None,
+    break_glass: GlassFlag = False,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
@@ -84,6 +86,7 @@ def set_override(
         "ticket": ticket,
         **signed(author, reason),
         "expires_in_s": duration_s("--for", lasts),
+        "break_glass": break_glass,
     }
     with service_errors():
         if dry_run:
@@ -238,11 +241,12 @@ def lift_override(
     override: Id,
     reason: ReasonOption,
     author: AuthorOption = None,
+    break_glass: GlassFlag = False,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """End an override before its time."""
-    body = signed(author, reason)
+    body = {**signed(author, reason), "break_glass": break_glass}
     with service_errors():
         found = client(url).post(f"/admin/overrides/{override}/lift", body)
         give(found, as_json, lambda content: say(f"{content['id']} lifted"))

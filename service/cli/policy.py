@@ -9,6 +9,7 @@ import typer
 from service.cli.output import (
     DEFAULT_URL,
     AuthorOption,
+    GlassFlag,
     JsonFlag,
     ReasonOption,
     UrlOption,
@@ -115,11 +116,12 @@ def promote(
     version: VersionId,
     reason: ReasonOption,
     author: AuthorOption = None,
+    break_glass: GlassFlag = False,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """Let a version decide for everybody; while it is watched a tenth stays on the one before."""
-    body = signed(author, reason)
+    body = {**signed(author, reason), "break_glass": break_glass}
     with service_errors():
         give(client(url).post(f"/admin/policies/{version}/promote", body), as_json, _promoted)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.output import JsonFlag, StateOption, err, fail, give, out
+from service.cli.output import JsonFlag, StateOption, err, fail, give, out, say
+
+if TYPE_CHECKING:
+    from service.plan.whole import Plan
 
 PlanArgument = Annotated[Path, typer.Argument(help="The plan file.")]
 
@@ -81,7 +84,27 @@ def check(plan: PlanArgument, as_json: JsonFlag = False) -> None:
         )
         raise typer.Exit(1) from None
     told = f"{plan}: {len(checked.deployments)} deployments, {len(checked.task_names)} tasks; good"
-    give({"ok": True, "problems": []}, as_json, lambda _: out.print(told, highlight=False))
+    told += f"\n{alerts_in_words(checked)}"
+    give({"ok": True, "problems": []}, as_json, lambda _: say(told))
+
+
+def alerts_in_words(plan: Plan) -> str:
+    """Which rules of a plan alert, and whom."""
+    from service.monitoring.rules import ALERT_RULES
+
+    alerts = plan.alerts
+    if not alerts.enabled:
+        return "alerts: off"
+    off = [name for name, rule in ALERT_RULES.items() if not rule.enabled(alerts)]
+    idle = ["spend (no limit is set)"] if not (
+        alerts.spend.usd_per_hour or alerts.spend.usd_per_day or "spend" in off
+    ) else []  # fmt: skip
+    told = [f"{each.name} ({', '.join(each.severities)})" for each in alerts.channels]
+    if plan.notify.webhook_env:
+        told.append("the webhook of notify")
+    whom = ", ".join(told) or "nobody: name alerts.channels"
+    silent = f"; silent: {', '.join([*off, *idle])}" if off or idle else ""
+    return f"alerts: {len(ALERT_RULES) - len(off)} rules, told: {whom}{silent}"
 
 
 def simulate(

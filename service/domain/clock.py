@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Protocol
 
 import uuid_utils
@@ -26,6 +27,21 @@ class SystemClock:
 
     def monotonic_s(self) -> float:
         return time.perf_counter()
+
+
+def moment_us(text: str) -> int:
+    """Microseconds since the epoch of a time such as 2026-03-01T14:05Z, UTC where it names no
+    zone; raises ValueError.
+    """
+    moment = datetime.fromisoformat(text)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        found = int(moment.timestamp() * 1e6)
+    except OverflowError:
+        raise ValueError(text) from None
+    if found < 0:
+        raise ValueError(text)
+    return found
 
 
 def new_id() -> str:

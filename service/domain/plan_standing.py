@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from service.domain.acting import Person
+
 
 @dataclass(frozen=True, slots=True)
 class PlanRefusal:
@@ -26,4 +28,4 @@ class PlanStanding:
     refused: PlanRefusal | None = None
 
 
-Reload = Callable[[str, str], Awaitable[PlanStanding]]  # by whom, and from where
+Reload = Callable[[str, str, Person | None], Awaitable[PlanStanding]]  # by whom, and from where

@@ -327,7 +327,11 @@ class OverrideEnd:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What somebody (or the service itself) did, for the operators' history."""
+    """What somebody (or the service itself) did, for the operators' history.
+
+    ``actor``: the name of the key; ``author``: who it says that it is. ``before`` and ``after``
+    (JSON): what was changed; empty: nothing was, or is, there.
+    """
 
     id: str
     at_us: int
@@ -336,11 +340,20 @@ class Act:
     subject: str
     reason: str
     detail: str  # JSON
+    author: str = ""
+    role: str = ""
+    key_id: str = ""
+    ip: str = ""
+    request_id: str = ""
+    before: str = ""
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A caller's key; only its digest is kept."""
+    """A caller's key; only its digest is kept. The secret before a rotation is valid until
+    ``old_ends_us``.
+    """
 
     id: str
     at_us: int
@@ -350,3 +363,6 @@ class Key:
     tier: str
     digest: str
     revoked: bool = False
+    expires_us: int | None = None
+    old_digest: str = ""
+    old_ends_us: int | None = None

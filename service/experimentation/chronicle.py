@@ -13,11 +13,11 @@ from typing import Any
 from experiments.analysis import Report
 from experiments.errors import ExperimentError
 from experiments.states import Step
+from service.domain.acting import Person, Told, act_of
 from service.domain.clock import Clock, new_id
 from service.domain.errors import NotFound, Unprocessable
 from service.domain.experiments import ExperimentStep, How, Promotion
 from service.domain.knowledge import Entry
-from service.domain.records import Act
 from service.experimentation.desk import HEADGATE, ExperimentDesk, versions_in
 from service.experimentation.telling import brief, figures, of_override
 from service.storage.database import Cursor
@@ -72,7 +72,7 @@ class Chronicle:
             raise NotFound("no entry of that id; see headgate knowledge list")
         return found[0]
 
-    async def add(self, entry: Entry, key_id: str = "") -> Entry:
+    async def add(self, entry: Entry, key_id: str = "", who: Person | None = None) -> Entry:
         """Keep what somebody has written; durable when this returns. Raises Unprocessable where it
         supersedes what is not there, or was superseded already.
         """
@@ -88,7 +88,7 @@ class Chronicle:
                     )
                 subject = entry.subject or before.subject
                 entry = replace(entry, supersedes=before.id, subject=subject)
-            await self._keep(entry, key_id)
+            await self._keep(entry, key_id, who)
             return entry
 
     async def turn(self) -> None:
@@ -101,12 +101,11 @@ class Chronicle:
             for override in await asyncio.to_thread(self._overrides):
                 await self._keep(of_override(override, new_id(), self._parts.clock.wall_us()))
 
-    async def _keep(self, entry: Entry, key_id: str = "") -> None:
-        act = Act(
-            new_id(), entry.at_us, entry.author if entry.source == "person" else HEADGATE,
-            "knowledge.added", entry.id, entry.title,
-            json.dumps({"key": key_id, "supersedes": entry.supersedes}),
-        )  # fmt: skip
+    async def _keep(self, entry: Entry, key_id: str = "", who: Person | None = None) -> None:
+        detail = {"key": key_id, "supersedes": entry.supersedes}
+        author = entry.author if entry.source == "person" else HEADGATE
+        told = Told("knowledge.added", entry.id, entry.title, author, detail)
+        act = act_of(who, entry.at_us, told)
         ack: Future[int] = self._parts.log.append_durable(entry, act)
         await asyncio.wrap_future(ack)
         self.store.put(entry)

@@ -21,7 +21,7 @@ from service.domain.live import LivePolicy
 from service.domain.records import Act
 from service.experimentation.followers import Followers
 from service.experimentation.placing import check_alone, place
-from service.feedback.promoting import Signature, VersionDesk
+from service.feedback.promoting import Changed, Signature, VersionDesk
 from service.routing.assignments import AssignmentHolder, Assignments, Holdout, Running
 from service.routing.treatments import NO_TREATMENT, VERSION, Known, Treatment, treatment
 from service.storage.event_log import EventLog
@@ -139,7 +139,9 @@ class ExperimentDesk:
                 f"{design.slug}@{design.version}", self._parts.clock.wall_us(), design.slug,
                 design.version, layer, first, stop, to_json(design), by.author, by.reason,
             )  # fmt: skip
-            await self._durable(record, self._act("experiment.created", record.id, by))
+            drafted = {"state": State.DRAFT.value, "layer": layer, "first": first, "stop": stop}
+            act = self._act("experiment.created", record.id, by, (None, drafted))
+            await self._durable(record, act)
             self.store.put(made(record))
             return self.store.known[record.id]
 
@@ -356,11 +358,11 @@ class ExperimentDesk:
     def _act_of(self, asked: Asked, subject: str, step: ExperimentStep) -> Act:
         more = {"percent": step.percent, "variant": step.variant, "unproven": asked.unproven}
         by = replace(asked.by, cause=json.dumps({**json.loads(asked.by.cause), **more}))
-        return self._act(f"experiment.{asked.step.value.replace(' ', '_')}", subject, by)
+        changed = {"state": step.before}, {"state": step.after, "percent": step.percent}
+        return self._act(f"experiment.{asked.step.value.replace(' ', '_')}", subject, by, changed)
 
-    def _act(self, act: str, subject: str, by: Signature) -> Act:
-        now_us = self._parts.clock.wall_us()
-        return Act(new_id(), now_us, by.author, act, subject, by.reason, by.cause)
+    def _act(self, act: str, subject: str, by: Signature, changed: Changed = (None, None)) -> Act:
+        return by.act(act, subject, self._parts.clock.wall_us(), changed)
 
     async def _durable(self, *records: object) -> None:
         await asyncio.wrap_future(self._parts.log.append_durable(*records))

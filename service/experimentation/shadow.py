@@ -8,14 +8,16 @@ import json
 import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from service.domain.acting import Person
 from service.domain.clock import Clock, new_id
 from service.domain.errors import Conflict, NotFound, Unprocessable
 from service.domain.experiments import Shadow, ShadowDecision, ShadowEnd
 from service.domain.live import LivePolicy, Published
 from service.domain.records import Act, Decision, Mode
 from service.feedback.apply import context_of
+from service.feedback.promoting import Signature
 from service.orchestration.mirror import Mirror
 from service.orchestration.spend import day_of
 from service.storage.event_log import EventLog
@@ -60,6 +62,7 @@ class Asked:
     author: str
     reason: str
     key_id: str
+    who: Person | None = None
 
 
 class Shadows:
@@ -129,7 +132,8 @@ class Shadows:
                 "mirror_share": shadow.mirror_share, "usd_per_day": asked.usd_per_day,
                 "judge": shadow.judge,
             }  # fmt: skip
-            act = self._act("shadow.started", shadow, (asked.author, asked.reason), detail)
+            by = Signature(asked.author, asked.reason, who=asked.who)
+            act = self._act("shadow.started", shadow, by, detail)
             try:
                 await asyncio.wrap_future(self._parts.log.append_durable(shadow, act))
             except BaseException:
@@ -140,7 +144,9 @@ class Shadows:
             self._begin(shadow, spent)
             return shadow
 
-    async def stop(self, version_id: str, author: str, reason: str, key_id: str) -> ShadowEnd:
+    async def stop(
+        self, version_id: str, author: str, reason: str, key_id: str, who: Person | None = None
+    ) -> ShadowEnd:
         """Durable; no further call is made for it."""
         async with self._changing:
             shadow = self.active.get(version_id)
@@ -148,7 +154,7 @@ class Shadows:
                 raise NotFound("no shadow of that version runs; see GET /admin/shadows")
             end = ShadowEnd(shadow.id, self._parts.clock.wall_us(), author, reason)
             detail = {"key": key_id, "shadow": shadow.id}
-            act = self._act("shadow.stopped", shadow, (author, reason), detail)
+            act = self._act("shadow.stopped", shadow, Signature(author, reason, who=who), detail)
             await asyncio.wrap_future(self._parts.log.append_durable(end, act))
             self._parts.store.remove(version_id)
             self._parts.mirror.forget(version_id)
@@ -210,11 +216,11 @@ class Shadows:
         mirrors = any(each.mirror_share for each in self.active.values())
         self._parts.mirror.pick = self.mirrored_by if mirrors else None
 
-    def _act(
-        self, act: str, shadow: Shadow, told: tuple[str, str], detail: Mapping[str, object]
-    ) -> Act:
-        now_us = self._parts.clock.wall_us()
-        return Act(new_id(), now_us, told[0], act, shadow.version_id, told[1], json.dumps(detail))
+    def _act(self, act: str, shadow: Shadow, by: Signature, detail: Mapping[str, object]) -> Act:
+        running, stopped = {"state": "running"}, {"state": "stopped"}
+        changed = (None, running) if act == "shadow.started" else (running, stopped)
+        by = replace(by, cause=json.dumps(detail))
+        return by.act(act, shadow.version_id, self._parts.clock.wall_us(), changed)
 
     # decided beside ---------------------------------------------------------------------------
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from learning.errors import LearningError
 from learning.policies import registry
+from service.domain.acting import Person, Told, act_of
 from service.domain.clock import Clock, new_id
 from service.domain.errors import Conflict, NotFound, StorageUnavailable
 from service.domain.experiments import How, Promotion
@@ -23,6 +24,7 @@ from service.storage.database import Cursor
 from service.storage.versions import VersionStore
 
 T = TypeVar("T")
+Changed = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
 TAUGHT = 20_000  # logged updates that a new version learns from at its making
 CAUGHT_UP = 50_000  # updates that a parked version catches up with
 NEAR = 2_000  # so many the learner's own thread folds in without being missed
@@ -31,11 +33,19 @@ MOST = 8  # versions that learn beside the live one: each costs the learner as m
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Who does it and why; ``cause``: JSON of what the service saw, when it does so itself."""
+    """Who does it and why; ``cause``: JSON of what the service saw, when it does so itself;
+    ``who``: the person, when one does.
+    """
 
     author: str
     reason: str
     cause: str = "{}"
+    who: Person | None = None
+
+    def act(self, act: str, subject: str, at_us: int, changed: Changed = (None, None)) -> Act:
+        """As it is logged; ``changed``: what it was before, and what it is after."""
+        told = Told(act, subject, self.reason, self.author, json.loads(self.cause), *changed)
+        return act_of(self.who, at_us, told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +173,8 @@ class VersionDesk:
             fold = self._taught(version, max(0, seq - TAUGHT), ready)
         first, data = fold.checkpoint(seq, version.at_us)
         self.store.write(first, data)
-        self._log(version, first, _act("policy.created", version.id, by, version.at_us))
+        made = {"policy": version.policy, "kind": version.kind, "parent": version.parent}
+        self._log(version, first, by.act("policy.created", version.id, version.at_us, (None, made)))
         self.store.versions.append(version)
         return version
 
@@ -287,7 +298,9 @@ class VersionDesk:
             restored_id, how, by.author, by.reason, by.cause,
         )  # fmt: skip
         store.write(checkpoint, data)  # the file first: a row without it would lose the state
-        act = _act(f"policy.{how.value.replace(' ', '_')}", version.id, by, checkpoint.at_us)
+        changed = {"live": learner.version.id}, {"live": version.id, "checkpoint": checkpoint.id}
+        name = f"policy.{how.value.replace(' ', '_')}"
+        act = by.act(name, version.id, checkpoint.at_us, changed)
         new = () if store.find(version.id) else (version,)
         self._log(*new, checkpoint, promotion, act)
         store.versions.extend(new)
@@ -313,7 +326,3 @@ def parameters_of(version: Version) -> dict[str, Any]:
     """The parameters that a version was made with."""
     parameters: dict[str, Any] = json.loads(version.parameters)["parameters"]
     return parameters
-
-
-def _act(act: str, subject: str, by: Signature, at_us: int) -> Act:
-    return Act(new_id(), at_us, by.author, act, subject, by.reason, by.cause)

@@ -14,7 +14,8 @@ import numpy as np
 from experiments.statistics.evidence import Evidence
 from experiments.statistics.inputs import SUM_TOLERANCE
 from experiments.statistics.sample_ratio import ALPHA, PropensityCalibration
-from service.domain.clock import Clock, new_id
+from service.domain.acting import Person, Told, act_of
+from service.domain.clock import Clock
 from service.domain.errors import Conflict, StorageUnavailable
 from service.domain.experiments import AuditMark
 from service.domain.records import Act
@@ -172,7 +173,8 @@ class PropensityAudit:
             now = was.with_rows(rows, through)
             if was.alarmed_us is None and now.evidence.rejects(ALPHA):
                 now = replace(now, alarmed_us=self._clock.wall_us())
-                self._settle(now, self._act("headgate", ALARM, in_words(now), now))
+                told = Told(ALARM, SUBJECT, in_words(now), detail=shown(now))
+                self._settle(now, act_of(None, self._clock.wall_us(), told))
                 return True
             self.current = now
             now_s = self._clock.monotonic_s()
@@ -181,7 +183,9 @@ class PropensityAudit:
                 self._marked, self._marked_s = now.decisions, now_s
             return False
 
-    def acknowledge(self, author: str, reason: str, key_id: str) -> Standing:
+    def acknowledge(
+        self, author: str, reason: str, key_id: str, who: Person | None = None
+    ) -> Standing:
         """An operator has seen the alarm: the test begins anew with what is logged from here on.
         Durable when this returns; blocks.
         """
@@ -190,7 +194,11 @@ class PropensityAudit:
             if was.alarmed_us is None:
                 raise Conflict("there is no alarm of the propensities to acknowledge")
             new = Standing(max(self._log.last_seq, was.through_seq), self._clock.wall_us())
-            self._settle(new, self._act(author, ACKNOWLEDGED, reason, was, key_id))
+            told = Told(
+                ACKNOWLEDGED, SUBJECT, reason, author, shown(was) | {"key": key_id},
+                {"state": "alarm"}, {"state": "no alarm"},
+            )  # fmt: skip
+            self._settle(new, act_of(who, self._clock.wall_us(), told))
             return new
 
     def warnings(self) -> list[str]:
@@ -213,10 +221,6 @@ class PropensityAudit:
             self._clock.wall_us(), standing.through_seq, standing.decisions,
             standing.evidence.log_e, standing.text(),
         )  # fmt: skip
-
-    def _act(self, actor: str, act: str, reason: str, of: Standing, key_id: str = "") -> Act:
-        detail = shown(of) | ({"key": key_id} if key_id else {})
-        return Act(new_id(), self._clock.wall_us(), actor, act, SUBJECT, reason, json.dumps(detail))
 
 
 def shown(standing: Standing) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class AlertWatch:
         for rule in ALERT_RULES.values():
             if not rule.enabled(plan):
                 continue
-            found = {each.scope: each for each in rule.look(seen, plan)}
+            found = {each.scope: each for each in self._looked(rule, seen, plan)}
             known = {scope for name, scope in self.runs if name == rule.name}
             known |= {each.scope for each in self.book.firing() if each.rule == rule.name}
             for scope in sorted({*found, *known}):
@@ -125,6 +125,14 @@ class AlertWatch:
                     del self.runs[key]
                 judged.append((rule, finding))
         return judged
+
+    def _looked(self, rule: Rule, seen: Seen, plan: AlertsPlan) -> list[Finding]:
+        """What a rule says; one that breaks says nothing, and keeps no other from being heard."""
+        try:
+            return rule.look(seen, plan)
+        except Exception:
+            log.exception("the rule %s cannot be looked at", rule.name)
+            return []
 
     async def _step(self, rule: Rule, finding: Finding, plan: AlertsPlan) -> None:
         key = rule.name, finding.scope
@@ -254,7 +262,12 @@ class AlertWatch:
     async def acknowledge(self, alert: Alert, act: Act) -> Alert:
         """Somebody sees to it: nobody is called any more; durable when this returns."""
         event = self._of(
-            alert, Step.ACKNOWLEDGED, alert.text, {}, author=act.actor, reason=act.reason
+            alert,
+            Step.ACKNOWLEDGED,
+            alert.text,
+            {},
+            author=act.author or act.actor,
+            reason=act.reason,
         )
         await asyncio.wrap_future(self.parts.log.append_durable(event, act))
         return self.book.take(event) or alert

@@ -12,7 +12,7 @@ from service.domain.minutes import MINUTE_US, Cell, Count, Facts, Minute, Series
 from service.domain.records import Attempt, ErrorKind, Mode, Outcome, Role
 
 SAMPLES = 2_000  # latencies of a minute; of more, a random sample of as many
-KEPT = 1_440  # closed minutes with their cells
+KEPT = 360  # closed minutes with their cells
 SERIES = 3 * 1_440 + 1  # minutes of which the sums are kept
 BACK = 3  # a wall clock that is set back by more minutes begins the open minute anew
 _CHANCE = random.Random(0)  # which latencies a full sample keeps

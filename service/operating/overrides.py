@@ -8,7 +8,7 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.domain.clock import Clock, new_id
 from service.domain.errors import Conflict, HeadgateError, NotFound, StorageUnavailable
@@ -16,7 +16,7 @@ from service.domain.live import LivePolicy
 from service.domain.records import Act, Override, OverrideEnd
 from service.domain.will import Action
 from service.experimentation.desk import ExperimentDesk
-from service.feedback.promoting import Signature, VersionDesk
+from service.feedback.promoting import Changed, Signature, VersionDesk
 from service.operating.wanted import Wanted, check, check_room, lasting, lifting_reduces, reduces
 from service.plan.whole import Plan
 from service.storage.event_log import EventLog
@@ -136,7 +136,7 @@ class OverrideDesk:
             self.check_unchanged(unless_changed)
         override = self.drafted(wanted, by)
         check_room(override, self.holding, self._parts.plan())
-        act = self._act(f"override.{override.action}", override, by, laid(override))
+        act = self._act(f"override.{override.action}", override, by, (None, laid(override)))
         if reduces(override, self.holding):
             self._parts.store.put(override)
             await self._reduced(override, "in effect", override, act)
@@ -202,9 +202,10 @@ class OverrideDesk:
                 old.least, old.greatest, old.usd, old.ticket, old.id,
             )  # fmt: skip
             end = OverrideEnd(old.id, now_us, "renewed", by.author, by.reason)
+            act = self._act("override.renewed", new, by, (laid(old), laid(new)))
             await self._follow(new)
             try:
-                await self._durable(end, new, self._act("override.renewed", new, by, laid(new)))
+                await self._durable(end, new, act)
             except StorageUnavailable:
                 await self._let_go(new)
                 raise
@@ -218,7 +219,7 @@ class OverrideDesk:
         override = self.find(override_id)
         now_us = self._parts.clock.wall_us()
         end = OverrideEnd(override.id, now_us, "lifted", by.author, by.reason)
-        act = self._act("override.lifted", override, by, laid(override))
+        act = self._act("override.lifted", override, by, (laid(override), None))
         if lifting_reduces(override):
             self._parts.store.remove(override.id)
             await self._reduced(override, "lifted", end, act)
@@ -236,10 +237,10 @@ class OverrideDesk:
         """End what has run its time, and log what was done before it could be logged."""
         for override in self._parts.store.expire():
             log.info("override %s (%s) has expired", override.id, words(override))
+            by = Signature(HEADGATE, "expiry")
             self._parts.log.append(
-                Act(new_id(), self._parts.clock.wall_us(), HEADGATE, "override.expired",
-                    override.id, "expiry", json.dumps(laid(override)))
-            )  # fmt: skip
+                self._act("override.expired", override, by, (laid(override), None))
+            )
             self.ended(override)
             await self._let_go(override)
         try:
@@ -297,10 +298,10 @@ class OverrideDesk:
         except HeadgateError as error:
             log.warning("version %s is not parked: %s", override.target, error)
 
-    def _act(self, act: str, override: Override, by: Signature, more: dict[str, object]) -> Act:
-        detail = json.dumps({**json.loads(by.cause), **more})
-        now_us = self._parts.clock.wall_us()
-        return Act(new_id(), now_us, by.author, act, override.id, by.reason, detail)
+    def _act(self, act: str, override: Override, by: Signature, changed: Changed) -> Act:
+        more = changed[1] or changed[0] or {}
+        told = replace(by, cause=json.dumps({**json.loads(by.cause), **more}))
+        return told.act(act, override.id, self._parts.clock.wall_us(), changed)
 
     async def _durable(self, *records: object) -> None:
         await asyncio.wrap_future(self._parts.log.append_durable(*records))

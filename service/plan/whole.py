@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from service.domain.catalog import Deployment
 from service.plan import alerts as alert
+from service.plan.approvals import ApprovalPlan
 from service.plan.console import ConsolePlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.experiments import ExperimentPlan
@@ -31,6 +32,7 @@ from service.plan.routing import (
     SessionPlan,
     TaskPlan,
 )
+from service.plan.traces import TracePlan
 from service.plan.words import OTHER, Name, Strict
 
 
@@ -60,6 +62,8 @@ class Plan(Strict):
     history: HistoryPlan = HistoryPlan()
     console: ConsolePlan = ConsolePlan()
     safe_deployment: Name | None = None  # where a kill that names none sends everything
+    approvals: ApprovalPlan = ApprovalPlan()
+    traces: TracePlan = TracePlan()
 
     @property
     def review_tiers(self) -> tuple[str, ...]:
@@ -92,5 +96,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "breaker": BreakerPlan, "hedging": HedgingPlan,
     "refusals": RefusalPlan, "suggestions": SuggestionPlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
-    "history": HistoryPlan, "console": ConsolePlan, **alert.SECTIONS,
+    "history": HistoryPlan, "console": ConsolePlan, "approvals": ApprovalPlan,
+    "traces": TracePlan, **alert.SECTIONS,
 }  # fmt: skip

@@ -83,10 +83,13 @@ class ProviderFailure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the answer is to be called: our response id, and the deployment that serves."""
+    """What the answer is to be called: our response id, and the deployment that serves; and what
+    the call is called in the trace that it belongs to, where the provider is to know.
+    """
 
     response_id: str
     model: str
+    traceparent: str = ""
 
 
 class AnswerStream(Protocol):

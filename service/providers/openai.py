@@ -50,7 +50,7 @@ class OpenAI(Provider):
         self._ways: dict[tuple[str, int], _Way] = {}
 
     async def complete(self, deployment: Deployment, body: bytes, names: Names) -> Answer:
-        reply = await self._post(deployment, body)
+        reply = await self._post(deployment, body, names.traceparent)
         try:
             data = await reply.body()
             reply.release()
@@ -63,7 +63,7 @@ class OpenAI(Provider):
         return answer
 
     async def stream(self, deployment: Deployment, body: bytes, names: Names) -> AnswerStream:
-        reply = await self._post(deployment, body)
+        reply = await self._post(deployment, body, names.traceparent)
         if reply.headers.get("Content-Type", "").startswith(_NO_STREAM):
             raise await self._no_stream(reply)
         count = partial(self.incidents.count, deployment.name)
@@ -72,12 +72,16 @@ class OpenAI(Provider):
     async def close(self) -> None:
         await self._transport.close()
 
-    async def _post(self, deployment: Deployment, body: bytes) -> Reply:
+    async def _post(self, deployment: Deployment, body: bytes, traceparent: str) -> Reply:
         key = deployment.name, deployment.endpoint
         way = self._ways.get(key)
         if way is None or way.deployment is not deployment:
             way = self._ways[key] = _Way(deployment, self.incidents.count)
-        reply = await self._transport.post(way.url, way.headers, body, way.again)
+        headers = way.headers
+        if traceparent:
+            headers = headers.copy()
+            headers["traceparent"] = traceparent
+        reply = await self._transport.post(way.url, headers, body, way.again)
         if reply.status == 200:
             return reply
         raise failure(reply.status, reply.headers, await _error_body(reply), self._wall_s())

@@ -11,11 +11,13 @@ from pathlib import Path
 from experiments.reviewing import weekly
 from experiments.reviewing.finding import Review
 from service.domain.errors import Unprocessable
+from service.reporting.citing import with_citations
 from service.reporting.longer import monthly_review, quarterly_review
 from service.reporting.periods import Period, month, quarter, week
 from service.reporting.queries import within
 from service.reporting.reading import known, read_week
 from service.reporting.shelf import keep
+from service.storage.errors import StorageError
 from service.storage.long_look import LongLook
 
 
@@ -46,8 +48,14 @@ def _dated(review: Review, period: Period, look: LongLook) -> Review:
     findings = tuple(
         replace(each, sql=within(each.sql, period.since, period.until)) for each in review.findings
     )
-    missing = dict.fromkeys((*look.damage, *review.missing))
-    return replace(review, findings=findings, missing=tuple(missing))
+    told = [*look.damage, *review.missing]
+    try:
+        tried = look.knowledge()
+    except StorageError as error:
+        tried = []
+        told.append(f"the knowledge base cannot be read: {error}")
+    made = replace(review, findings=findings, missing=tuple(dict.fromkeys(told)))
+    return with_citations(made, tried, period.until_us)
 
 
 def empty(look: LongLook, kind: str, title: str) -> Review:

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 from service.domain.errors import Unprocessable
 
+DAY_US = 86_400_000_000
 MONDAY = date(1970, 1, 5)  # days are counted from it, so that a weekday is a remainder
 _WEEK, _MONTH = re.compile(r"(\d{4})-W(\d{2})"), re.compile(r"(\d{4})-(\d{2})")
 _QUARTER = re.compile(r"(\d{4})-Q([1-4])")
@@ -30,6 +31,11 @@ class Period:
     def until(self) -> str:
         """The first moment after it."""
         return (self.last + timedelta(days=1)).isoformat()
+
+    @property
+    def until_us(self) -> int:
+        """The same in microseconds since the epoch, UTC."""
+        return (self.last - date(1970, 1, 1)).days * DAY_US + DAY_US
 
     @property
     def days(self) -> int:

@@ -207,7 +207,8 @@ class Dispatcher:
         )
 
     def _prepared(self, run: Run, call: Call) -> tuple[Names, bytes, Provider]:
-        names = Names(response_id(run.decision.id), call.deployment.name)
+        trace = self.means.traceparent(run.decision.id, call.number)
+        names = Names(response_id(run.decision.id), call.deployment.name, trace)
         body = run.request.for_upstream(call.deployment.model)
         return names, body, self.means.providers[call.deployment.dialect]
 

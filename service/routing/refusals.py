@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from learning.features import inspect
+from service.domain.acting import Person, Told, act_of
 from service.domain.chat import ChatRequest, keyed_hash
 from service.domain.clock import Clock, new_id
 from service.domain.errors import Conflict, ContentRefused, HeadgateError, NotFound, RefusalLimit
@@ -89,6 +90,7 @@ class Ruling:
     reviewer: str
     note: str
     key_id: str
+    who: Person | None = None
 
 
 class Refusals:
@@ -284,11 +286,12 @@ class Refusals:
             raise Conflict("this review is decided already; a new refusal opens a new one")
         now_us, verdict = self._parts.clock.wall_us(), None
         decision = ReviewDecision(review_id, now_us, ruling.verdict, ruling.reviewer, ruling.note)
-        detail = json.dumps({"key": ruling.key_id, "incident": review.incident})
-        act = Act(
-            new_id(), now_us, ruling.reviewer, f"review.{ruling.verdict}", review_id, ruling.note,
-            detail,
+        told = Told(
+            f"review.{ruling.verdict}", review_id, ruling.note, ruling.reviewer,
+            {"key": ruling.key_id, "incident": review.incident},
+            {"state": "open"}, {"state": "decided", "verdict": ruling.verdict},
         )  # fmt: skip
+        act = act_of(ruling.who, now_us, told)
         try:
             ack = self._parts.log.append_durable(decision, act)
             await asyncio.shield(asyncio.wrap_future(ack))

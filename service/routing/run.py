@@ -58,6 +58,7 @@ class Means:
     clock: Clock
     bounds: Bounds
     accept: Accept = form
+    traceparent: Callable[[str, int], str] = lambda decision_id, number: ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import IO
 import duckdb
 import pyarrow as pa
 
+from service.storage import chain
 from service.storage.errors import (
     DatabaseCorrupt,
     DatabaseInvalid,
@@ -90,6 +91,7 @@ class Database:
     def __init__(self, path: Path | None, threads: int = 1) -> None:
         self.path, self._threads = path, threads
         self._cursors: weakref.WeakSet[Cursor] = weakref.WeakSet()
+        self._head: str | None = None  # of the chain over what was done; None: to be read
         self._open()
         try:
             self._migrate()
@@ -157,15 +159,19 @@ class Database:
         return int(row[0]) if row else 0
 
     def write(self, batches: Mapping[str, pa.Table]) -> None:
-        """Commit the batches together or not at all. For the writer thread alone."""
+        """Commit the batches together or not at all. For the writer thread alone. What was done is
+        chained here, so that nothing of it comes into the file unchained.
+        """
         connection = self._connection
         try:
+            batches, head = self._chained(batches)
             connection.begin()
             for name, batch in batches.items():
                 connection.register("batch", batch)
                 connection.execute(f"INSERT INTO {name} SELECT * FROM batch")
                 connection.unregister("batch")
             connection.commit()
+            self._head = head
         except duckdb.Error as error:
             for undo in (connection.rollback, lambda: connection.unregister("batch")):
                 try:
@@ -173,6 +179,18 @@ class Database:
                 except duckdb.Error:
                     pass  # the failed commit has already rolled back
             raise self._failure(error) from error
+
+    def _chained(
+        self, batches: Mapping[str, pa.Table]
+    ) -> tuple[Mapping[str, pa.Table], str | None]:
+        """The batches with the links of the chain, and its end when they are committed."""
+        done = batches.get(chain.TABLE)
+        if done is None:
+            return batches, self._head
+        if self._head is None:
+            self._head = chain.head_of(self._connection)
+        linked, head = chain.linked(done, self._head)
+        return {**batches, chain.TABLE: linked}, head
 
     def _failure(self, error: duckdb.Error) -> WriteFailed:
         if isinstance(error, duckdb.DataError | duckdb.IntegrityError):
@@ -200,6 +218,7 @@ class Database:
         while len(self._cursors) and time.monotonic() < patience:
             time.sleep(0.01)
         self._open()
+        self._head = None  # whether the last commit was kept is read from the file
         try:
             self.last_seq = self._last_seq()
         except duckdb.Error as error:
@@ -217,6 +236,7 @@ class Database:
 
     def execute(self, sql: str) -> None:
         """Run a statement on the writer's connection; only before the writer starts."""
+        self._head = None
         self._connection.execute(sql)
 
     def close(self) -> None:

@@ -18,10 +18,11 @@ from service.storage.errors import StorageError
 
 MOST = 500_000
 
-# Narrow and alone, because sorting whole rows takes memory.
+# Narrow and alone, because sorting whole rows takes memory. What came of a decision came after it,
+# but for a clock that was set back: an hour is left for that.
 _FROM = """
-    SELECT min(log_seq) FROM (
-        SELECT log_seq FROM decisions
+    SELECT coalesce(min(log_seq), 0), coalesce(min(ts), $since) - INTERVAL 1 HOUR FROM (
+        SELECT log_seq, ts FROM decisions
         WHERE mode = 'randomised' AND ts >= $since AND ts < $until
               AND ($tenant IS NULL OR tenant = $tenant)
         ORDER BY log_seq DESC LIMIT $most)"""
@@ -33,7 +34,8 @@ _DRAWN = """
         SELECT d.session_decision_id AS id, count(*) AS requests,
                sum(o.cost_micro_usd) AS cost_micro_usd
         FROM decisions d JOIN outcomes o ON o.decision_id = d.id
-        WHERE d.mode = 'sticky' AND d.session_decision_id IS NOT NULL AND d.ts >= $since
+        WHERE d.mode = 'sticky' AND d.session_decision_id IS NOT NULL AND d.ts >= $from
+              AND o.ts >= $from
         GROUP BY ALL),
          drawn AS (
         SELECT id, log_seq, task, deployment, eligible, propensities, quality, cost_usd, latency_s,
@@ -53,9 +55,11 @@ _DRAWN = """
                 greatest(0.0, least(1.0, r.quality - (o.cost_micro_usd / 1e6) / s.worth_usd
                                     - o.latency_s / s.patience_s)) END AS reward,
            coalesce(1 / s.worth_usd, 0.0) AS per_usd, coalesce(1 / s.patience_s, 0.0) AS per_second
-    FROM drawn d JOIN outcomes o ON o.decision_id = d.id LEFT JOIN held h ON h.id = d.id
+    FROM drawn d JOIN outcomes o ON o.decision_id = d.id AND o.ts >= $from
+    LEFT JOIN held h ON h.id = d.id
     LEFT JOIN (SELECT decision_id, avg(quality) AS quality FROM ratings
-               WHERE quality IS NOT NULL GROUP BY decision_id) r ON r.decision_id = d.id
+               WHERE quality IS NOT NULL AND ts >= $from GROUP BY decision_id) r
+           ON r.decision_id = d.id
     LEFT JOIN scales s ON s.id = d.version_id
     ORDER BY d.log_seq"""
 
@@ -83,9 +87,10 @@ def drawn_requests(connection: duckdb.DuckDBPyConnection, asked: Asked) -> Drawn
         "tenant": asked.tenant, "most": asked.most,
     }  # fmt: skip
     try:
-        ((first,),) = connection.execute(_FROM, parameters).fetchall()
+        ((first, start),) = connection.execute(_FROM, parameters).fetchall()
         del parameters["most"]
-        found = connection.sql(_DRAWN, params=parameters | {"first": first or 0}).to_arrow_table()
+        parameters |= {"first": first, "from": start}
+        found = connection.sql(_DRAWN, params=parameters).to_arrow_table()
     except duckdb.Error as error:
         raise StorageError(f"the published history cannot be read: {error}") from None
     return _drawn(found)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from service.domain.errors import StorageUnavailable
 from service.domain.records import Decision, Weight
 from service.storage.database import Database
 from service.storage.errors import DatabaseInvalid, RowsRefused
-from service.storage.tables import TABLES, Row, Table
+from service.storage.tables import NAMES, TABLES, Row, Table
 from service.storage.trouble import words
 
 log = logging.getLogger("headgate.storage")
@@ -43,7 +43,7 @@ class _Doubt:
     items: list[_Item]
     acks: list[_Ack]
     last_seq: int
-    rows: int
+    rows: Mapping[str, int]  # by table
     since_s: float
 
 
@@ -69,8 +69,13 @@ class EventLog:
         self.failure = ""
         self.dropped = 0
         self.refused = 0
-        self.committed = 0
+        self.records = dict.fromkeys(NAMES, 0)  # made durable since the start, by table
         self._thread = threading.Thread(target=self._run, name="headgate-writer", daemon=True)
+
+    @property
+    def committed(self) -> int:
+        """Records made durable since the start."""
+        return sum(self.records.values())
 
     @property
     def queued(self) -> int:
@@ -165,7 +170,7 @@ class EventLog:
                 acks.append(ack)
             for each_table, each_row, _ in row if table is _TOGETHER else ((table, row, None),):
                 grouped.setdefault(each_table.name, (each_table, []))[1].append(each_row)
-        rows = sum(len(each) for _, each in grouped.values())
+        rows = {name: len(each) for name, (_, each) in grouped.items()}
         try:
             self._commit(grouped)
         except _BAD_ROW as error:
@@ -173,7 +178,9 @@ class EventLog:
             return True
         except DatabaseInvalid as error:
             self._ill(error)
-            self._doubt = _Doubt(items, acks, self._seq + rows, rows, time.monotonic())
+            self._doubt = _Doubt(
+                items, acks, self._seq + sum(rows.values()), rows, time.monotonic()
+            )
             return self._settle(self._doubt)
         except Exception as error:  # the writer must outlive whatever a commit raises
             self._failed(items, error)
@@ -191,11 +198,12 @@ class EventLog:
             seq += len(rows)
         self._database.write(batches)
 
-    def _kept(self, acks: Sequence[_Ack], rows: int) -> None:
+    def _kept(self, acks: Sequence[_Ack], rows: Mapping[str, int]) -> None:
         if not self.healthy:
             log.warning("storage is writable again")
-        self._seq += rows
-        self.committed += rows
+        self._seq += sum(rows.values())
+        for name, number in rows.items():
+            self.records[name] += number
         self.committed_through(self._seq)
         self.healthy, self.failure = True, ""
         for ack in acks:

@@ -24,6 +24,7 @@ from experiments.offline.past_columns import (
     Numbers,
     Words,
 )
+from service.storage import chain
 from service.storage.database import FILE, Database
 from service.storage.errors import StorageError
 from service.storage.history import Publisher
@@ -71,6 +72,7 @@ class GeneratedHistory:
         self.rows = dict.fromkeys(NAMES, 0)
         self.last_seq = 0
         self.update_seq = 0
+        self.head = chain.Head(0, chain.GENESIS, 0)
 
     def day(self, begins_us: int, batches: Batches) -> None:
         """Write a day's rows: the given ones and those that waited, but for those after it.
@@ -133,8 +135,19 @@ class GeneratedHistory:
             numbers = pa.array(place[at : at + len(whole)])
             at += len(whole)
             path = f"{name}/day={day}/rows-{first:012d}-{self.last_seq:012d}.parquet"
-            self._file(name, path, whole.append_column("log_seq", numbers))
+            whole = whole.append_column("log_seq", numbers)
+            if name == chain.TABLE:
+                whole = self._chained(whole)
+            self._file(name, path, whole)
             del whole
+
+    def _chained(self, whole: pa.Table) -> pa.Table:
+        """With the links of the chain; a day's rows are in their order."""
+        known = self.head
+        whole, head = chain.linked(whole, known.hash)
+        seq = int(whole.column("log_seq")[-1].as_py())
+        self.head = chain.Head(seq, head, known.rows + len(whole))
+        return whole
 
     def _file(self, name: str, path: str, whole: pa.Table) -> None:
         target = self._root / path
@@ -156,7 +169,7 @@ class GeneratedHistory:
         """The manifest and the catalogue: only now is it a history."""
         manifest = Manifest(
             self.last_seq, published_s, {name: tuple(paths) for name, paths in self._files.items()},
-            (), self._digests,
+            (), self._digests, head=self.head if self.head.rows else None,
         )  # fmt: skip
         (self._root / MANIFEST).write_text(manifest.text(), "utf-8")
         empty = Database(None)

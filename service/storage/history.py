@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 
 from service.storage.catalogue import create_views
+from service.storage.chain import TABLE, Head
 from service.storage.compaction import by_day, in_order, joined_name, to_join
 from service.storage.database import Database, migrations
 from service.storage.errors import StorageError
@@ -64,6 +65,16 @@ class Publisher:
         """The number of the last row published."""
         return self._manifest.through_seq
 
+    @property
+    def head(self) -> Head | None:
+        """The end of the chain over what was done, as far as it is published."""
+        return self._manifest.head
+
+    @property
+    def published_at(self) -> float:
+        """When something was last published, in seconds since the epoch; 0: never."""
+        return self._manifest.published_at
+
     def publish(
         self, through_seq: int, now_s: float | None = None, keep_days: int | None = None
     ) -> Manifest:
@@ -105,6 +116,7 @@ class Publisher:
             digests={path: each for path, each in self._digests.items() if path in kept},
             schemas={path: each for path, each in self._schemas.items() if path in kept},
             dropped=dropped,
+            head=self._head(old, max(through_seq, old.through_seq)),
         )
         _write_aside(self._root / MANIFEST, manifest.text().encode())
         self._manifest = manifest  # only now: what the file does not say is not published
@@ -116,6 +128,24 @@ class Publisher:
         if manifest.files != old.files or not (self._root / CATALOGUE).exists():
             self._write_catalogue()
         return self._manifest
+
+    def _head(self, old: Manifest, through_seq: int) -> Head | None:
+        """The end of the chain as far as it is published. It goes on from the one before, so that
+        a file that was cut is found shorter than what is said here.
+        """
+        after, rows = (old.head.seq, old.head.rows) if old.head is not None else (0, 0)
+        cursor = self._database.cursor()
+        found = cursor.execute(
+            f"SELECT count(*), max(log_seq) FROM {TABLE} WHERE log_seq > {after} "
+            f"AND log_seq <= {through_seq}"
+        ).fetchone()
+        if found is None or not found[0]:
+            return old.head
+        seq = int(found[1])
+        row = cursor.execute(f"SELECT hash FROM {TABLE} WHERE log_seq = {seq}").fetchone()
+        if row is None or row[0] is None:  # from before the chain: it begins with the next row
+            return old.head
+        return Head(seq, str(row[0]), rows + int(found[0]))
 
     def _drop(
         self, files: dict[str, list[str]], now: float, keep_days: int | None, gone: list[str]

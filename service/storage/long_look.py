@@ -16,8 +16,10 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.knowledge import Entry
 from service.storage.errors import ReadFailed, StorageError
 from service.storage.history import connect
+from service.storage.knowledge import entries
 from service.storage.manifest import FOLDER, MANIFEST, damage, read_manifest, whole
 
 MEMORY = "900MB"  # of the queries; what they do not hold goes to a folder of their own
@@ -81,6 +83,10 @@ class LongLook:
         """
         found = self._run(sql).fetchnumpy()
         return {name: _plain(column) for name, column in found.items()}
+
+    def knowledge(self) -> list[Entry]:
+        """What was tried, oldest first. Raises ReadFailed."""
+        return entries(self._connection)
 
     def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
         try:

@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from service.storage.chain import Head
 from service.storage.database import migrations
 from service.storage.errors import SchemaNewer
 from service.storage.retention import Dropped
@@ -40,6 +41,7 @@ class Manifest:
     schemas: Mapping[str, int] = field(default_factory=dict)  # under which a file was written
     dropped: Mapping[str, Dropped] = field(default_factory=dict)  # by retention, by table
     schema: int = 0  # of the one who wrote it; 0 where that is not told
+    head: Head | None = None  # of the chain over what was done, as far as it is published
     damage: str = ""  # why it was made from the names of the files, where it was
 
     def text(self) -> str:
@@ -54,6 +56,7 @@ class Manifest:
             "sha256": dict(self.digests),
             "schemas": dict(self.schemas),
             "dropped": {name: [each.before, each.rows] for name, each in self.dropped.items()},
+            "chain": list(self.head) if self.head is not None else None,
         }
         return json.dumps(content, indent=1)
 
@@ -79,6 +82,7 @@ def read_manifest(state_dir: Path, newer: bool = False) -> Manifest:
                 dropped={str(name): Dropped(str(before), int(rows))
                          for name, (before, rows) in content.get("dropped", {}).items()},
                 schema=schema,
+                head=_head(content.get("chain")),
             )  # fmt: skip
     except FileNotFoundError:
         return Manifest()
@@ -88,6 +92,10 @@ def read_manifest(state_dir: Path, newer: bool = False) -> Manifest:
         f"{path} was written by a newer version of Headgate (schema {schema}, this one reads up to "
         f"{known}); use that one"
     )
+
+
+def _head(told: Any) -> Head | None:
+    return None if told is None else Head(int(told[0]), str(told[1]), int(told[2]))
 
 
 def by_names(root: Path) -> Manifest:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from service.domain import alerts as alert
 from service.domain import experiments as x
 from service.domain import records as r
+from service.domain.approvals import Approval, ApprovalEnd
 from service.domain.experiments import Assigned
 from service.domain.knowledge import Entry
 from service.domain.refusals import Refusal, Review, ReviewDecision
@@ -181,6 +182,10 @@ def _texts(*names: str) -> list[tuple[str, pa.DataType]]:
     return [(name, _TIME if name == "ts" or name.endswith("_at") else _TEXT) for name in names]
 
 
+_ACT = ("actor", "act", "subject", "reason", "detail", "author", "role", "key_id", "ip",
+        "request_id", "before", "after")  # fmt: skip
+_ASKED = ("kind", "act", "subject", "standing", "method", "path", "body", "reason", "author",
+          "actor", "role", "key_id", "ip", "request_id", "needs")  # fmt: skip
 _REFUSED = ("key_id", "tenant", "tier", "unit", "task", "deployment", "provider", "word")
 
 TABLES: Mapping[type, Table] = {
@@ -224,13 +229,25 @@ TABLES: Mapping[type, Table] = {
     ),
     r.Act: _table(
         "acts",
-        _texts("id", "ts", "actor", "act", "subject", "reason", "detail"),
-        _plain("id", "at_us", "actor", "act", "subject", "reason", "detail"),
+        _texts("id", "ts", *_ACT, "prev_hash", "hash"),
+        lambda act: (act.id, act.at_us, *(getattr(act, name) for name in _ACT), "", ""),
     ),
     r.Key: _table(
         "keys",
-        [*_texts("id", "ts", "name", "role", "tenant", "tier", "digest"), ("revoked", _FLAG)],
-        _plain("id", "at_us", "name", "role", "tenant", "tier", "digest", "revoked"),
+        [*_texts("id", "ts", "name", "role", "tenant", "tier", "digest"), ("revoked", _FLAG),
+         *_texts("expires_at", "old_digest", "old_ends_at")],
+        _plain("id", "at_us", "name", "role", "tenant", "tier", "digest", "revoked", "expires_us",
+               "old_digest", "old_ends_us"),
+    ),
+    Approval: _table(
+        "approvals",
+        _texts("id", "ts", *_ASKED, "expires_at"),
+        _plain("id", "at_us", *_ASKED, "expires_us"),
+    ),
+    ApprovalEnd: _table(
+        "approval_ends",
+        _texts("approval_id", "ts", "how", "actor", "author", "key_id", "reason"),
+        _plain("approval_id", "at_us", "how", "actor", "author", "key_id", "reason"),
     ),
     Refusal: _table(
         "refusals",

@@ -69,6 +69,7 @@ def test_the_draw_is_sha_256_of_salt_and_unit() -> None:
     assert draw(salt("variant", "one", 3), "é") == int(digest[:16], 16)
 
 
+@pytest.mark.slow
 def test_another_process_says_the_same() -> None:
     code = (
         "from tests.experiments.test_assignment import *\n"

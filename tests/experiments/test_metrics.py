@@ -123,6 +123,7 @@ def alarm(arms: list[Moments] | list[Sums]) -> bool:
     return found.p_value <= 0.05
 
 
+@pytest.mark.slow
 def test_no_metric_alarms_falsely_between_equal_arms() -> None:
     """400 seeded experiments of 120 sessions, for every metric that is a sum over a sum: at most
     5 + 3.3 % (3 sigma) below 5 %. Tests of requests, which forget the sessions, exceed 15 % for

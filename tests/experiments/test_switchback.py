@@ -128,6 +128,7 @@ def weather(rng: np.random.Generator, hours: int, effect: float, carried: float)
     return plan, at_us, np.repeat(level, 20) + rng.standard_normal(20 * len(minutes)), treated
 
 
+@pytest.mark.slow
 def test_shared_weather_makes_no_false_alarm_where_a_t_test_of_requests_does() -> None:
     """300 seeded days and a half without effect: at most 5 + 3.8 % (3 sigma) below 5 %; the
     t-test over requests, which share their blocks' weather, is wrong in more than half.

@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 
 from experiments.reviewing.finding import Review
+from service.domain.knowledge import Entry
 from service.reporting.making import make
 from service.storage.long_look import LongLook
 from tests.service.reporting.histories import Truth, write
+
+TRIED = Entry(
+    "0199a2f0-0000-7000-8000-000000000001", 1_789_000_000_000_000, "experiment",
+    "experiment:no-sage@1", "experiment no-sage: sage is dear", "extract needs no sage", {},
+    {"brief": "lost 2.0 % of quality"}, "rolled back", "it lost quality", "mara", {},
+    ("extract", "sage"),
+)  # fmt: skip
 
 MARKED = Truth(
     a_day=260,
@@ -21,6 +29,7 @@ MARKED = Truth(
     fallback=0.3,
     last_cost=1.6,
     foretold=1.0,
+    tried=(TRIED,),
 )
 
 

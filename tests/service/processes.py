@@ -16,9 +16,11 @@ from tests.conftest import KEY
 class Process:
     """`headgate COMMAND` on a free port of loopback."""
 
-    def __init__(self, *arguments: str, log: Path) -> None:
+    def __init__(self, *arguments: str, log: Path, bootstrap: bool = True) -> None:
         self._log = log.open("ab+")
-        environment = os.environ | {"HEADGATE_BOOTSTRAP_KEY": KEY, "PYTHONUNBUFFERED": "1"}
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        if bootstrap:
+            environment["HEADGATE_BOOTSTRAP_KEY"] = KEY
         self.process = subprocess.Popen(
             [sys.executable, "-m", "service.cli", *arguments, "--port", "0"],
             stderr=self._log, stdout=self._log, env=environment,

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 
 from service.app import create_app
 from service.domain.clock import new_id
@@ -118,6 +119,7 @@ def taught(service: Running) -> dict[str, str]:
     return unrated
 
 
+@pytest.mark.slow
 def test_a_dropped_and_a_new_deployment(tmp_path: Path, providers: Server) -> None:
     text = plan_text(providers.url, **UNHURRIED)
     with running(tmp_path / "state", text) as service:
@@ -198,6 +200,7 @@ def added(service: Running) -> None:
     assert next(w for w in rows if w["deployment"] == "spring")["state"] == "steady"
 
 
+@pytest.mark.slow
 def test_a_conversation_that_a_dropped_deployment_held_is_drawn_anew(
     tmp_path: Path, providers: Server
 ) -> None:

@@ -9,11 +9,28 @@ import pytest
 from learning.features import Featurizer
 from service.bootstrap.learning import policy_wanted
 from service.check import load_checked
+from service.cli.serve import alerts_in_words
 from service.domain.errors import PlanInvalid
 from tests.conftest import ROOT
 from tests.service.test_config import GOOD, write
 
 TWO = GOOD + GOOD.replace("deployments:\n", "").replace("name: a", "name: b")
+
+
+def test_check_says_which_rules_alert_and_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_URL", "https://example.com/x")
+    channel = "{name: a, kind: slack, url_env: A_URL}"
+    more = f"alerts:\n  drift: {{enabled: false}}\n  channels:\n    - {channel}\n"
+    plan = load_checked(write(tmp_path, GOOD + more))
+    assert alerts_in_words(plan) == (
+        "alerts: 12 rules, told: a (page, ticket, info); silent: drift, spend (no limit is set)"
+    )
+    plan = load_checked(write(tmp_path, GOOD + "alerts: {spend: {usd_per_hour: 1}}\n"))
+    assert alerts_in_words(plan) == "alerts: 13 rules, told: nobody: name alerts.channels"
+    plan = load_checked(write(tmp_path, GOOD + "alerts: {enabled: false}\n"))
+    assert alerts_in_words(plan) == "alerts: off"
 
 
 @pytest.mark.parametrize(

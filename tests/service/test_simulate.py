@@ -39,6 +39,7 @@ def test_weather_by_the_wire() -> None:
         assert ask(server.url).status_code == 200
 
 
+@pytest.mark.slow
 def test_the_providers_bill_equals_the_ledger(service: Service, providers: Server) -> None:
     """Calls and tokens that the providers counted are the attempts that we logged."""
     before = httpx.get(providers.url + "/calls").json()

@@ -236,6 +236,7 @@ def test_newcombes_own_example() -> None:
     assert bounds(found.difference) == pytest.approx((0.0524, 0.3339), abs=5e-5)
 
 
+@pytest.mark.slow
 def test_proportions_keep_their_level() -> None:
     """4,000 seeded experiments of 40 and 60 units at 0.1: at most 5 + 1.1 % (3 sigma) below 5 %,
     and 95 - 1.1 % or more covered.

@@ -73,6 +73,7 @@ def test_a_small_canary_raises_no_alarm(draw: Draw) -> None:
         assert ever(rejected[:, count >= 1_000]) > 0.10
 
 
+@pytest.mark.slow
 def test_heavy_tails_in_a_small_canary_are_held_by_the_large_arm() -> None:
     """Lognormal costs of sigma 2 in a tenth: at most 5 % + 3 deviations; by each arm's own variance
     the same streams alarm in more than a tenth.

@@ -102,6 +102,7 @@ def test_varying_shares_are_the_average_of_likelihood_ratios() -> None:
     assert told.e_value == pytest.approx(total)
 
 
+@pytest.mark.slow
 def test_a_ramp_raises_no_alarm_and_finds_a_worse_canary() -> None:
     """Shares 1, 10, 50 % in turn: 600 seeded ramps at equal rates with a look at each failure
     alarm in at most 5 % + 3 deviations; at four times the rate 90 % of 100 are found.

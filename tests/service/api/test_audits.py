@@ -88,8 +88,8 @@ def test_an_alarm_is_shown_and_told_until_it_is_acknowledged(service: Service) -
     assert not wait_for(service, alarm=False)["warnings"]
     acts = rows_of(
         service.runtime.kept.database.cursor(),
-        "SELECT act, actor FROM acts WHERE act LIKE 'propensities.%' ORDER BY log_seq",
+        "SELECT act, actor, author FROM acts WHERE act LIKE 'propensities.%' ORDER BY log_seq",
     )
-    assert [(row["act"], row["actor"]) for row in acts] == [
-        ("propensities.alarm", "headgate"), ("propensities.acknowledged", "ann"),
+    assert [(row["act"], row["actor"], row["author"]) for row in acts] == [
+        ("propensities.alarm", "headgate", ""), ("propensities.acknowledged", "bootstrap", "ann"),
     ]  # fmt: skip

@@ -43,6 +43,15 @@ ROUTES = [
     ("GET", "/admin/knowledge", "analyst"), ("GET", "/admin/knowledge/x", "analyst"),
     ("POST", "/admin/knowledge", "operator"), ("GET", "/admin/trends", "analyst"),
     ("GET", "/admin/reports", "analyst"), ("GET", "/admin/reports/x", "analyst"),
+    ("GET", "/admin/keys", "administrator"), ("POST", "/admin/keys", "administrator"),
+    ("POST", "/admin/keys/x/revoke", "administrator"),
+    ("POST", "/admin/keys/x/rotate", "administrator"),
+    ("GET", "/admin/approvals", "analyst"), ("GET", "/admin/approvals/x", "analyst"),
+    ("POST", "/admin/approvals/x/approve", "operator"),
+    ("POST", "/admin/approvals/x/reject", "operator"),
+    ("POST", "/admin/approvals/x/acknowledge", "operator"),
+    ("GET", "/admin/audit", "analyst"), ("GET", "/admin/audit/verify", "analyst"),
+    ("GET", "/admin/audit/export", "analyst"),
     ("GET", "/admin/alerts", "analyst"), ("GET", "/admin/alerts/x", "analyst"),
     ("GET", "/admin/alerts/rules", "analyst"), ("POST", "/admin/alerts/test", "operator"),
     ("POST", "/admin/alerts/x/acknowledge", "operator"),
@@ -69,7 +78,7 @@ def test_every_route_and_every_role(
 ) -> None:
     headers = {"Authorization": f"Bearer {make_key(service, role)}"}
     bodies = {"decide": RULING, "overrides": OVERRIDE, "dry-run": OVERRIDE,
-              "shadows": LIFT | {"version_id": "x"},
+              "shadows": LIFT | {"version_id": "x"}, "keys": {"name": "made"},
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
               "silences": LIFT | {"rule": "none"},
               "experiments": {**LIFT, "design": {}}}  # fmt: skip
@@ -104,6 +113,8 @@ def test_all_routes_are_listed_here(service: Service) -> None:
              .replace("experiments/x", "experiments/{experiment}")
              .replace("policies/x/diff/y", "policies/{version}/diff/{other}")
              .replace("policies/x", "policies/{version}")
+             .replace("keys/x", "keys/{key_id}")
+             .replace("approvals/x", "approvals/{approval_id}")
              .replace("knowledge/x", "knowledge/{entry_id}")
              .replace("reports/x", "reports/{name}")
              .replace("alerts/x", "alerts/{alert_id}")

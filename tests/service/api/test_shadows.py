@@ -93,6 +93,7 @@ def test_what_is_refused_names_the_field_and_the_mend(stage: Stage) -> None:
     assert stage.client.get(f"/admin/shadows/{stage.version}").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_shadow_mirrored_and_judged_by_the_simulated_world(stage: Stage, world: Stream) -> None:
     assert stage.start(mirror_share=1.0, usd_per_day=0.5, judge="fall").status_code == 201
     texts = prompts(5, 14)
@@ -197,4 +198,7 @@ def test_by_hand(stage: Stage) -> None:
 
 async def test_gauges(stage: Stage) -> None:
     counters = httpx.get(stage.url + "/metrics").text
-    assert "headgate_shadow_waiting 0.0" in counters and "headgate_shadow_dropped 0.0" in counters
+    assert (
+        "headgate_shadow_waiting 0.0" in counters
+        and "headgate_shadow_dropped_total 0.0" in counters
+    )

@@ -24,7 +24,6 @@ from service.domain.clock import new_id, parse_id
 from service.domain.records import Candidates, ErrorKind
 from service.feedback.refit import Setback
 from service.routing.fleet import Failure
-from service.storage.history import Publisher
 from tests.conftest import KEY, ROOT, Server, Service, make_runtime, plan_text
 from tests.learning.test_quality import model_of
 from tests.learning.worlds import World
@@ -127,6 +126,7 @@ def test_a_deployment_is_taken_back_by_hand(service: Service) -> None:
     assert code == 2 and "known:" in err
 
 
+@pytest.mark.slow
 def test_an_alarm_of_the_propensities_is_seen_and_ended_by_hand(
     providers: Server, tmp_path: Path
 ) -> None:
@@ -244,7 +244,7 @@ def test_serve_refuses_a_bad_plan(tmp_path: Path) -> None:
 def test_history_and_restore(service: Service, tmp_path: Path) -> None:
     kept = service.runtime.kept
     kept.log.flush().result(5)
-    Publisher(kept.database, kept.state_dir).publish(kept.log.last_seq)
+    kept.publisher.publish(kept.log.last_seq)
     state = str(kept.state_dir)
     code, out, _ = run("history", "--state", state)
     assert code == 0 and "decisions" in out and "rounds" in out and "keys" not in out

@@ -55,6 +55,7 @@ def test_a_bad_file_is_refused_in_words(here: Site, tmp_path: Path) -> None:
     assert code == 2 and "colour" in err
 
 
+@pytest.mark.slow
 def test_versions(here: Site, tmp_path: Path) -> None:
     at = ("--url", here.url)
     code, out, _ = run("policy", "create", "--set", "floor=0.03", *WHY, *at, "--json")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from service.app import create_app
+from service.console.calling import Api
 from service.console.forms import FORMS, HANDLERS
 from service.console.gate import Visit
 from service.console.looker import Gone, Looker, Page
@@ -23,6 +28,7 @@ from service.domain.clock import SystemClock, new_id
 from service.domain.errors import NotFound
 from service.domain.records import Weight
 from service.domain.refusals import Review
+from service.plan.approvals import ApprovalPlan
 from service.storage.cases import rows_of
 from tests.conftest import KEY, Service
 from tests.service.api.test_auth import make_key
@@ -57,10 +63,11 @@ def busy(service: Service) -> Iterator[Service]:
 @pytest.fixture
 def look(busy: Service) -> Callable[..., Looker]:
     sessions = Sessions(busy.runtime.kept.keys, SystemClock(), SessionRules())
+    api = Api(functools.partial(FastAPI.__call__, create_app(busy.runtime)), "127.0.0.9")
 
     def made(of: str = "", role: str = "operator", **query: str) -> Looker:
         session = sessions.open(make_key(busy, role), "here")
-        return Looker(Visit(busy.runtime, sessions, session), query, of)
+        return Looker(Visit(busy.runtime, sessions, session, api), query, of)
 
     return made
 
@@ -226,7 +233,7 @@ async def test_a_role_that_was_taken_away_acts_no_more(
     await act(looker, "ask", "kill")
     key, store = looker.key, busy.runtime.kept.keys
     await act(looker, "next", what="exclude", deployment="mill", lasts="900", reason=REASON)
-    store._by_digest.pop(key.digest)
+    store.put(replace(key, revoked=True))
     with pytest.raises(Gone):
         await act(looker, "confirm")
     assert not busy.runtime.kept.overrides.holding()
@@ -292,6 +299,59 @@ async def test_what_changed_since_the_look_is_looked_at_again(
     [made] = busy.runtime.kept.overrides.holding()
     await act(one, "ask", f"lift:{made.id}")
     await act(one, "confirm", reason=REASON)
+
+
+async def test_what_raises_exposure_waits_for_a_second_person(
+    busy: Service, look: Callable[..., Looker]
+) -> None:
+    runtime, one, two = busy.runtime, look(), look()
+    runtime.kept.keys.put(replace(two.key, name="second"))
+    before = runtime.plan
+    runtime.plan = before.model_copy(update={"approvals": ApprovalPlan(four_eyes=True)})
+    try:
+        given = {"action": "force", "deployment": "mill", "lasts": "900", "reason": REASON}
+        await act(one, "ask", "override")
+        await act(one, "next", **given)
+        shown = texts([each for tree in over(one) for each in walk(tree)])
+        assert "waits for a second person" in shown
+        await act(one, "confirm")
+        assert one.told.startswith("Not yet in effect") and not runtime.operating.holding
+        [waiting] = runtime.kept.approvals.open()
+        assert (waiting.act, waiting.actor) == ("override.force", one.key.name)
+        assert waiting.ip == "127.0.0.9"
+        await act(one, "ask", f"approve:{waiting.id}")
+        await act(one, "confirm", reason=REASON)
+        assert one.open is not None and "second person" in one.open.problem
+        assert {"approve", "reject"} <= acts_offered(await drawn(page("/approvals"), two))
+        await act(two, "ask", f"approve:{waiting.id}")
+        await act(two, "confirm", reason=REASON)
+        assert two.told.startswith("Approved")
+        [made] = runtime.operating.holding
+        assert (made.action, made.author) == ("force", one.key.name)
+        await act(two, "ask", f"lift:{made.id}")
+        await act(two, "confirm", reason=REASON)
+        assert not runtime.operating.holding
+        assert "approved" in texts(await drawn(page("/approvals"), look()))
+    finally:
+        runtime.plan = before
+
+
+async def test_the_chain_is_verified_and_acts_tell_their_person(
+    busy: Service, look: Callable[..., Looker]
+) -> None:
+    looker, audit = look(), page("/audit")
+    await act(looker, "ask", "reset:mill")
+    await act(looker, "confirm", reason=REASON)
+    await looker.do(audit.handlers["verify"], "", {})
+    shown = texts(await drawn(audit, looker))
+    assert looker.kept["chain"] in shown and "127.0.0.9" in shown
+    rows = rows_of(
+        busy.runtime.kept.database.cursor(),
+        "SELECT actor, role, ip, key_id FROM acts WHERE act = 'deployment.reset' "
+        "ORDER BY log_seq DESC LIMIT 1",
+    )
+    key = looker.key
+    assert tuple(rows[0].values()) == (key.name, "operator", "127.0.0.9", key.id)
 
 
 async def test_an_override_is_tried_on_the_log(busy: Service, look: Callable[..., Looker]) -> None:

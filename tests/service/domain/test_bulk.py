@@ -33,6 +33,7 @@ def counted(value: Any) -> int:
     return 0
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=300, deadline=None)
 @given(value=VALUES, part=st.integers(1, 9))
 def test_the_count_is_the_grammars(value: Any, part: int) -> None:

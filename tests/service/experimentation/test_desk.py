@@ -117,6 +117,7 @@ def test_a_restart_goes_on_where_it_stood(tmp_path: Path) -> None:
         assert report["rows"] >= 12 and report["crossed"] == 0
 
 
+@pytest.mark.slow
 def test_the_holdout_and_a_changed_plan(tmp_path: Path) -> None:
     plan = "\nexperiments: {holdout: 0.05, holdout_on: fall}\n"
     with site(tmp_path / "s", plan) as here:
@@ -131,6 +132,7 @@ def test_the_holdout_and_a_changed_plan(tmp_path: Path) -> None:
         assert all("x-headgate-experiment" not in a.headers for a in again)
 
 
+@pytest.mark.slow
 def test_blocks_of_time_alternate(here: Site) -> None:
     """Two neighbours have each variant once, whatever the session."""
     blocks = {"length_s": 1, "burn_in_s": 0}

@@ -140,6 +140,7 @@ def test_nothing_is_said_below_the_least_nor_of_one_unit_that_fails_often(tmp_pa
     told(story, tmp_path)
 
 
+@pytest.mark.slow
 def test_dry_runs_warnings_and_holds_move_nothing(tmp_path: Path) -> None:
     async def story(here: Bench) -> None:
         desk, guard = here.experiments.desk, here.experiments.guard
@@ -178,6 +179,7 @@ def test_dry_runs_warnings_and_holds_move_nothing(tmp_path: Path) -> None:
     told(after, tmp_path)
 
 
+@pytest.mark.slow
 def test_one_rollback_a_quarter_of_an_hour_and_then_quarantine(tmp_path: Path) -> None:
     clock = HandClock()
 

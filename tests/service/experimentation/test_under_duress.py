@@ -25,6 +25,7 @@ def full(batches: object) -> None:
     raise WriteFailed("no space left on device")
 
 
+@pytest.mark.slow
 def test_steps_are_logged_in_their_order_however_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -256,6 +256,7 @@ def test_C04_bytes_beyond_the_length_are_not_taken_for_a_request(rig: Rig) -> No
     rig.healthy()
 
 
+@pytest.mark.slow
 def test_C04_all_bodies_together_are_bounded(tmp_path_factory: pytest.TempPathFactory) -> None:
     bounds = {"most_held_bytes": 1_000_000, "body_s": 2.0}
     with running(tmp_path_factory.mktemp("held"), **bounds) as rig, contextlib.ExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from experiments.offline.world import Weather, World
 from tests.experiments.offline.test_world import ARMS, WELL, policy
@@ -10,6 +11,7 @@ from tests.experiments.offline.test_world import ARMS, WELL, policy
 PER_SECOND = 2.0
 
 
+@pytest.mark.slow
 def test_F27_latency_that_doubles_slowly_loses_weight() -> None:
     """Over twenty minutes, a twentieth more each minute; no call fails and no rating tells."""
     from_s, steps = 600.0, 20
@@ -24,6 +26,7 @@ def test_F27_latency_that_doubles_slowly_loses_weight() -> None:
         assert before > 0.7 and after < 0.5 * before
 
 
+@pytest.mark.slow
 def test_F28_quality_that_collapses_behind_healthy_answers_is_found() -> None:
     """Every call succeeds as fast as before; only the ratings are worse."""
     for seed in range(3):

@@ -186,4 +186,4 @@ def ids(database: Database) -> list[str]:
 LogMachine.TestCase.settings = settings(
     max_examples=25, stateful_step_count=20, deadline=None, derandomize=True
 )
-TestH01TheLogAgainstItsModel = LogMachine.TestCase
+TestH01TheLogAgainstItsModel = pytest.mark.slow(LogMachine.TestCase)

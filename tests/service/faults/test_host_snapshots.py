@@ -163,6 +163,7 @@ def test_H12_a_migration_that_was_killed_is_taken_up_again(
     database.close()
 
 
+@pytest.mark.slow
 def test_H12_a_file_of_a_newer_version_is_refused_and_left_as_it_is(
     tmp_path: Path, providers: Server
 ) -> None:

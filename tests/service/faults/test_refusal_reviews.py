@@ -72,7 +72,7 @@ def test_F20_what_a_reviewer_allows_is_sent_again(stage: Stage) -> None:
     (decided,) = stage.get("/admin/review?state=decided")["reviews"]
     assert decided["decision"]["reviewer"] == "ann"
     (act,) = stage.rows("SELECT * FROM acts WHERE act = 'review.allow'")
-    assert (act["actor"], act["subject"]) == ("ann", row["id"])
+    assert (act["author"], act["subject"]) == ("ann", row["id"])
     stage.upstream.act = error()
     assert "a person will review it" in refusal(stage.ask(**PREMIUM))["message"]
     assert len(stage.get("/admin/review")["reviews"]) == 1, "refused anew, reviewed anew"

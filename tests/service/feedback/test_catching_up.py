@@ -28,6 +28,7 @@ def desk_of(home: Home, state: Path) -> tuple[VersionDesk, list[int]]:
     return VersionDesk(home.learner, home.database.cursor, SystemClock(), catch_up), calls
 
 
+@pytest.mark.slow
 def test_created_parked_and_followed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.feedback.promoting.NEAR", 5)
     (tmp_path / "catching-left").mkdir()

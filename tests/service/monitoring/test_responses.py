@@ -54,6 +54,7 @@ def test_the_board_looks_at_settled_answers_of_the_last_seven_days() -> None:
     assert until_us - since_us == 6 * 86_400_000_000
 
 
+@pytest.mark.slow
 def test_a_service_whose_callers_rate_one_deployment_more_says_so(
     tmp_path: Path, providers: Server
 ) -> None:

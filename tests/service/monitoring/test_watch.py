@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,8 @@ from service.domain.alerts import Severity, Silence, Step
 from service.domain.clock import new_id
 from service.domain.minutes import MINUTE_US
 from service.domain.records import Act
-from service.monitoring.rules import Run
+from service.monitoring.rules import ALERT_RULES, Finding, Run, Seen
+from service.plan.alerts import AlertsPlan
 from service.storage.errors import WriteFailed
 from tests.conftest import HandClock
 from tests.service.monitoring.minutes import CALM, START, attempt
@@ -371,6 +373,19 @@ async def test_without_alerts_nothing_is_judged() -> None:
     assert watched.alerting.firing() == [] and watched.watch.warnings() == []
     assert len(watched.alerting.minutes()) == 6, "the windows are for the console all the same"
     watched.close()
+
+
+async def test_a_rule_that_breaks_keeps_no_other_from_being_heard(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(seen: Seen, plan: AlertsPlan) -> list[Finding]:
+        raise ZeroDivisionError
+
+    rule = replace(ALERT_RULES["spend"], look=broken)
+    monkeypatch.setitem(ALERT_RULES, "spend", rule)  # type: ignore[arg-type]
+    await watched.minutes(5, 60.0)
+    assert watched.alert.rule == "latency"
+    assert "the rule spend cannot be looked at" in caplog.text
 
 
 async def test_what_the_log_holds_says_all_of_it(watched: Watched) -> None:

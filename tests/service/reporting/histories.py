@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from service.domain.knowledge import Entry
 from service.storage.database import FILE, Database
 from service.storage.history import Publisher
 
@@ -42,6 +43,7 @@ class Truth:
     skip_days: tuple[int, ...] = ()
     worth_usd: float = 0.05
     seed: int = 7
+    tried: tuple[Entry, ...] = ()
 
 
 def write(state: Path, truth: Truth) -> None:
@@ -61,6 +63,8 @@ def write(state: Path, truth: Truth) -> None:
         f"INSERT INTO versions VALUES ({3 * rows + 1}, '{VERSION}', '2026-10-01', 'thompson', "
         f"'thompson', '{scale}', NULL, 'plan', '')"
     )
+    for at, each in enumerate(truth.tried):
+        _insert(cursor, "knowledge", _entry(each, 3 * rows + 2 + at))
     Publisher(database, state).publish(3 * rows + 10, LAST_MONDAY.timestamp() + 60 * 86_400)
     database.close()
 
@@ -69,6 +73,16 @@ def _insert(cursor: object, name: str, columns: Mapping[str, object]) -> None:
     cursor.register("given", pa.table(dict(columns)))  # type: ignore[attr-defined]
     cursor.execute(f"INSERT INTO {name} BY NAME SELECT * FROM given")  # type: ignore[attr-defined]
     cursor.unregister("given")  # type: ignore[attr-defined]
+
+
+def _entry(entry: Entry, seq: int) -> dict[str, object]:
+    told = {name: [getattr(entry, name)] for name in (
+        "id", "source", "subject", "title", "hypothesis", "decision", "why", "author",
+        "supersedes", "occasion",
+    )}  # fmt: skip
+    held = {name: [json.dumps(getattr(entry, name))] for name in ("design", "result", "links")}
+    at = datetime.fromtimestamp(entry.at_us / 1e6, UTC).replace(tzinfo=None)
+    return told | held | {"ts": [at], "log_seq": [seq], "tags": [list(entry.tags)]}
 
 
 def _decisions(truth: Truth) -> dict[str, object]:

@@ -88,7 +88,7 @@ def test_files_tell_their_schema_also_without_the_manifest(tmp_path: Path) -> No
     """
     old_history(tmp_path)
     manifest = read_manifest(tmp_path)
-    sql = table_sql("acts", manifest.files, manifest.schemas)
+    sql = table_sql("outcomes", manifest.files, manifest.schemas)
     assert sql.count("read_parquet") == 1 and "union_by_name" not in sql
     assert table_sql("weights", manifest.files, manifest.schemas).count("read_parquet") == 2
     assert "union_by_name" in table_sql("weights", manifest.files, {})

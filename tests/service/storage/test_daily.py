@@ -98,6 +98,7 @@ def test_a_days_cells_are_what_was_logged(tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.mark.slow
 def test_a_change_is_found_in_the_published_history(tmp_path: Path) -> None:
     database, log = log_of(tmp_path, records(24, 100, 18))
     by_day = [

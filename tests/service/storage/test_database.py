@@ -67,7 +67,7 @@ def test_a_step_that_came_late_is_made_up_for(tmp_path: Path) -> None:
 def test_a_batch_is_kept_whole_or_not_at_all() -> None:
     database = Database(None)
     keys = next(table for table in TABLES.values() if table.name == "keys")
-    good = keys.batch([("k", 1, "n", "caller", "", "", "d", False)], 1)
+    good = keys.batch([("k", 1, "n", "caller", "", "", "d", False, None, "", None)], 1)
     with pytest.raises(WriteFailed):
         database.write({"keys": good, "no_such_table": good})
     found = database.cursor().execute("SELECT count(*) FROM keys").fetchone()

@@ -134,6 +134,7 @@ def test_many_threads_may_append(database: Failing) -> None:
     log.stop()
 
 
+@pytest.mark.slow
 def test_who_waits_behind_many_others_is_told_at_once(database: Failing) -> None:
     log = EventLog(database)
     database.failing = True

@@ -205,6 +205,7 @@ def test_every_checkpoint_stands_where_its_updates_end_and_a_start_learns_the_la
     assert 0 < newest < updates and updates - newest <= min(LEARNED_AT_START, updates)
 
 
+@pytest.mark.slow
 def test_a_service_starts_on_it_and_knows_what_happened(tmp_path: Path) -> None:
     made = generator(300).write(tmp_path)
     settings = Settings.from_environment(tmp_path)

@@ -58,6 +58,7 @@ def test_H12_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         open_file(tmp_path, HandClock(), "one")
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_opened_is_an_error_of_storage(tmp_path: Path) -> None:
     holder = QueueStore(tmp_path, QueueRules(), HandClock(), boot="one")
     with pytest.raises(StorageError, match="cannot be opened"):
