@@ -28,6 +28,7 @@ from service.monitoring.responses import ResponseBoard
 from service.monitoring.trends import TrendBoard
 from service.monitoring.weights import WeightBoard
 from service.orchestration.mirror import Mirror
+from service.people.whole import People
 from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.queueing.whole import Queue
@@ -97,6 +98,7 @@ class Ledger:
         self.guarded: Callable[[Decision, Outcome], None] = lambda decision, outcome: None
         self._shed: set[str] = set()  # decisions under way that the log had no room for
         self.offer: Callable[[Decision], None] = lambda _: None  # to the shadows
+        self.classified: Callable[[Decision], None] = lambda _: None  # to the queue of review
 
     def renew(
         self, boards: tuple[LiveBoard, WeightBoard, OutageWatch], providers: dict[str, str]
@@ -114,6 +116,7 @@ class Ledger:
             self._tally.decision()
             self._cases.add(case)
             self.offer(decision)
+            self.classified(decision)
         else:
             self._shed.add(decision.id)
         self._weights.saw(decision)
@@ -200,6 +203,7 @@ class Runtime:
     queue: Queue | None = None
     experiments: Experimentation = field(init=False)
     trends: TrendBoard = field(init=False)
+    people: People = field(init=False)
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
     reload: Reload | None = None

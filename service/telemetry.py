@@ -18,6 +18,7 @@ COUNTERS = {
     "feedback": ("Ratings taken", ["metric"]),
     "refusals": ("Requests that a content policy refused", ["deployment"]),
     "refused": ("Refused by the gateway itself", ["reason"]),
+    "review_items": ("Items of review, by what became of them", ["kind", "how"]),
     "stream_malformed": ("Lines of streams that were skipped", ["deployment"]),
     "upstream_reconnects": ("Requests sent again on a fresh connection", ["deployment"]),
     "upstream_other_model": ("Answers that name another model", ["deployment"]),
@@ -33,6 +34,8 @@ LABELLED = {
     "breaker_state": ("1 for the state that its breaker is in", ["deployment", "state"]),
     "in_flight": ("Calls in work", ["deployment"]),
     "in_flight_limit": ("Calls that may be in work", ["deployment"]),
+    "review_waiting": ("Items that wait for a person", ["kind"]),
+    "review_late": ("Those that wait beyond their time", ["kind"]),
 }
 GAUGES = {
     "log_queued": "Records that wait to be written",
@@ -52,6 +55,8 @@ GAUGES = {
     "queue_oldest_seconds": "Age of the oldest unanswered ticket",
     "review_open": "Refused requests that wait for a person",
     "review_overdue": "Those that wait beyond their time",
+    "review_rate": "Share of the requests of five minutes that went to review",
+    "review_unsure_share": "Share of these whose task was not sure enough",
     "retries_left": "Extra calls that the retry budget allows now",
     "retries_spent": "Extra calls since the start",
     "retries_refused": "Extra calls that the retry budget did not allow",
@@ -151,6 +156,15 @@ class Telemetry:
     def refused(self, reason: str, times: int = 1) -> None:
         """Somebody was refused by a limit on the way in; ``reason`` is of a closed set."""
         self._counters["refused"].labels(reason).inc(times)
+
+    def review(self, kind: str, how: str) -> None:
+        """An item of review was opened, passed over, decided or defaulted."""
+        self._counters["review_items"].labels(kind, how).inc()
+
+    def reviews(self, kind: str, waiting: int, late: int) -> None:
+        """How many items of a kind wait for a person, and how many beyond their time."""
+        self._labelled["review_waiting"].labels(kind).set(waiting)
+        self._labelled["review_late"].labels(kind).set(late)
 
     def weight(self, task: str, deployment: str, share: float) -> None:
         """A weight as it now stands."""

@@ -45,6 +45,7 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.refusals.warnings(),
             *runtime.experiments.guard.warnings(),
             *runtime.trends.warnings(),
+            *runtime.people.warnings(),
             *shown.troubles(runtime),
         ],
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,
@@ -70,6 +71,7 @@ async def status(request: Request) -> dict[str, Any]:
         "plan": shown.plan(runtime.plan_standing),
         "quality": shown.quality(runtime.quality.standing(), now_us),
         "reviews": dict(zip(("open", "overdue"), runtime.refusals.reviews.counts(), strict=True)),
+        "review_queue": runtime.people.standing(),
         "jobs_failing": runtime.scheduler.failures,
         "deployments": [
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()

@@ -11,6 +11,7 @@ from service.bootstrap import experiments
 from service.bootstrap.jobs import jobs
 from service.bootstrap.learning import intake, learning, propensities, responses
 from service.bootstrap.opening import hash_key, open_kept
+from service.bootstrap.people import attach_people
 from service.bootstrap.queue import attach
 from service.bootstrap.refusals import refusals
 from service.bootstrap.reload import PlanSource, Reloader
@@ -131,4 +132,5 @@ def _joined(
     experiments.attach(runtime, ground.assignments)
     attach_shadows(runtime)
     attach_trends(runtime)
+    attach_people(runtime)
     return runtime, ground, way

@@ -173,3 +173,4 @@ class Reloader:
         runtime.telemetry.forget_arms()
         runtime.scheduler.put(refit_job(runtime))
         take_plan(runtime)
+        runtime.people.take_plan()
