@@ -99,6 +99,7 @@ class Telemetry:
         }
         self._request_children: dict[tuple[str, str, int, str], Counter] = {}
         self._decision_children: dict[tuple[str, str], Counter] = {}
+        self._review_children: dict[tuple[str, str], Counter] = {}
         self._cost_children: dict[str, Counter] = {}
         self._ttft_children: dict[str, Histogram] = {}
 
@@ -159,7 +160,11 @@ class Telemetry:
 
     def review(self, kind: str, how: str) -> None:
         """An item of review was opened, passed over, decided or defaulted."""
-        self._counters["review_items"].labels(kind, how).inc()
+        child = self._review_children.get((kind, how))
+        if child is None:
+            child = self._counters["review_items"].labels(kind, how)
+            self._review_children[kind, how] = child
+        child.inc()
 
     def reviews(self, kind: str, waiting: int, late: int) -> None:
         """How many items of a kind wait for a person, and how many beyond their time."""

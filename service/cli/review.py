@@ -185,7 +185,9 @@ def _show_stats(found: dict[str, Any]) -> None:
         highlight=False,
     )
     for kind, number in found.get("passed_over", {}).items():
-        out.print(f"{number} of {kind} were passed over: the queue was full", highlight=False)
+        out.print(
+            f"{number} of {kind} were passed over within a day: the queue was full", highlight=False
+        )
     table(
         ("kind", "decided", "a day", "defaulted", "took", "agreement"),
         [
@@ -201,7 +203,8 @@ def _show_quality(found: dict[str, Any]) -> None:
     out.print(
         f"{found['asked']} requests of {found['days']:g} days were put to people: "
         f"{found['labelled']} labelled, {found['dismissed']} dismissed, {found['defaulted']} left "
-        f"to their default, {found['open']} open; {found['passed_over']} found the queue full",
+        f"to their default, {found['open']} open; {found['passed_over']} found the queue full "
+        "within a day",
         highlight=False,
     )
     accepted = found["accepted"]

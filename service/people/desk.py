@@ -13,6 +13,7 @@ from service.domain.clock import Clock
 from service.domain.errors import Conflict, HeadgateError, NotFound, StorageUnavailable
 from service.domain.reviews import HEADGATE, Holder, Kind, ReviewItem, ReviewTurn, Turn
 from service.people.asked import Effect, Found, Ruled, found_refusal, turn_of
+from service.people.lately import Lately
 from service.people.leases import Lease, Leases
 from service.storage.event_log import EventLog
 from service.storage.review_items import ReviewItems
@@ -39,6 +40,15 @@ class DeskParts:
     lease_s: Callable[[], float]
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many wait by kind, how many of these beyond their time, and how many are claimed."""
+
+    waiting: Counter[str]
+    late: Counter[str]
+    claimed: int
+
+
 class ReviewDesk:
     """Lives on the event loop. A claim is in effect before it is durable, so that there are never
     two; a ruling after it.
@@ -49,8 +59,7 @@ class ReviewDesk:
         self.leases = Leases(parts.clock)
         self.leases.load(parts.items.claims())
         self.leases.keep([each.item.id for each in self.open()])
-        self.passed_over: Counter[str] = Counter()
-        self.defaulted: Counter[str] = Counter()
+        self.passed_over, self.defaulted = Lately(parts.clock), Lately(parts.clock)
         self._busy: set[str] = set()  # whose end is being made durable
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -61,14 +70,21 @@ class ReviewDesk:
         passed over and counted.
         """
         parts = self._parts
-        if parts.items.count(item.kind) >= parts.most_open(item.kind):
-            self.passed_over[item.kind] += 1
-            parts.telemetry.review(item.kind, "passed_over")
+        if not self.room(item.kind):
             return False
         parts.items.put(item)
         parts.log.append(item)
         parts.telemetry.review(item.kind, "opened")
         return True
+
+    def room(self, kind: str) -> bool:
+        """Whether one more of a kind may wait; where not, one is passed over, and counted."""
+        parts = self._parts
+        if parts.items.count(kind) < parts.most_open(kind):
+            return True
+        self.passed_over.add(kind)
+        parts.telemetry.review(kind, "passed_over")
+        return False
 
     # seen -------------------------------------------------------------------------------------
 
@@ -81,6 +97,15 @@ class ReviewDesk:
         ]
         found += [self._refusal(Reviewed(each, None)) for each in self._parts.refusals.open()]
         return sorted(found, key=lambda each: each.item.at_us)
+
+    def counts(self) -> Standing:
+        """What waits, in a few figures."""
+        items, (refusals, late) = self._parts.items, self._parts.refusals.counts()
+        waiting: Counter[str] = Counter({kind.value: items.count(kind) for kind in Kind})
+        waiting[Kind.REFUSAL.value] = refusals
+        beyond = Counter(item.kind for item in items.due())
+        beyond[Kind.REFUSAL] += late
+        return Standing(+waiting, +beyond, self.leases.count())
 
     def find(self, item_id: str) -> Found | None:
         """One, open or ended; may read the log, so call it off the loop."""
@@ -203,7 +228,7 @@ class ReviewDesk:
             for (item, _), turn in zip(late, turns, strict=True):
                 self._ended(turn)
                 effects[item.kind].took(item, turn)
-                self.defaulted[item.kind] += 1
+                self.defaulted.add(item.kind)
                 self._parts.telemetry.review(item.kind, Turn.DEFAULTED)
         finally:
             self._busy.difference_update(turn.item_id for turn in turns)
@@ -212,9 +237,9 @@ class ReviewDesk:
     def _late(self) -> list[tuple[ReviewItem, str]]:
         found: list[tuple[ReviewItem, str]] = []
         items = self._parts.items
-        for item in items.open():
+        for item in items.due():
             effect = self._parts.effects.get(item.kind)
-            if effect is None or item.id in self._busy or items.left_s(item.id) > 0.0:
+            if effect is None or item.id in self._busy:
                 continue
             verdict = effect.default(item)
             if verdict is not None and self.leases.running(item.id) is None:

@@ -48,6 +48,11 @@ class Leases:
         lease = self._leases.get(item_id)
         return lease if lease is not None and self._clock.monotonic_s() < lease.until_s else None
 
+    def count(self) -> int:
+        """How many hold."""
+        now_s = self._clock.monotonic_s()
+        return sum(now_s < lease.until_s for lease in self._leases.values())
+
     def take(self, item_id: str, holder: Holder, lasts_s: float) -> Lease:
         """Claim an item, or renew one's own lease; raises Conflict while somebody else's holds."""
         self.free_for(item_id, holder)

@@ -49,10 +49,16 @@ def lot(decision_id: str) -> float:
 
 
 class Classified:
-    """On the path of every request: two comparisons, and for few an item. Nobody waits."""
+    """On the path of every request: two comparisons, and for few an item. Nobody waits.
 
-    def __init__(self, put: Callable[[ReviewItem], bool], clock: Clock) -> None:
-        self._put, self._clock = put, clock
+    ``room``: asked before an item is made; counts what is passed over. An item has its decision's
+    id, since there is one of each.
+    """
+
+    def __init__(
+        self, put: Callable[[ReviewItem], bool], room: Callable[[str], bool], clock: Clock
+    ) -> None:
+        self._put, self._room, self._clock = put, room, clock
         self.rules: ClassificationRules | None = None
         self.seen = self.unsure = self.opened = 0
         self._marks = deque([(clock.monotonic_s(), 0, 0, 0)])
@@ -72,14 +78,15 @@ class Classified:
     def _draw(self, decision: Decision, why: str, share: float, rules: ClassificationRules) -> None:
         if share < 1.0 and lot(decision.id) >= share:
             return
-        caller = decision.caller
-        detail = {"source": decision.task_source, "threshold": rules.threshold}
+        if not self._room(Kind.CLASSIFICATION):
+            return
+        caller, name = decision.caller, decision.id
         self.opened += self._put(
             ReviewItem(
-                new_id(), decision.at_us, Kind.CLASSIFICATION, decision.id, why, decision.id,
-                caller.key_id, caller.tenant, caller.tier, decision.task, decision.deployment,
+                name, decision.at_us, Kind.CLASSIFICATION, name, why, name, caller.key_id,
+                caller.tenant, caller.tier, decision.task, decision.deployment,
                 decision.task_confidence, share, decision.at_us + int(rules.due_s * 1e6),
-                json.dumps(detail),
+                f'{{"source": "{decision.task_source}", "threshold": {rules.threshold}}}',
             )
         )  # fmt: skip
 

@@ -45,7 +45,7 @@ class People:
     def __init__(self, parts: PeopleParts) -> None:
         self._parts = parts
         self.desk = parts.desk
-        self._classified = Classified(parts.desk.put, parts.clock)
+        self._classified = Classified(parts.desk.put, parts.desk.room, parts.clock)
         self._judged = Judged(parts.desk.put, parts.clock)
         self.take_plan()
 
@@ -99,24 +99,22 @@ class People:
         went, unsure = self._classified.rates()
         telemetry.gauge("review_rate", went)
         telemetry.gauge("review_unsure_share", unsure)
-        found = self.desk.open()
-        waiting = Counter(each.item.kind for each in found)
-        beyond = Counter(each.item.kind for each in late(found))
+        found = self.desk.counts()
         for kind in Kind:
-            telemetry.reviews(kind, waiting[kind], beyond[kind])
+            telemetry.reviews(kind, found.waiting[kind], found.late[kind])
 
     # told -------------------------------------------------------------------------------------
 
     def standing(self) -> dict[str, Any]:
         """The queue in a few figures, for the status; of all kinds."""
-        found = self.desk.open()
+        found = self.desk.counts()
         went, unsure = self._classified.rates()
         return {
-            "open": dict(Counter(each.item.kind for each in found)),
-            "claimed": sum(each.lease is not None for each in found),
-            "overdue": len(late(found)),
-            "defaulted": dict(self.desk.defaulted),
-            "passed_over": dict(self.desk.passed_over),
+            "open": dict(found.waiting),
+            "claimed": found.claimed,
+            "overdue": found.late.total(),
+            "defaulted": dict(self.desk.defaulted.counts()),
+            "passed_over": dict(self.desk.passed_over.counts()),
             "rate": went,
             "unsure_share": unsure,
         }
@@ -126,14 +124,13 @@ class People:
         Refusals beyond their time are told by the refusals.
         """
         found = []
-        if sum(self.desk.defaulted.values()):
-            told = _told(self.desk.defaulted)
-            found.append(f"{told} waited for review beyond their time and were left to their "
-                         "default, since the start")  # fmt: skip
-        if sum(self.desk.passed_over.values()):
-            told = _told(self.desk.passed_over)
-            found.append(f"the review queue is, or was, full: {told} were passed over since the "
-                         "start")  # fmt: skip
+        if told := _told(self.desk.defaulted.counts()):
+            found.append(
+                f"{told} waited for review beyond their time within a day, and were left to their "
+                "default"
+            )
+        if told := _told(self.desk.passed_over.counts()):
+            found.append(f"the review queue is, or was within a day, full: {told} were passed over")
         return found
 
     def stats(self, tenant: str) -> dict[str, Any]:
@@ -163,7 +160,7 @@ class People:
             ],
         }
         if not tenant:
-            shown["passed_over"] = dict(self.desk.passed_over)
+            shown["passed_over"] = dict(self.desk.passed_over.counts())
         return shown
 
     def quality(self, days: float, tenant: str) -> dict[str, Any]:
@@ -171,7 +168,7 @@ class People:
         since_us = self._parts.clock.wall_us() - int(days * DAY_US)
         rows = self._parts.items.labels(since_us, tenant)
         asked = self._parts.plan().review.classification
-        passed_over = self.desk.passed_over[Kind.CLASSIFICATION]
+        passed_over = self.desk.passed_over.counts()[Kind.CLASSIFICATION]
         return {"days": days, "passed_over": passed_over} | report(
             rows, asked.threshold if asked is not None else None
         )

@@ -66,6 +66,11 @@ class ReviewItems:
         """How many of a kind are open."""
         return self._counts[kind]
 
+    def due(self) -> list[ReviewItem]:
+        """The open ones whose time is over."""
+        now_s = self._clock.monotonic_s()
+        return [self._open[each] for each, due_s in self._due_s.items() if due_s <= now_s]
+
     def left_s(self, item_id: str) -> float:
         """How long an open item has yet; below zero when it is over."""
         return self._due_s[item_id] - self._clock.monotonic_s()

@@ -141,7 +141,12 @@ def test_what_is_late_is_left_to_its_default_once_nobody_works_on_it(table: Tabl
     table.claim(one)
     assert table.default_late() == 0
     table.clock.advance(61)
+    standing = table.desk.counts()
+    assert (standing.waiting, standing.late, standing.claimed) == (
+        {"classification": 2}, {"classification": 2}, 1,
+    )  # fmt: skip
     assert table.default_late() == 1 and table.state(two) == "defaulted"
+    assert table.desk.defaulted.counts() == {"classification": 1}
     with pytest.raises(Conflict, match="time of this review is over"):
         table.claim(one)  # not renewed for ever
     assert table.state(one) == "claimed"
@@ -170,7 +175,8 @@ def test_a_full_queue_passes_over_and_says_so(table: Table) -> None:
     put(table)
     one = put(table)
     assert not table.desk.put(item(table.clock))
-    assert table.desk.passed_over == {"classification": 1} and len(table.desk.open()) == 2
+    assert table.desk.passed_over.counts() == {"classification": 1} and len(table.desk.open()) == 2
+    assert table.desk.counts().waiting == {"classification": 2}
     text = table.telemetry.text().decode()
     assert 'headgate_review_items_total{how="passed_over",kind="classification"} 1.0' in text
     table.decide(one)

@@ -25,13 +25,11 @@ class Seen:
         self.room, self.clock = room, HandClock()
 
     def put(self, item: ReviewItem) -> bool:
-        if len(self.items) >= self.room:
-            return False
         self.items.append(item)
         return True
 
     def classified(self, sample: float = 1.0, audit: float = 0.0) -> Classified:
-        found = Classified(self.put, self.clock)
+        found = Classified(self.put, lambda kind: len(self.items) < self.room, self.clock)
         found.rules = ClassificationRules(0.75, sample, audit, 3_600.0)
         return found
 
