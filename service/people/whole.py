@@ -86,8 +86,9 @@ class People:
 
     async def turn(self) -> None:
         """Put rolled-back versions, leave late items to their default, and count."""
-        versions = self._parts.versions
-        for item in versions.new(self._parts.plan().review.policy.due_h * HOUR_S):
+        versions, asked = self._parts.versions, self._parts.plan().review.policy
+        room = max(asked.most_open - self._parts.items.count(Kind.POLICY), 0)
+        for item in versions.new(asked.due_h * HOUR_S)[:room]:  # the others wait for their turn
             if self.desk.put(item):
                 versions.put(item)
         self._count()

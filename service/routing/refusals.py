@@ -241,7 +241,9 @@ class Refusals:
         )
         if not self.reviews.put(review):
             log.warning("the review queue is full: incident %s is in none", refusal.id)
+            self._parts.telemetry.review("refusal", "passed_over")
             return None
+        self._parts.telemetry.review("refusal", "opened")
         return review
 
     def _told(self, refusal: Refusal) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from service.feedback.promoting import Drafted
 from service.people.asked import Found, Ruled
 from tests.conftest import HandClock
 from tests.service.experimentation.test_guard import BY, Bench, told
+from tests.service.experimentation.test_promotions import harmed
 
 pytestmark = pytest.mark.slow
 KEY = Key("k", 0, "desk", "operator", "", "", "")
@@ -113,6 +115,35 @@ def test_what_nobody_rules_is_retired_if_in_quarantine_else_left(tmp_path: Path)
         assert "1 of policy" in here.runtime.people.warnings()[0]
 
     told(story, tmp_path, clock=clock)
+
+
+def test_a_promotion_that_the_service_took_back_waits_for_a_person(tmp_path: Path) -> None:
+    async def story(here: Bench) -> None:
+        version, people = await made(here), here.runtime.people
+        await here.experiments.promotions.promote(version.id, BY)
+        (watch,) = here.experiments.promotions.watches()
+        assert await waiting(here) == []
+        await harmed(here, watch.id)
+        await here.experiments.guard.settle()
+        most = here.runtime.plan.review.policy.model_copy(update={"most_open": 0})
+        review = here.runtime.plan.review.model_copy(update={"policy": most})
+        plan = here.runtime.plan
+        here.runtime.plan = plan.model_copy(update={"review": review})
+        assert await waiting(here) == [] and not people.desk.passed_over.counts()
+        here.runtime.plan = plan
+        (found,) = await waiting(here)
+        assert (found.item.subject, found.item.why) == (version.id, "rolled back")
+        with pytest.raises(Conflict) as caught:
+            people_check(here, found, here.runtime.live.current.mark.version_id)
+        assert caught.value.code == "version_in_use"
+
+    told(story, tmp_path)
+
+
+def people_check(here: Bench, found: Found, version: str) -> None:
+    """Retire another version by that item."""
+    item = replace(found.item, subject=version)
+    here.runtime.people._parts.versions.check(item, "retire")
 
 
 def test_what_serves_now_is_not_retired(tmp_path: Path) -> None:
