@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from service.api import (
     alerts,
@@ -65,6 +66,7 @@ log = logging.getLogger("headgate.api")
 SMALL_BODY = 1_000_000
 SMALL_VALUES = 2_000  # each unknown field costs an error of its own
 ROUTE_PATH = "/v1/route"
+CONSOLE = "/console"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
@@ -78,8 +80,14 @@ class Headgate(FastAPI):
 
     runtime: Runtime
     chat: ChatEndpoint
+    console: ASGIApp | None = None  # the gate before the operators' pages
+    sockets: tuple[bytes | None, Any] = (None, None)  # where there are web sockets, of which class
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            if self.console is not None:
+                await self.console(scope, receive, send)
+            return
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
@@ -93,6 +101,9 @@ class Headgate(FastAPI):
         scope[REQUEST_ID] = new_id()
         if path.startswith(KEYED):
             await self._keyed(scope, receive, send)
+            return
+        if self.console is not None and (path == CONSOLE or path.startswith(f"{CONSOLE}/")):
+            await self.console(scope, receive, _named(scope, send))
             return
         await super().__call__(scope, receive, _named(scope, send))
 

@@ -23,9 +23,18 @@ from service.domain.clock import SystemClock
 from service.providers.simulated import Stream
 from service.runtime import Runtime
 from service.simulate import SimulatedProviders
+from tests.chromium import CHROMIUM
 
 ROOT = Path(__file__).parent.parent
 KEY = "hg-test-administrator-0123456789"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What was left out is said."""
+    if CHROMIUM is None:
+        terminalreporter.write_line(
+            "left out: tests/service/console/test_browser.py, there is no chromium on this machine"
+        )
 
 
 class HandClock:
@@ -97,6 +106,7 @@ def plan_text(providers_url: str, **replace: str) -> str:
     """The example plan, pointed at some providers."""
     text = (ROOT / "examples" / "simulated.yaml").read_text("utf-8")
     text = text.replace("http://127.0.0.1:9100", providers_url)
+    text = text.replace("console: {enabled: true}", "console: {enabled: false}")
     for old, new in replace.items():
         text = text.replace(old, new)
     return text

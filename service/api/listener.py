@@ -36,9 +36,9 @@ class Listener(HttpToolsProtocol):
     control characters; what it would let through of framing is refused here.
     """
 
-    def __init__(self, load: Load, **arguments: Any) -> None:
+    def __init__(self, load: Load, socket_path: bytes | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._load = load
+        self._load, self._socket_path = load, socket_path
         self._phase = _HEAD
         self._timed = _IDLE  # the phase that the timer is set for
         self._timer: asyncio.TimerHandle | None = None
@@ -82,6 +82,9 @@ class Listener(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self._handed_over()
+                return
             # The request stands, its wish for another protocol does not, nor what comes after.
             self._deaf, self.cycle.keep_alive = True, False
             self._time(_IDLE)
@@ -94,6 +97,17 @@ class Listener(HttpToolsProtocol):
                 self._refuse(_malformed("the request is not HTTP/1.1 as it must be"), "bad_http")
             return
         self._after(len(data))
+
+    def _should_upgrade(self) -> bool:
+        """Only the console speaks another protocol, and only where it is."""
+        path = self._socket_path
+        return path is not None and self.url.startswith(path) and super()._should_upgrade()
+
+    def _handed_over(self) -> None:
+        """The connection goes on as a web socket; it stays counted until that is closed."""
+        self._deaf, self._counted = True, False
+        self._time(_IDLE)
+        self.handle_websocket_upgrade()
 
     def _after(self, size: int) -> None:
         """Set or clear the timer by what is still to come."""

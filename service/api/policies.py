@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -18,6 +17,7 @@ from service.api.schemas import ErrorAnswer
 from service.domain.acting import Told
 from service.domain.errors import Unprocessable
 from service.experimentation.promotions import Back
+from service.feedback.differing import versions_differ
 from service.feedback.promoting import Drafted, parameters_of
 from service.runtime import Runtime
 
@@ -89,10 +89,7 @@ async def diff(request: Request, version: str, other: str) -> dict[str, Any]:
     runtime, _ = allowed(request, "analyst")
     versions = runtime.experiments.versions
     one, two = versions.find(version), versions.find(other)
-    before = {"policy": one.policy, "kind": one.kind, **json.loads(one.parameters)}
-    after = {"policy": two.policy, "kind": two.kind, **json.loads(two.parameters)}
-    changes = list(shown.changes("", before, after))
-    return {"from": one.id, "to": two.id, "changes": changes}
+    return {"from": one.id, "to": two.id, "changes": versions_differ(one, two)}
 
 
 @router.post("/policies/{version}/evaluate", responses=_ERRORS)

@@ -17,6 +17,7 @@ from service.monitoring.load import Load
 BACKLOG = 2048
 DRAIN_S = 30
 LINGER_S = 0.5
+SOCKET_BYTES = 64 * 1024  # of a message on a web socket
 SEND_BUFFER = 256 * 1024  # of the kernel, a connection
 
 
@@ -50,11 +51,14 @@ class Server(uvicorn.Server):
     ) -> None:
         self._load, self._linger_s = load, linger_s
         self._hastened = False
-        protocol = cast(Any, functools.partial(Listener, load)) if load else "httptools"
+        path, socket_kind = getattr(app, "sockets", (None, None)) if load else (None, None)
+        protocol = cast(Any, functools.partial(Listener, load, path)) if load else "httptools"
         config = uvicorn.Config(
             app,
             http=protocol,
-            ws="none",
+            ws=cast(Any, functools.partial(socket_kind, load)) if socket_kind else "none",
+            ws_max_size=SOCKET_BYTES,
+            ws_per_message_deflate=False,
             loop="uvloop",
             log_level="warning",
             access_log=False,

@@ -55,7 +55,13 @@ def serve(
     if runtime.first_key is not None:
         err.print("The first administrator key, shown this once; keep it:", highlight=False)
         err.print(runtime.first_key, markup=False, highlight=False)
-    run(create_app(runtime), host, port, runtime.ask_reload)
+    app = create_app(runtime)
+    if checked.console.enabled:
+        from service.console.mount import console
+
+        app.console, app.sockets = console(app, runtime)
+        err.print("note: the console is on, at /console", markup=False, highlight=False)
+    run(app, host, port, runtime.ask_reload)
 
 
 def check(plan: PlanArgument, as_json: JsonFlag = False) -> None:

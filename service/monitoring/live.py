@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 
 from service.domain.clock import Clock
@@ -24,6 +24,9 @@ class Standing:
     p95_s: float | None
     cost_micro_usd: int
     last_error: str
+    p99_s: float | None = None
+    ttft_s: float | None = None  # to the first content: the median of the streams
+    kinds: tuple[tuple[str, int], ...] = ()  # of errors, the most frequent first
 
 
 @dataclass(slots=True)
@@ -32,6 +35,7 @@ class _Call:
     latency_s: float | None  # of an answer
     error: str
     cost_micro_usd: int
+    ttft_s: float | None
 
 
 class LiveBoard:
@@ -58,8 +62,9 @@ class LiveBoard:
         error = kind.value if kind and kind.blames_deployment else ""
         latency_s = attempt.latency_s if kind is None else None
         calls = self._calls.get(attempt.deployment)
+        now_s = self._clock.monotonic_s()
         if calls is not None:  # None: a reload dropped it while the call was under way
-            calls.append(_Call(self._clock.monotonic_s(), latency_s, error, cost))
+            calls.append(_Call(now_s, latency_s, error, cost, attempt.ttft_s))
         self.cost_micro_usd += cost
 
     def outcome(self, outcome: Outcome) -> None:
@@ -86,6 +91,9 @@ class LiveBoard:
                     quantile(times, 0.95),
                     sum(call.cost_micro_usd for call in recent),
                     errors[-1] if errors else "",
+                    quantile(times, 0.99),
+                    quantile(sorted(c.ttft_s for c in recent if c.ttft_s is not None), 0.5),
+                    tuple(Counter(errors).most_common()),
                 )
             )
         return found

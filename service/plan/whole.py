@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from service.domain.catalog import Deployment
 from service.plan import alerts as alert
 from service.plan.approvals import ApprovalPlan
+from service.plan.console import ConsolePlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.experiments import ExperimentPlan
 from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
@@ -61,6 +62,7 @@ class Plan(Strict):
     alerts: alert.AlertsPlan = alert.AlertsPlan()
     experiments: ExperimentPlan = ExperimentPlan()
     history: HistoryPlan = HistoryPlan()
+    console: ConsolePlan = ConsolePlan()
     safe_deployment: Name | None = None  # where a kill that names none sends everything
     approvals: ApprovalPlan = ApprovalPlan()
     traces: TracePlan = TracePlan()
@@ -97,5 +99,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "refusals": RefusalPlan, "suggestions": SuggestionPlan,
     "review": ReviewPlan, "classification": ClassificationPlan, "judge": JudgePlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
-    "history": HistoryPlan, "approvals": ApprovalPlan, "traces": TracePlan, **alert.SECTIONS,
+    "history": HistoryPlan, "approvals": ApprovalPlan, "traces": TracePlan, "console": ConsolePlan,
+    **alert.SECTIONS,
 }  # fmt: skip

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import duckdb
@@ -79,6 +80,10 @@ class Cases:
     def recent(self, decision_id: str) -> Case | None:
         """The case if it is in memory."""
         return self._recent.get(decision_id)
+
+    def latest(self, count: int) -> list[Case]:
+        """The cases that came into memory last, the newest first."""
+        return [self._recent[each] for each in islice(reversed(self._recent), count)]
 
     def load(self, decision_id: str) -> Case | None:
         """The case from the log; blocks, so call it off the loop."""

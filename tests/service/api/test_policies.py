@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.api.shown_experiments import changes
+from service.feedback.differing import changes
 from tests.service.experimentation.rig import Site, site
 
 

@@ -1,0 +1,275 @@
+"""The forms of overrides: set with a look at what would move, lifted, renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.console import acting
+from service.console.form_parts import Form, choice, entry, nothing, radios
+from service.console.looker import Looker, Open
+from service.console.nodes import Column, Node, button, fold, h, table
+from service.console.wording import count, measured, percent, plural, seconds, span, usd
+from service.domain.errors import HeadgateError, NotFound, Unprocessable
+from service.domain.records import Override, Weight
+from service.domain.will import Action
+from service.operating.overrides import words
+from service.operating.wanted import Wanted
+
+LASTS = (
+    ("900", "15 minutes"), ("3600", "1 hour"), ("14400", "4 hours"), ("43200", "12 hours"),
+    ("86400", "1 day"), ("604800", "7 days"),
+)  # fmt: skip
+DEFAULT_LASTS = "14400"
+TRIED_HOURS = 24.0
+ACTIONS = (
+    (Action.EXCLUDE, "Keep requests away from a deployment", "The others take over."),
+    (Action.FORCE, "Send every request to a deployment", "Nothing is drawn."),
+    (Action.BOUNDS, "Hold a deployment's share between bounds", "Drawn and learned from still."),
+    (Action.COST_CAP, "Cap what a request may cost", "Dearer deployments get none."),
+    (Action.FREEZE, "Freeze learning", "What is held back is learned afterwards."),
+)
+WITHOUT = (Action.COST_CAP, Action.FREEZE)  # name no deployment
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What an override would move of a task, by what the policy expects of recent requests."""
+
+    task: str
+    share: float
+    cost_usd: tuple[float, float]
+    quality: tuple[float, float]
+    latency_s: tuple[float, float]
+
+
+def moved(weights: Sequence[Weight], action: str, deployment: str, task: str) -> list[Moved]:
+    """Of every task that it concerns: how much of its traffic goes elsewhere, and what that is
+    expected to change. Who is left takes over in proportion to their shares.
+    """
+    found = []
+    for name in dict.fromkeys(each.task for each in weights):
+        rows = [each for each in weights if each.task == name]
+        mine = next((each for each in rows if each.deployment == deployment), None)
+        if (task and name != task) or mine is None:
+            continue
+        if action == "force":
+            after = {deployment: 1.0}
+            share = 1.0 - mine.share
+        else:
+            share = mine.share
+            left = {each.deployment: each.share for each in rows if each is not mine}
+            total = sum(left.values())
+            even = 1.0 / len(left) if left else 0.0
+            after = {n: s / total if total else even for n, s in left.items()}
+        found.append(
+            Moved(
+                name, share, _change(rows, after, "cost_usd"), _change(rows, after, "quality"),
+                _change(rows, after, "latency_s"),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _change(rows: Sequence[Weight], after: dict[str, float], part: str) -> tuple[float, float]:
+    before = sum(each.share * getattr(each, part) for each in rows)
+    return before, sum(after.get(each.deployment, 0.0) * getattr(each, part) for each in rows)
+
+
+def _fields(looker: Looker, now: Open) -> list[Node]:
+    runtime = looker.runtime
+    names = [(each.name, f"{each.name} ({each.provider})") for each in runtime.catalog]
+    tasks = [("", "every task"), *((name, name) for name in runtime.plan.task_names)]
+    tiers = [("", "every tier"), *((name, name) for name in runtime.plan.tiers)]
+    now.fields.setdefault("lasts", DEFAULT_LASTS)
+    return [
+        radios("action", "What to do", ((a.value, said, note) for a, said, note in ACTIONS), now),
+        h("div", choice("deployment", "Deployment", names, now), choice("task", "For", tasks, now),
+          choice("lasts", "Ends by itself after", LASTS, now), cls="hg-row"),
+        fold(
+            "For a tenant or a tier; bounds and cap",
+            h("div", entry("tenant", "Tenant", "every tenant", now),
+              choice("tier", "Tier", tiers, now), entry("ticket", "Ticket", "none", now),
+              cls="hg-row"),
+            h("div", entry("least", "At least, % (bounds)", "0", now),
+              entry("greatest", "At most, % (bounds)", "100", now),
+              entry("usd", "Dollars a request (cap)", "0.01", now), cls="hg-row"),
+        ),
+    ]  # fmt: skip
+
+
+def _wanted(now: Open) -> Wanted:
+    given = now.fields
+    action = given.get("action", "")
+    if not action:
+        raise Unprocessable("Choose what to do.", param="action")
+    bounds, cap = action == Action.BOUNDS, action == Action.COST_CAP
+    return Wanted(
+        action=action,
+        deployment="" if action in WITHOUT else given.get("deployment", ""),
+        task=given.get("task", ""),
+        tenant=given.get("tenant", ""),
+        tier=given.get("tier", ""),
+        least=_number(given, "least", 0.01) if bounds else None,
+        greatest=_number(given, "greatest", 0.01) if bounds else None,
+        usd=_number(given, "usd", 1.0) if cap else None,
+        lasts_s=lasts(now),
+        ticket=given.get("ticket", ""),
+    )
+
+
+def _number(given: dict[str, str], name: str, scale: float) -> float | None:
+    text = given.get(name, "")
+    if not text:
+        return None
+    try:
+        return float(text) * scale
+    except ValueError:
+        raise Unprocessable(f"{name}: {text!r} is not a number.", param=name) from None
+
+
+def lasts(now: Open) -> float:
+    """How long it was chosen to last; raises Unprocessable."""
+    try:
+        return float(now.fields.get("lasts", ""))
+    except ValueError:
+        raise Unprocessable("Choose how long it lasts.", param="lasts") from None
+
+
+async def _check(looker: Looker, now: Open) -> list[Node]:
+    wanted = acting.checked(looker.runtime, _wanted(now))
+    now.fields["tag"] = looker.runtime.operating.version()
+    by = acting.signature(looker.must_act(), now.fields["reason"])
+    drafted = looker.runtime.operating.drafted(wanted, by)
+    said = h("p", h("strong", told(drafted)), f", for {span(wanted.lasts_s)}.")
+    ask = button("Try it on the last day", ("try", ""))
+    return [said, *preview(looker, wanted), h("div", ask, cls="hg-line")]
+
+
+async def tried(looker: Looker, of: str, fields: dict[str, str]) -> None:
+    """The dry run on the log, which takes a while: shown below what is shown already."""
+    now, key = looker.open, looker.must_act()
+    if now is None or now.form != "override" or now.step != 2 or now.busy:
+        return
+    before, now.problem = now.found[:-1], ""
+    now.found = [*before, h("p", "The last day is tried…", cls="hg-hint", role="status")]
+    now.busy = True
+    try:
+        by = acting.signature(key, now.fields["reason"])
+        found = await looker.runtime.trying(_wanted(now), by, TRIED_HOURS)
+        now.fields["tag"] = found.version
+        now.found = [*before, *report(dict(found.report))]
+    except HeadgateError:
+        now.found = before
+        raise
+    finally:
+        now.busy = False
+
+
+def report(found: dict[str, Any]) -> list[Node]:
+    """A dry run in words and numbers."""
+    if not found["decisions"]:
+        return [h("p", "No decision of its scope was logged in the last day.", cls="hg-hint")]
+    moved_on, refused = percent(found["moved"], 1), percent(found["refused"], 1)
+    said = (f"On the log: of {count(found['decisions'])} decisions {moved_on} would have moved and "
+            f"{refused} been refused.")  # fmt: skip
+    columns = Column("Metric"), Column("Logged", True), Column("Change a request", True)
+    rows = [(name, (name.replace("_", " "), measured(each.get("logged_mean")), _change_of(each)))
+            for name, each in found["predicted"].items()]  # fmt: skip
+    touched = f"{plural(found['tenants_touched'], 'tenant')} touched."
+    unsupported = ", ".join(f"{name} {n}" for name, n in (found["unsupported"] or {}).items())
+    note = (
+        f" Without a chance in the log, so nothing is known: {unsupported}." if unsupported else ""
+    )
+    return [h("p", said), table("What the log predicts", columns, rows),
+            h("p", touched + note, cls="hg-hint")]  # fmt: skip
+
+
+def _change_of(each: dict[str, Any]) -> str:
+    change = each.get("difference") or {}
+    if "refused" in each or "refused" in change or not change:
+        return f"cannot say: {each.get('refused') or change.get('refused') or 'too little overlap'}"
+    return f"{change['estimate']:+.4g} ({change['low']:+.4g} to {change['high']:+.4g})"
+
+
+def preview(looker: Looker, wanted: Wanted) -> list[Node]:
+    """What would move, as far as the policy's own expectations tell it."""
+    if wanted.action not in (Action.EXCLUDE, Action.FORCE):
+        return []
+    weights = looker.runtime.weights.current
+    rows = moved(weights, wanted.action, wanted.deployment, wanted.task)
+    if not rows:
+        return [h("p", "No recent request shows what would move.", cls="hg-hint")]
+    columns = (
+        Column("Task"), Column("Traffic that moves", True), Column("Cost a request", True),
+        Column("Quality", True), Column("Latency", True),
+    )  # fmt: skip
+    body = [
+        (
+            each.task,
+            (
+                each.task, percent(each.share, 1), _pair(each.cost_usd, usd),
+                _pair(each.quality, lambda v: f"{v:.3f}"), _pair(each.latency_s, seconds),
+            ),
+        )
+        for each in rows
+    ]  # fmt: skip
+    note = "As the policy expects it of the last requests: now, and with the override."
+    return [table("What would move", columns, body), h("p", note, cls="hg-hint")]
+
+
+def _pair(values: tuple[float, float], shown: object) -> str:
+    assert callable(shown)
+    return f"{shown(values[0])} → {shown(values[1])}"
+
+
+async def _set(looker: Looker, now: Open, reason: str) -> str:
+    key, tag = looker.must_act(), now.fields.get("tag", "")
+    made = await acting.override(looker.runtime, key, _wanted(now), reason, tag)
+    return f"In effect: {told(made)}, for {span((made.expires_us - made.starts_us) / 1e6)}."
+
+
+_DOES = {"force": "gets every request", "exclude": "gets no request",
+         "kill": "gets every request, and nothing else is tried"}  # fmt: skip
+
+
+def told(found: Override) -> str:
+    """An override in words."""
+    if found.action not in _DOES:
+        return words(found).replace("_", " ")
+    named = (("", found.task), ("tenant ", found.tenant), ("tier ", found.tier))
+    where = ", ".join(f"{kind}{value}" for kind, value in named if value)
+    return f"{found.deployment} {_DOES[found.action]}" + (f" of {where}" if where else "")
+
+
+def _this(looker: Looker, now: Open) -> list[Node]:
+    try:
+        found = looker.runtime.operating.find(now.of)
+    except NotFound as error:
+        return [h("p", error.message)]
+    return [h("p", h("strong", told(found)), f". Set by {found.author}: “{found.reason}”")]
+
+
+async def _lift(looker: Looker, now: Open, reason: str) -> str:
+    found = await acting.lift(looker.runtime, looker.must_act(), now.of, reason)
+    if found.deployment:
+        return f"Lifted: {found.deployment} is decided by the policy again."
+    return f"Lifted: {words(found).replace('_', ' ')} is over."
+
+
+def _renewed(looker: Looker, now: Open) -> list[Node]:
+    now.fields.setdefault("lasts", DEFAULT_LASTS)
+    return [*_this(looker, now), choice("lasts", "From now on for", LASTS, now)]
+
+
+async def _renew(looker: Looker, now: Open, reason: str) -> str:
+    """A new record in its place: what was set stays as it was set."""
+    lasts_s = lasts(now)
+    made = await acting.renew(looker.runtime, looker.must_act(), now.of, lasts_s, reason)
+    return f"Renewed: {told(made)}, for {span(lasts_s)}."
+
+
+OVERRIDE = Form("Override the policy", "Put it in effect", _fields, _check, _set)
+LIFT = Form("Lift an override", "Lift it", _this, nothing, _lift, sure=False)
+RENEW = Form("Renew an override", "Renew it", _renewed, nothing, _renew, sure=False)

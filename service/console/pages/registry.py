@@ -1,0 +1,22 @@
+"""All pages."""
+
+from __future__ import annotations
+
+from service.console.looker import Page
+from service.console.pages import (
+    alerts,
+    audit,
+    budgets,
+    decisions,
+    deployments,
+    experiments,
+    reviews,
+    serving,
+    timeline,
+)
+
+PAGES: tuple[Page, ...] = (
+    serving.PAGE, deployments.PAGE, deployments.ONE, decisions.PAGE, decisions.ONE,
+    experiments.PAGE, experiments.ONE, alerts.PAGE, reviews.PAGE, budgets.PAGE, timeline.PAGE,
+    audit.PAGE,
+)  # fmt: skip
