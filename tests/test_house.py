@@ -233,6 +233,7 @@ MIRRORED: dict[str, str] = {
     "service/api/approvals.py": "service/api/test_four_eyes.py",
     "service/cli/approvals.py": "service/api/test_four_eyes.py",
     "service/storage/approvals.py": "service/api/test_four_eyes.py",
+    "service/storage/confined.py": "security/test_s10_sql.py",
     "service/domain/records.py": "service/storage/test_tables.py",
     "service/feedback/child.py": "service/feedback/test_refit.py",
     "service/storage/logged.py": "service/feedback/test_evaluating.py",
