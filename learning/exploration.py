@@ -154,28 +154,37 @@ def between(probabilities: Vector, least: Vector, greatest: Vector) -> Vector:
     """The nearest probabilities (in relative entropy) with ``least <= p <= greatest``, shapes [K].
 
     They are ``clip(s * p, least, greatest)`` for the one ``s`` that makes the sum 1 (the conditions
-    of Karush, Kuhn and Tucker), found at the ends of the pieces between which the sum is linear in
+    of Karush, Kuhn and Tucker), found between the ends of the pieces on which the sum is linear in
     ``s``. Where the bounds leave no room, ``greatest`` is widened, or ``least`` cut, in proportion.
     """
-    low, high = np.minimum(least, greatest), greatest
-    if (total := float(high.sum())) < 1.0:
-        return high / total if total > 0.0 else uniform(len(high))
-    if (total := float(low.sum())) > 1.0:
-        return low / total
-    if ((probabilities >= low) & (probabilities <= high)).all():
+    shares, high = probabilities.tolist(), greatest.tolist()
+    low = [min(each, most) for each, most in zip(least.tolist(), high, strict=True)]
+    if (total := sum(high)) < 1.0:
+        return greatest / total if total > 0.0 else uniform(len(high))
+    if (total := sum(low)) > 1.0:
+        cut: Vector = np.array(low) / total
+        return cut
+    if all(a <= share <= b for a, share, b in zip(low, shares, high, strict=True)):
         return probabilities
-    weights = np.maximum(probabilities, LEAST_WEIGHT)
-    ends = np.sort(np.concatenate((low / weights, high / weights)))
-    sums = np.clip(ends[:, None] * weights, low, high).sum(1)
-    at = int(np.searchsorted(sums, 1.0))
-    if at == 0 or at == len(ends):
-        scale = float(ends[min(at, len(ends) - 1)])
-    else:
-        rise = float(sums[at] - sums[at - 1])
-        part = (1.0 - float(sums[at - 1])) / rise if rise > 0.0 else 0.0
-        scale = float(ends[at - 1] + part * (ends[at] - ends[at - 1]))
-    found: Vector = np.clip(scale * weights, low, high)
-    found /= found.sum()
+    weights = [max(share, LEAST_WEIGHT) for share in shares]
+    pieces = list(zip(weights, low, high, strict=True))
+
+    def scaled(by: float) -> list[float]:
+        return [min(max(by * weight, a), b) for weight, a, b in pieces]
+
+    ends = sorted(end / weight for weight, a, b in pieces for end in (a, b))
+    before, after = 0, len(ends) - 1  # the sum is at most 1 at the one, at least 1 at the other
+    while after - before > 1:
+        middle = (before + after) // 2
+        if sum(scaled(ends[middle])) < 1.0:
+            before = middle
+        else:
+            after = middle
+    begun = sum(scaled(ends[before]))
+    rise = sum(scaled(ends[after])) - begun
+    part = (1.0 - begun) / rise if rise > 0.0 else 0.0
+    found: Vector = np.array(scaled(ends[before] + part * (ends[after] - ends[before])))
+    found /= np.add.reduce(found)
     return found
 
 

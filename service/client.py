@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -28,9 +29,15 @@ class Client:
         """GET, its JSON."""
         return self._call("GET", path, TIMEOUT_S, params=parameters)
 
-    def post(self, path: str, body: Any, timeout_s: float = TIMEOUT_S) -> Any:
+    def post(
+        self,
+        path: str,
+        body: Any,
+        timeout_s: float = TIMEOUT_S,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """POST, its JSON."""
-        return self._call("POST", path, timeout_s, json=body)
+        return self._call("POST", path, timeout_s, json=body, headers=dict(headers or {}))
 
     def _call(self, method: str, path: str, timeout_s: float, **more: Any) -> Any:
         try:

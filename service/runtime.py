@@ -29,6 +29,7 @@ from service.monitoring.responses import ResponseBoard
 from service.monitoring.trends import TrendBoard
 from service.monitoring.weights import WeightBoard
 from service.monitoring.windows import MinuteWindows
+from service.operating.dry_run import DryRun
 from service.operating.overrides import OverrideDesk
 from service.orchestration.mirror import Mirror
 from service.plan.whole import Plan
@@ -208,6 +209,7 @@ class Runtime:
     trends: TrendBoard = field(init=False)
     alerts: Alerting = field(init=False)
     operating: OverrideDesk = field(init=False)
+    trying: DryRun = field(init=False)
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
     reload: Reload | None = None

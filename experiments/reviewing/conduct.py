@@ -13,6 +13,11 @@ from experiments.errors import CannotSay
 from experiments.reviewing.finding import CONFIDENCE, Finding, Table, usd_range
 from experiments.statistics.moments import Interval
 
+WORDS = {
+    "kill": "sent everything to", "exclude": "kept out", "force": "forced",
+    "cost_cap": "capped the cost of", "bounds": "bounded", "pin": "pinned a version of the policy",
+    "kill_experiment": "killed an experiment", "freeze": "froze the learning",
+}  # fmt: skip
 LEAST = 30  # decisions of each side, before they are compared
 
 
@@ -27,17 +32,18 @@ def overrides(made: Table, under: Table, beside: Table) -> list[Finding]:
         mine = under.where(under["override_id"].astype(str) == str(row["id"]))
         number = float(mine.number("requests").sum())
         money = _cost(mine, others)
-        word = "forced" if row["action"] == "force" else "kept out"
+        word = WORDS.get(str(row["action"]), str(row["action"]))
         where = f" in {row['task']}" if row["task"] else ""
         cost = usd_range(money) if isinstance(money, Interval) else f"cannot be said ({money})"
+        what = f"{word} {row['deployment']}".strip()
         words = (
-            f"{row['author']} {word} {row['deployment']}{where} from {row['since']} to "
+            f"{row['author']} {what}{where} from {row['since']} to "
             f"{row['until']} ({row['reason']}): {number:,.0f} decisions. Beside drawn decisions of "
             f"the same tasks it cost {cost}; they were at other times, so this is no randomised "
             "comparison"
         )
         told.append(Finding(
-            "override", f"override-{row['id']}", f"An override {word} {row['deployment']}{where}",
+            "override", f"override-{row['id']}", f"An override {what}{where}",
             words, money, None, under.sql,
             "lift it where its reason is gone; put what is meant for good into the plan", (),
             {"deployment": str(row["deployment"]), "task": str(row["task"])},

@@ -35,6 +35,12 @@ class OverrideBody(_Signed):
     ticket: Annotated[str, Field(max_length=200)] = ""
 
 
+class DryRunBody(OverrideBody):
+    """An override to be tried on what was logged in the last hours."""
+
+    hours: Annotated[float, Field(ge=1.0, le=168.0, allow_inf_nan=False)] = 6.0
+
+
 class RenewBody(_Signed):
     """Goes on with an override."""
 
@@ -76,4 +82,9 @@ class OverridesShown(BaseModel):
     version: str
 
 
-Json = dict[str, Any]
+class DryRunShown(BaseModel):
+    """What it would have done, and the tag with which it may be laid unless something changes."""
+
+    version: str
+    override: OverrideShown
+    report: dict[str, Any]

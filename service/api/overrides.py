@@ -10,6 +10,8 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.api.access import allowed
 from service.api.override_schemas import (
+    DryRunBody,
+    DryRunShown,
     OverrideBody,
     OverrideShown,
     OverridesShown,
@@ -85,6 +87,16 @@ def wanted(body: OverrideBody) -> Wanted:
         lasts_s=body.expires_in_s,
         ticket=body.ticket,
     )
+
+
+@router.post("/dry-run", responses=_ERRORS)
+async def dry_run(request: Request, body: DryRunBody) -> DryRunShown:
+    """What an override would have done to the last hours' traffic; nothing is laid."""
+    runtime, key = allowed(request, "operator")
+    by = Signature(body.author, body.reason, json.dumps({"key": key.id}))
+    tried = await runtime.trying(wanted(body), by, body.hours)
+    shown_as = _shown(runtime, Known(tried.override))
+    return DryRunShown(version=tried.version, override=shown_as, report=dict(tried.report))
 
 
 @router.get("/{override_id}", responses=_ERRORS)

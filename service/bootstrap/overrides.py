@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from service.config import child_environment
 from service.domain.records import Override
 from service.domain.will import Action
+from service.operating.dry_run import DryRun, DryRunParts
 from service.operating.overrides import OperatingParts, OverrideDesk
 from service.operating.thawing import TURN_S, Thaw, ThawParts
 from service.runtime import Runtime
@@ -34,6 +36,19 @@ def attach_overrides(runtime: Runtime) -> None:
         )
     )
     runtime.operating = desk
+    runtime.trying = DryRun(
+        DryRunParts(
+            desk=desk,
+            versions=experiments.versions,
+            clock=runtime.clock,
+            plan=lambda: runtime.plan,
+            catalog=lambda: runtime.catalog,
+            live=lambda: runtime.live.current.mark.version_id,
+            state_dir=kept.state_dir,
+            publish=runtime.publish,
+            environment=child_environment(),
+        )
+    )
     experiments.desk.killed = lambda: killed(kept.overrides.holding())
     thaw = Thaw(
         ThawParts(

@@ -13,6 +13,7 @@ from service.cli.output import (
     client,
     give,
     out,
+    say,
     service_errors,
     table,
     text,
@@ -84,7 +85,7 @@ def show_health(found: list[dict[str, Any]]) -> None:
         ("deployment", "breaker", "sent nothing", "why", "free in", "in flight", "throttled"),
         [
             (h["deployment"], h["breaker"], h["bar"] or "", h["why"] or "",
-             _left(h["free_in_s"]) if h["free_in_s"] else "", f"{h['in_flight']}/{h['limit']}",
+             left(h["free_in_s"]) if h["free_in_s"] else "", f"{h['in_flight']}/{h['limit']}",
              f"{h['throttled']:.0%}" if h["throttled"] else "")
             for h in found
         ],
@@ -110,7 +111,7 @@ def _show_quality(found: dict[str, Any]) -> None:
     model, since, setback = found["model"], found["since"], found["setback"]
     if model is not None:
         line = (
-            f"quality model {model['id']}, {_left(model['age_s'])} old, {model['rows']} rows: "
+            f"quality model {model['id']}, {left(model['age_s'])} old, {model['rows']} rows: "
             f"held-out error {model['error']:.4f} (arms' means {model['means_error']:.4f}), "
             f"calibration off by {model['ece']:.3f}"
         )
@@ -134,17 +135,36 @@ def show_overrides(found: list[dict[str, Any]]) -> None:
         out.print("no overrides in force")
         return
     table(
-        ("id", "action", "deployment", "task", "left", "author", "reason"),
+        ("id", "action", "on", "for", "left", "author", "reason"),
         [
-            (o["id"], o["action"], o["deployment"], o["task"] or "all", _left(o["left_s"]),
-             o["author"], o["reason"])
+            (o["id"], o["action"], _on(o), scope(o) or "all", left(o["left_s"]), o["author"],
+             o["reason"])
             for o in found
         ],
         "overrides in force",
     )  # fmt: skip
 
 
-def _left(seconds: float) -> str:
+def _on(found: dict[str, Any]) -> str:
+    """What an override is laid on, with its numbers."""
+    on = found["deployment"] or found["version"] or found["experiment"] or ""
+    if found["least"] is not None or found["greatest"] is not None:
+        least, greatest = found["least"] or 0.0, found["greatest"]
+        on += f" {least:.0%} to {1.0 if greatest is None else greatest:.0%}"
+    if found["usd"] is not None:
+        on += f" ${found['usd']:g}"
+    return on.strip() or "everything"
+
+
+def scope(found: dict[str, Any]) -> str:
+    """For which requests an override is; empty: all."""
+    parts = [found["task"] or ""]
+    parts += [f"{part} {found[part]}" for part in ("tenant", "tier") if found[part]]
+    return ", ".join(part for part in parts if part)
+
+
+def left(seconds: float) -> str:
+    """A time as hours, minutes and seconds."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
@@ -192,7 +212,30 @@ def why(
         found = asking.get(f"/v1/decisions/{decision}")
         if replay:
             found["replay"] = asking.get(f"/admin/decisions/{decision}/replay")
+        if found.get("override_id"):
+            found["override"] = _override(asking, found["override_id"])
         give(found, as_json, show_why)
+
+
+def _override(asking: Any, override_id: str) -> Any:
+    """The override that acted; None for a key that may not see it."""
+    from service.client import ServiceError
+
+    try:
+        return asking.get(f"/admin/overrides/{override_id}")
+    except ServiceError:
+        return None
+
+
+_ACTED = {
+    "killed_by_operator": "sent it there, as everything of its scope",
+    "forced_by_operator": "sent it there",
+    "pinned_by_operator": "let its version draw",
+    "bounded_by_operator": "moved the probabilities into its bounds before the draw",
+}
+_TOOK_OUT = {"exclude": "took its deployment out before the draw",
+             "cost_cap": "took out who was predicted to cost more, before the draw",
+             "bounds": "bounded the draw, which lay within"}  # fmt: skip
 
 
 def show_why(found: dict[str, Any]) -> None:
@@ -217,7 +260,11 @@ def show_why(found: dict[str, Any]) -> None:
     if found["mode"] == "randomised":
         out.print(f"the draw was {found['draw']:.6f}", highlight=False)
     if found.get("override_id"):
-        out.print(f"override {found['override_id']}", markup=False)
+        laid = found.get("override") or {}
+        action = laid.get("action", "")
+        acted = _ACTED.get(found["reason"]) or _TOOK_OUT.get(action, "acted")
+        told = f" ({laid['words']}, by {laid['author']}: {laid['reason']})" if laid else ""
+        say(f"override {found['override_id']}{told} {acted}")
     for call in found.get("attempts", []):
         outcome = call["error_kind"] or "answered"
         out.print(

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.domain.records import Decision, Override
 
 
@@ -133,6 +136,17 @@ def scope_of(override: Override) -> tuple[str, str, str]:
 def breadth(override: Override) -> int:
     """How many of task, tenant and tier are left open: the less, the narrower."""
     return sum(not part for part in scope_of(override))
+
+
+def limits(
+    names: Sequence[str], bounds: Mapping[str, Bound]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """The least and the greatest share of each of ``names``; None where no bounds are on them."""
+    found = [bounds.get(name) for name in names]
+    if not any(found):
+        return None
+    least = np.array([bound.least if bound else 0.0 for bound in found])
+    return least, np.array([bound.greatest if bound else 1.0 for bound in found])
 
 
 def _latest(found: Sequence[Override]) -> list[Override]:

@@ -41,7 +41,7 @@ DAY_US = 86_400_000_000
 LEFT_OUT: Mapping[Mode, str] = {
     Mode.STICKY: "held by a session",
     Mode.PINNED: "named by the caller",
-    Mode.OVERRIDE: "forced by an operator",
+    Mode.OVERRIDE: "settled by an operator",
     Mode.CACHE: "answered from the cache",
 }
 NO_OUTCOME = "without an outcome yet"

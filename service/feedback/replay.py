@@ -11,13 +11,16 @@ from learning import exploration
 from learning.errors import SnapshotError
 from learning.policies.base import Chooser
 from service.domain.records import Checkpoint, Decision, Mode, PolicyMark
+from service.domain.will import NO_WILL, Will, limits, will_for
 from service.feedback.apply import context_of
 from service.feedback.versions import restored
 from service.storage.audits import Between, updates_between
 from service.storage.cases import read_case
 from service.storage.database import Cursor
+from service.storage.overrides import bounds_then
 from service.storage.versions import VersionStore
 
+VARIANT_NAMES = ("experiment", "holdout")
 MOST_UPDATES = 200_000  # taken for one replay; half a minute's work
 
 
@@ -78,7 +81,8 @@ def replay(decision_id: str, store: VersionStore, cursor: Callable[[], Cursor]) 
     state = state_of(decision.policy, store, cursor)
     if isinstance(state, Missing):
         return Replay(decision_id, Verdict.MISSING, state.reason)
-    return drawn_again(decision, state)
+    who, bounds = decision.caller, bounds_then(cursor(), decision) if decision.override_id else []
+    return drawn_again(decision, state, will_for(decision.task, bounds, who.tenant, who.tier))
 
 
 def not_drawn(decision: Decision) -> str:
@@ -87,6 +91,8 @@ def not_drawn(decision: Decision) -> str:
         return f"it was not drawn: its mode is {decision.mode.value}"
     if not decision.candidates.utility:
         return "no policy was asked: the whole probability was laid on one deployment"
+    if decision.reason in VARIANT_NAMES:
+        return "a variant named its deployment, and an operator's bounds what was left"
     return ""
 
 
@@ -159,8 +165,8 @@ def _missing(between: Between, span: tuple[int, int], store: VersionStore) -> Mi
     return None
 
 
-def drawn_again(decision: Decision, state: State) -> Replay:
-    """The same eligible deployments, the logged draw, another choice from the state."""
+def drawn_again(decision: Decision, state: State, will: Will = NO_WILL) -> Replay:
+    """The same eligible deployments and bounds, the logged draw, another choice from the state."""
     chooser, names = state.chooser, decision.candidates.names
     unknown = [name for name in names if name not in chooser.arms]
     if unknown or decision.features.shape[0] != state.features:
@@ -172,6 +178,9 @@ def drawn_again(decision: Decision, state: State) -> Replay:
     eligible = [chooser.arms.index(name) for name in names]
     scores = chooser.scores(context_of(decision), eligible)
     probabilities = chooser.propensities(scores)
+    bounds = limits(names, will.bounds)
+    if bounds is not None:
+        probabilities = exploration.between(probabilities, *bounds)
     at = exploration.draw(probabilities, decision.draw) if 0.0 <= decision.draw < 1.0 else None
     logged = decision.candidates
     pairs: dict[str, tuple[Sequence[float], Sequence[float]]] = {
@@ -191,6 +200,8 @@ def drawn_again(decision: Decision, state: State) -> Replay:
     if deployment != decision.deployment:
         different.append("deployment")
     reason = ""
+    if different and bounds is not None:
+        reason = "bounds were in force, and an operator may have changed them at that very moment"
     if different and state.checkpoint_id != decision.policy.checkpoint_id:
         reason = (
             "the checkpoint that it stood on is gone, and this began from one before it: a version "

@@ -10,7 +10,7 @@ from learning import exploration
 from learning.interaction import Context, Vector
 from learning.policies.base import Chooser, Expected
 from service.domain.live import LivePolicy
-from service.domain.will import Will
+from service.domain.will import Will, limits
 
 KILLED = "killed_by_operator"  # the reason of a decision whose other candidates nobody looked at
 TAKEN_OUT = ("override", "cost_cap")  # for what operators take a deployment out
@@ -71,12 +71,8 @@ def _capped(will: Will, chooser: Chooser, context: Context, eligible: list[int])
 
 
 def _bounded(will: Will, names: Sequence[str], kept: Sequence[int], drawn: Vector) -> Vector:
-    mine = [will.bounds.get(names[i]) for i in kept]
-    if not any(mine):
-        return drawn
-    least = np.array([bound.least if bound else 0.0 for bound in mine])
-    greatest = np.array([bound.greatest if bound else 1.0 for bound in mine])
-    return exploration.between(drawn, least, greatest)
+    found = limits([names[i] for i in kept], will.bounds)
+    return drawn if found is None else exploration.between(drawn, *found)
 
 
 def why_under(will: Will, names: Sequence[str]) -> Mapping[str, str]:

@@ -334,8 +334,8 @@ def words(override: Override) -> str:
         parts.append(f"to {least:.0%} - {greatest:.0%}")
     if override.usd is not None:
         parts.append(f"at ${override.usd:g}")
-    named = (("task", override.task), ("tenant", override.tenant), ("tier", override.tier))
-    where = [f"{name} {value}" for name, value in named if value]
+    named = (("tenant", override.tenant), ("tier", override.tier))
+    where = [each for each in (override.task, *(f"{n} {v}" for n, v in named if v)) if each]
     return " ".join(
         part for part in (*parts, *(["for", ", ".join(where)] if where else [])) if part
     )

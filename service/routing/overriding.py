@@ -13,7 +13,7 @@ from service.domain.clock import Clock
 from service.domain.errors import CapabilityMissing, HeadgateError, NoDeployment
 from service.domain.live import LivePolicy
 from service.domain.records import Override
-from service.domain.will import NO_WILL, Bound, Will, will_for
+from service.domain.will import NO_WILL, Will, limits, will_for
 from service.routing.asked import RoutingTable
 from service.routing.assignments import Drawn
 from service.routing.eligibility import Eligibility
@@ -168,31 +168,26 @@ class Overriding:
         draft.drawn = Drawn((), shipped.without(VERSION).without(DEPLOYMENT))
         return True
 
-    def bounds(self, draft: Draft) -> dict[int, Bound]:
-        """The bounds of those that are still eligible, by their place in ``draft.eligible``."""
-        found = {}
-        for at, index in enumerate(draft.eligible):
-            bound = draft.will.bounds.get(self._names[index])
-            if bound is not None:
-                found[at] = bound
-        return found
-
-    def bounded(
-        self, draft: Draft, probabilities: Vector, bounds: dict[int, Bound], named: int | None
-    ) -> Vector:
-        """The probabilities within the bounds; the draw is made from them. ``named``: who has all
-        of it, but for the bounds.
+    def bounded(self, draft: Draft, probabilities: Vector, named: int | None) -> Vector:
+        """The probabilities within the bounds, if there are any on those that are eligible; the
+        draw is made from them. ``named``: who has all of it, but for the bounds.
         """
+        names = [self._names[i] for i in draft.eligible]
+        found = limits(names, draft.will.bounds)
+        if found is None:
+            return probabilities
         if named is not None:
             sure = np.zeros_like(probabilities)
             sure[draft.eligible.index(named)] = 1.0 - NEGLIGIBLE
             probabilities = sure + NEGLIGIBLE * probabilities
-        least, greatest = np.zeros_like(probabilities), np.ones_like(probabilities)
-        for at, bound in bounds.items():
-            least[at], greatest[at] = bound.least, bound.greatest
-        found = exploration.between(probabilities, least, greatest)
-        acting = next(iter(bounds.values())).override_id
-        draft.override_id = draft.pinned or draft.override_id or acting
-        if found is not probabilities and not draft.note:
+        within = exploration.between(probabilities, *found)
+        acting = next(b.override_id for b in map(draft.will.bounds.get, names) if b is not None)
+        draft.override_id = draft.override_id or acting
+        if within is not probabilities and not draft.note:
             draft.note = BOUNDED
-        return found
+        return within
+
+    def bounds(self, draft: Draft) -> bool:
+        """Whether there are bounds on any that is eligible."""
+        bounds = draft.will.bounds
+        return bool(bounds) and any(self._names[i] in bounds for i in draft.eligible)

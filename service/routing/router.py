@@ -226,8 +226,8 @@ class Router:
         chooser = draft.published.chooser
         choice, probabilities, scores = chooser.choose(draft.asked.context, draft.eligible, number)
         arm, propensity = choice.arm, choice.propensity
-        if draft.will.bounds and (bounds := self._overriding.bounds(draft)):
-            probabilities = self._overriding.bounded(draft, probabilities, bounds, named)
+        if draft.will.bounds and self._overriding.bounds(draft):
+            probabilities = self._overriding.bounded(draft, probabilities, named)
             at = exploration.draw(probabilities, number)
             arm, propensity = self._names[draft.eligible[at]], float(probabilities[at])
         candidates = _candidates(

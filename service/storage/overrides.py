@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.domain.clock import Clock
-from service.domain.records import Override, OverrideEnd
+from service.domain.records import Decision, Override, OverrideEnd
 from service.domain.will import Action
-from service.storage.cases import rows_of, us
+from service.storage.cases import at_time, rows_of, us
 from service.storage.database import Cursor, Database
 from service.storage.event_log import EventLog
 
@@ -59,6 +59,19 @@ def known_overrides(cursor: Cursor, override_id: str | None, most: int) -> list[
         )
         for row in rows
     ]
+
+
+def bounds_then(cursor: Cursor, decision: Decision) -> list[Override]:
+    """The bounds that were in force when a decision was made, by the log; blocks."""
+    at = at_time(decision.at_us)
+    rows = rows_of(
+        cursor,
+        "SELECT o.* FROM overrides o LEFT JOIN override_ends e ON e.override_id = o.id "
+        "WHERE o.action = 'bounds' AND o.starts_at <= ? AND o.expires_at > ? "
+        "AND (e.ts IS NULL OR e.ts > ?) ORDER BY o.log_seq",
+        [at, at, at],
+    )
+    return [override_from(row) for row in rows]
 
 
 class OverrideStore:

@@ -23,6 +23,7 @@ ROUTES = [
     ("POST", "/admin/queue/x/drop", "operator"),
     ("POST", "/admin/overrides", "operator"), ("POST", "/admin/overrides/x/lift", "operator"),
     ("POST", "/admin/overrides/x/renew", "operator"),
+    ("POST", "/admin/overrides/dry-run", "operator"),
     ("POST", "/admin/deployments/x/reset", "operator"),
     ("GET", "/admin/review", "analyst"), ("GET", "/admin/review/x", "analyst"),
     ("POST", "/admin/review/x/decide", "operator"),
@@ -45,6 +46,7 @@ ROUTES = [
     ("GET", "/admin/alerts", "analyst"), ("GET", "/admin/alerts/x", "analyst"),
     ("GET", "/admin/alerts/rules", "analyst"), ("POST", "/admin/alerts/test", "operator"),
     ("POST", "/admin/alerts/x/acknowledge", "operator"),
+    ("POST", "/admin/alerts/x/resolve", "operator"),
     ("POST", "/admin/alerts/silences", "operator"),
     ("POST", "/admin/alerts/silences/x/end", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
@@ -67,7 +69,8 @@ def test_every_route_and_every_role(
     service: Service, role: str, method: str, path: str, least: str
 ) -> None:
     headers = {"Authorization": f"Bearer {make_key(service, role)}"}
-    bodies = {"decide": RULING, "overrides": OVERRIDE, "shadows": LIFT | {"version_id": "x"},
+    bodies = {"decide": RULING, "overrides": OVERRIDE, "dry-run": OVERRIDE,
+              "shadows": LIFT | {"version_id": "x"},
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
               "silences": LIFT | {"rule": "none"},
               "experiments": {**LIFT, "design": {}}}  # fmt: skip

@@ -176,7 +176,7 @@ def test_only_what_was_drawn_is_used() -> None:
     assert left_out(decision(), None) == NO_OUTCOME
     assert left_out(decision(mode=Mode.STICKY)) == "held by a session"
     assert left_out(decision(mode=Mode.PINNED)) == "named by the caller"
-    assert left_out(decision(mode=Mode.OVERRIDE)) == "forced by an operator"
+    assert left_out(decision(mode=Mode.OVERRIDE)) == "settled by an operator"
     sure = Candidates(("x", "y"), (0.0, 1.0))
     assert left_out(decision(candidates=sure)) == ""  # a policy's own certainty stays
     pinned = (Assigned("slug@1", "treatment", 0.5, "u"),)

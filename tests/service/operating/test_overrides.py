@@ -66,6 +66,15 @@ def test_bounds_over_http_are_the_logged_propensities(one: Site) -> None:
     assert refused["error"]["code"] == "bounds_infeasible" and "1.1" in refused["error"]["message"]
 
 
+def test_a_decision_under_bounds_is_made_again_bit_for_bit(one: Site) -> None:
+    lay(one, "bounds", "mill", least=0.6)
+    made = [one.ask().headers["x-headgate-decision-id"] for _ in range(3)]
+    one.flush()
+    for each in made:
+        found = one.get(f"/admin/decisions/{each}/replay")
+        assert found["verdict"] == "equal", found
+
+
 def test_a_cost_cap_over_http(one: Site) -> None:
     lay(one, "cost_cap", usd=1e-9)
     found = decided(one)
@@ -154,7 +163,7 @@ def test_what_has_changed_is_told_to_who_looked_before(one: Site) -> None:
     body = {**BY, "action": "exclude", "deployment": "mill"}
     late = one.http.post("/admin/overrides", json=body, headers={"If-Match": f'"{tag}"'})
     assert late.status_code == 409 and late.json()["error"]["code"] == "overrides_changed"
-    assert f"exclude fall for task code ({made['id']}) was laid" in late.json()["error"]["message"]
+    assert f"exclude fall for code ({made['id']}) was laid" in late.json()["error"]["message"]
     now = one.http.get("/admin/overrides").headers["etag"]
     again = one.http.post("/admin/overrides", json=body, headers={"If-Match": now})
     assert again.status_code == 201

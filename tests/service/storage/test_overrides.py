@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from service.domain.records import Override, OverrideEnd
+from service.domain.will import Action
 from service.storage.database import Database
 from service.storage.event_log import EventLog
-from service.storage.overrides import OverrideStore
+from service.storage.overrides import OverrideStore, bounds_then, known_overrides
 from tests.conftest import HandClock
+from tests.service.storage.test_tables import decision
 
 
 class Overrides(RuleBasedStateMachine):
@@ -49,6 +55,20 @@ class Overrides(RuleBasedStateMachine):
             self.log.append_durable(end).result(5)
             self.store.remove(override.id)
             del self.truth[override.id]
+
+    @rule(at=st.integers(0, 20), seconds=st.integers(1, 7 * 86_400))
+    def renew_one(self, at: int, seconds: int) -> None:
+        holding = self.store.holding()
+        if holding:
+            old, now = holding[at % len(holding)], self.clock.wall_us()
+            self.made += 1
+            new = replace(old, id=f"o{self.made}", at_us=now, starts_us=now,
+                          expires_us=now + seconds * 1_000_000, renews=old.id)  # fmt: skip
+            end = OverrideEnd(old.id, now, "renewed", "me", "it goes on")
+            self.log.append_durable(end, new).result(5)
+            self.store.put(new, instead_of=old.id)
+            del self.truth[old.id]
+            self.truth[new.id] = self.clock.monotonic_s() + seconds
 
     @rule(seconds=st.integers(0, 3 * 86_400))
     def time_passes(self, seconds: int) -> None:
@@ -98,4 +118,83 @@ def test_a_clock_set_back_while_it_was_down_cannot_prolong_an_override() -> None
     assert store.find("o") is not None
     clock.advance(61)
     assert store.find("o") is None
+    log.stop()
+
+
+def laid(**more: Any) -> Override:
+    """One of every field."""
+    fields: dict[str, Any] = {
+        "id": "o", "at_us": 0, "action": "bounds", "deployment": "a", "task": "code",
+        "reason": "because of it", "author": "me", "starts_us": 0, "expires_us": 60_000_000,
+        "tenant": "acme", "tier": "paid", "target": "", "least": 0.1, "greatest": 0.5, "usd": None,
+        "ticket": "OPS-7", "renews": "before",
+    }  # fmt: skip
+    return Override(**(fields | more))
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_every_action_comes_back_whole_after_a_restart(action: Action) -> None:
+    clock, database = HandClock(), Database(None)
+    log = EventLog(database)
+    log.start()
+    now = clock.wall_us()
+    override = laid(action=action.value, usd=0.25, target="v", at_us=now, starts_us=now,
+                    expires_us=now + 60_000_000)  # fmt: skip
+    log.append_durable(override).result(5)
+    store = OverrideStore(database, log, clock)
+    assert store.holding() == (override,) and store.thawing == ()
+    for days in (1, -1):  # a jump of the wall clock while it runs moves nothing
+        clock.wall += days * 86_400_000_000
+        assert store.find("o") is not None
+    clock.advance(61)
+    assert store.holding() == () and store.expire() == [override]
+    assert (store.thawing == (override,)) == (action is Action.FREEZE)
+    log.flush().result(5)
+    (known,) = known_overrides(database.cursor(), "o", 10)
+    assert known.override == override and known.end is not None and known.end.how == "expired"
+    again = OverrideStore(database, log, clock)
+    assert again.holding() == () and again.overdue == ()
+    assert (again.thawing == (override,)) == (action is Action.FREEZE)
+    log.stop()
+
+
+def test_a_row_from_before_there_were_narrower_scopes_is_of_none() -> None:
+    clock, database = HandClock(), Database(None)
+    log = EventLog(database)
+    log.start()
+    now = clock.wall_us()
+    log.append_durable(laid(at_us=now, starts_us=now, expires_us=now + 60_000_000)).result(5)
+    database.cursor().execute(
+        "UPDATE overrides SET action = 'force', tenant = NULL, tier = NULL, target = NULL, "
+        "least = NULL, greatest = NULL, ticket = NULL, renews = NULL"
+    )
+    (old,) = OverrideStore(database, log, clock).holding()
+    assert (old.tenant, old.tier, old.target, old.ticket) == ("", "", "", "")
+    assert (old.least, old.greatest, old.usd, old.renews) == (None, None, None, None)
+    log.stop()
+
+
+def test_a_renewal_takes_the_place_of_the_old_one_at_once() -> None:
+    clock, database = HandClock(), Database(None)
+    log = EventLog(database)
+    store = OverrideStore(database, log, clock)
+    store.put(laid(id="old"))
+    clock.advance(50)
+    store.put(laid(id="new", renews="old"), instead_of="old")
+    clock.advance(50)
+    assert [each.id for each in store.holding()] == ["new"]
+
+
+def test_bounds_that_were_in_force_are_found_again() -> None:
+    clock, database = HandClock(), Database(None)
+    log = EventLog(database)
+    log.start()
+    now = clock.wall_us()
+    first = laid(id="first", at_us=now, starts_us=now, expires_us=now + 60_000_000)
+    other = laid(id="other", action="exclude", at_us=now, starts_us=now, expires_us=now + 10**8)
+    lifted = OverrideEnd("first", now + 30_000_000, "lifted", "me", "done with it")
+    log.append_durable(first, other, lifted).result(5)
+    for after_s, expected in ((10, [first]), (40, []), (-10, [])):
+        made = decision(at_us=now + after_s * 1_000_000)
+        assert bounds_then(database.cursor(), made) == expected
     log.stop()
