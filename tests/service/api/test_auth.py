@@ -57,6 +57,7 @@ ROUTES = [
     ("GET", "/admin/alerts", "analyst"), ("GET", "/admin/alerts/x", "analyst"),
     ("GET", "/admin/alerts/rules", "analyst"), ("POST", "/admin/alerts/test", "operator"),
     ("POST", "/admin/alerts/x/acknowledge", "operator"),
+    ("POST", "/admin/alerts/x/resolve", "operator"),
     ("POST", "/admin/alerts/silences", "operator"),
     ("POST", "/admin/alerts/silences/x/end", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
