@@ -15,7 +15,7 @@ from tests.service.people.rig import ANN, BEN, DUE_S, LEASE_S, Table, item, rule
 
 pytestmark = pytest.mark.slow
 WHO = st.sampled_from([ANN, BEN])
-AT = st.integers(0, 30)
+AT = st.integers(0, 1)
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Reviewing(RuleBasedStateMachine):
         return self.table.clock.monotonic_s()
 
     def some(self, at: int) -> str:
-        return list(self.truth)[at % len(self.truth)]
+        return list(self.truth)[-1 - at % len(self.truth)]
 
     def saved(self) -> None:
         """Whoever waits for the disk waits for all that came before."""
@@ -60,6 +60,7 @@ class Reviewing(RuleBasedStateMachine):
     def others(self, truth: Truth, who: Holder) -> bool:
         return self.running(truth) not in (None, who)
 
+    @precondition(lambda self: sum(not each.ended for each in self.truth.values()) < 2)
     @rule()
     def put(self) -> None:
         made = item(self.table.clock)
@@ -120,11 +121,11 @@ class Reviewing(RuleBasedStateMachine):
         for each in late:
             each.ended = "defaulted"
 
-    @rule(seconds=st.sampled_from([1.0, LEASE_S / 2, LEASE_S, DUE_S / 2, DUE_S]))
+    @rule(seconds=st.sampled_from([LEASE_S / 2, LEASE_S, DUE_S - LEASE_S / 2, DUE_S]))
     def time_passes(self, seconds: float) -> None:
         self.table.clock.advance(seconds)
 
-    @rule(days=st.sampled_from([-2, -1, 1, 2]))
+    @rule(days=st.sampled_from([-2, 2]))
     def the_wall_clock_jumps(self, days: int) -> None:
         self.table.clock.wall += days * 86_400_000_000
 
