@@ -52,6 +52,7 @@ class Rehearsal:
     deployment_typed: str
     share_typed: float
     command_s: float
+    drawn_after_command: int
     excluded_sent_s: float
     excluded_answer_s: float
     errors_typed: int
@@ -122,19 +123,27 @@ class Site:
         return [each for each in list(self.callers.seen) if start_s <= each.sent_s < stop_s]
 
 
-def shown(status: dict[str, Any], name: str) -> bool:
-    """Whether the status says that something is wrong with a deployment."""
+def shown(status: dict[str, Any], name: str, before: str) -> bool:
+    """Whether the status says that something is wrong with a deployment: it is sent nothing, or
+    the policy holds it in another state than before.
+    """
     health = next(each for each in status["health"] if each["deployment"] == name)
-    return bool(health["bar"]) or health["breaker"] != "closed"
+    return bool(health["bar"]) or health["breaker"] != "closed" or _state(status, name) != before
+
+
+def _state(status: dict[str, Any], name: str) -> str:
+    found = status["deployments"]
+    return str(next(each["state"] for each in found if each["deployment"] == name))
 
 
 def alone(site: Site, fault: str, name: str, level: float) -> dict[str, Any]:
     """It fails, nobody does anything but look, and then it is well."""
+    before = state(site, name)
     began_s = time.monotonic()
     site.weather(name, **FAULTS[fault])
     showed_s = None
     while time.monotonic() < began_s + ALONE_S and showed_s is None:
-        if shown(site.headgate("status"), name):
+        if shown(site.headgate("status"), name, before):
             showed_s = round(time.monotonic() - began_s, 2)
     time.sleep(max(began_s + ALONE_S - time.monotonic(), 0.0))
     end_s = time.monotonic()
@@ -166,6 +175,7 @@ def typed(site: Site, name: str, level: float) -> dict[str, Any]:
     site.headgate("override", "lift", laid["id"], "--reason", "rehearsal: it is well again")
     return {
         "command_s": round(command_s, 2),
+        "drawn_after_command": sum(each > began_s + command_s for each in sent),
         "excluded_sent_s": round(max([*sent, began_s]) - began_s, 2),
         "excluded_answer_s": round(max([*ended, began_s]) - began_s, 2),
         "errors_typed": sum(each.status != 200 for each in seen),
@@ -186,8 +196,7 @@ def comes_back(site: Site, name: str, level: float) -> float | None:
 
 def state(site: Site, name: str) -> str:
     """How a deployment then stands with the policy."""
-    found = site.headgate("status")["deployments"]
-    return str(next(each["state"] for each in found if each["deployment"] == name))
+    return _state(site.headgate("status"), name)
 
 
 def rehearse(site: Site, fault: str) -> Rehearsal:
