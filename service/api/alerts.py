@@ -167,7 +167,8 @@ async def resolve(request: Request, alert_id: str, body: LiftBody) -> dict[str, 
     alert = _found(runtime, alert_id)
     if alert.resolved_us is not None:
         raise Conflict("this alert has ended already")
-    act = _act(runtime, key, "alert.resolved", alert_id, (body.author, body.reason), {})
+    told = Told("alert.resolved", alert_id, body.reason, author(body.author, key))
+    act = signed(request, key, told)
     return shown_alert(runtime, await runtime.alerts.watch.resolve(alert, act))
 
 
