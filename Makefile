@@ -4,7 +4,7 @@ PYTHON ?= python3
 SECONDS ?= 40
 BIN := .venv/bin
 
-.PHONY: demo test check locks clean
+.PHONY: demo test check locks sbom clean
 
 demo: .venv/dev
 	$(BIN)/headgate demo --seconds $(SECONDS)
@@ -22,6 +22,9 @@ check: .venv/dev
 locks:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q --upgrade -o requirements.lock
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q --upgrade -o requirements-dev.lock
+
+sbom:
+	@$(PYTHON) .ci/sbom.py requirements.lock > sbom.json && echo "sbom.json: what requirements.lock pins, with hashes"
 
 clean:
 	rm -rf .venv

@@ -32,6 +32,7 @@ from service.monitoring.windows import MinuteWindows
 from service.operating.dry_run import DryRun
 from service.operating.overrides import OverrideDesk
 from service.orchestration.mirror import Mirror
+from service.people.whole import People
 from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.queueing.whole import Queue
@@ -108,6 +109,7 @@ class Ledger:
         self.windows = MinuteWindows(clock)
         self._shed: set[str] = set()  # decisions under way that the log had no room for
         self.offer: Callable[[Decision], None] = lambda _: None  # to the shadows
+        self.classified: Callable[[Decision], None] = lambda _: None  # to the queue of review
 
     def renew(
         self, boards: tuple[LiveBoard, WeightBoard, OutageWatch], providers: dict[str, str]
@@ -125,6 +127,7 @@ class Ledger:
             self._tally.decision()
             self._cases.add(case)
             self.offer(decision)
+            self.classified(decision)
         else:
             self._shed.add(decision.id)
         self._weights.saw(decision)
@@ -225,6 +228,7 @@ class Runtime:
     alerts: Alerting = field(init=False)
     operating: OverrideDesk = field(init=False)
     trying: DryRun = field(init=False)
+    people: People = field(init=False)
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
     reload: Reload | None = None

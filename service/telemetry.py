@@ -33,6 +33,7 @@ COUNTERS = {
     "notifications": ("Notices to channels of alerts", ["channel", "result"]),
     "refusals": ("Requests that a content policy refused", ["deployment"]),
     "refused": ("Refused by the gateway itself", ["reason"]),
+    "review_items": ("Items of review, by what became of them", ["kind", "how"]),
     "stream_malformed": ("Lines of streams that were skipped", ["deployment"]),
     "upstream_reconnects": ("Requests sent again on a fresh connection", ["deployment"]),
     "upstream_other_model": ("Answers that name another model", ["deployment"]),
@@ -58,6 +59,8 @@ LABELLED = {
     "overrides": ("Overrides in force", ["action"]),
     "experiments": ("Experiments by the state that they are in", ["state"]),
     "job_failing": ("1 for a job of the clock whose last turn failed", ["job"]),
+    "review_waiting": ("Items that wait for a person", ["kind"]),
+    "review_late": ("Those that wait beyond their time", ["kind"]),
 }
 OF_ARMS = ("weight", "arm_state", "breaker_state", "in_flight", "in_flight_limit")
 GAUGES = {
@@ -84,6 +87,8 @@ GAUGES = {
     "queue_oldest_seconds": "Age of the oldest unanswered ticket",
     "review_open": "Refused requests that wait for a person",
     "review_overdue": "Those that wait beyond their time",
+    "review_rate": "Share of the requests of five minutes that went to review",
+    "review_unsure_share": "Share of these whose task was not sure enough",
     "retries_left": "Extra calls that the retry budget allows now",
     "shadows": "Shadows that run",
     "shadow_waiting": "Decisions that the shadows have still to decide beside",
@@ -244,6 +249,15 @@ class Telemetry:
     def firing(self, rule: str, alerts: int) -> None:
         """How many alerts of a rule last."""
         self._labelled["alerts_firing"][(rule,)] = alerts
+
+    def review(self, kind: str, how: str) -> None:
+        """An item of review was opened, passed over, decided or defaulted."""
+        self._count("review_items", (kind, how))
+
+    def reviews(self, kind: str, waiting: int, late: int) -> None:
+        """How many items of a kind wait for a person, and how many beyond their time."""
+        self._labelled["review_waiting"][(kind,)] = waiting
+        self._labelled["review_late"][(kind,)] = late
 
     def weight(self, task: str, deployment: str, share: float) -> None:
         """A weight as it now stands."""

@@ -28,6 +28,7 @@ PAGE = ROOT / "docs" / "playbook.md"
 ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 GIVES = re.compile(r"gives ([A-Z]+)")
 PATIENCE_S = 60.0
+START_S = 180.0  # of a service, on a machine that is busy with other tests
 LOOKS = re.compile(
     r"(headgate (\w+ )?(status|weights|why|history|trends|list|show|report)\b"
     r"|df |du |tail |curl -s )"
@@ -174,7 +175,7 @@ class Duty:
         """The service, until it answers."""
         code, told = self.shell("headgate serve --plan plan.yaml >> headgate.log 2>&1 &")
         assert code == 0, told
-        self.settled(self.answers)
+        self.settled(self.answers, START_S)
 
     def answers(self) -> bool:
         with suppress(httpx.HTTPError):

@@ -158,6 +158,20 @@ async def acknowledge(request: Request, alert_id: str, body: LiftBody) -> dict[s
     return shown_alert(runtime, await runtime.alerts.watch.acknowledge(alert, act))
 
 
+@router.post("/{alert_id}/resolve", responses=_ERRORS)
+async def resolve(request: Request, alert_id: str, body: LiftBody) -> dict[str, Any]:
+    """An operator says that it is over, as where too little traffic is left to tell: what it laid
+    is given back, and it does not fire again before its cool-down is over.
+    """
+    runtime, key = allowed(request, "operator")
+    alert = _found(runtime, alert_id)
+    if alert.resolved_us is not None:
+        raise Conflict("this alert has ended already")
+    told = Told("alert.resolved", alert_id, body.reason, author(body.author, key))
+    act = signed(request, key, told)
+    return shown_alert(runtime, await runtime.alerts.watch.resolve(alert, act))
+
+
 def _found(runtime: Runtime, alert_id: str) -> Alert:
     alert = runtime.alerts.watch.book.find(alert_id)
     if alert is None:

@@ -62,6 +62,7 @@ async def feedback(request: Request, body: FeedbackBody) -> FeedbackTaken:
     )
     taken = await runtime.intake.take(case, given, key)
     runtime.telemetry.feedback(body.metric)
+    runtime.people.rated(case, taken.feedback)
     return FeedbackTaken(feedback_id=taken.feedback.id, applied=taken.applied)
 
 

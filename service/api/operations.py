@@ -46,6 +46,7 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.trends.warnings(),
             *runtime.kept.approvals.warnings(),
             *runtime.alerts.warnings(),
+            *runtime.people.warnings(),
             *shown.troubles(runtime),
             *override_troubles(runtime),
         ],
@@ -73,6 +74,7 @@ async def status(request: Request) -> dict[str, Any]:
         "quality": shown.quality(runtime.quality.standing(), now_us),
         "reviews": dict(zip(("open", "overdue"), runtime.refusals.reviews.counts(), strict=True)),
         "approvals": runtime.kept.approvals.counts(),
+        "review_queue": runtime.people.standing(),
         "jobs_failing": runtime.scheduler.failures,
         "deployments": [
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()

@@ -3,82 +3,117 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
-from service.api import shown
 from service.api.access import allowed, author, person
-from service.api.schemas import ErrorAnswer, RulingBody
+from service.api.schemas import ErrorAnswer, ReviewerBody, RulingBody
+from service.api.shown_reviews import shown_review, shown_subject
 from service.domain.errors import NotFound
-from service.routing.refusals import Ruling
-from service.storage.reviews import Reviewed
+from service.domain.reviews import Holder, Kind, Turn
+from service.people.asked import Found, Ruled
 
 router = APIRouter(prefix="/admin/review")
 MOST_SHOWN = 1_000
+FARTHEST = 10_000
 _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorAnswer},
     "5XX": {"model": ErrorAnswer},
 }
+Limit = Annotated[int, Query(ge=1, le=MOST_SHOWN)]
+Offset = Annotated[int, Query(ge=0, le=FARTHEST)]
+Reviewer = Annotated[str, Query(max_length=100)]
+Days = Annotated[float, Query(gt=0.0, le=366.0, allow_inf_nan=False)]
 
 
 @router.get("", responses=_ERRORS)
-async def reviews(request: Request, state: Literal["open", "decided"] = "open") -> dict[str, Any]:
-    """Refused requests that wait for a person, oldest first; or what was decided, newest first."""
+async def reviews(
+    request: Request,
+    state: Literal["open", "claimed", "decided", "defaulted"] = "open",
+    kind: Kind | None = None,
+    mine: Reviewer = "",
+    limit: Limit = MOST_SHOWN,
+    offset: Offset = 0,
+) -> dict[str, Any]:
+    """What waits for a person, oldest first (claimed ones included; ``claimed``: these alone), or
+    what was decided or left to its default, newest first. ``mine``: what that reviewer has claimed,
+    or decided, with the same key.
+    """
     runtime, key = allowed(request, "analyst")
-    store, now_us = runtime.refusals.reviews, runtime.clock.wall_us()
-    if state == "open":
-        found = [Reviewed(each, None) for each in store.open()]
+    desk, wanted = runtime.people.desk, kind or ""
+    if state in ("open", "claimed"):
+        found = [each for each in desk.open() if state in ("open", each.state)]
     else:
-        found = await asyncio.to_thread(store.decided, MOST_SHOWN)
-    seen = [each for each in found if not key.tenant or each.review.tenant == key.tenant]
-    return {"reviews": [_shown(each, now_us) for each in seen[:MOST_SHOWN]]}
+        most = FARTHEST if mine else offset + limit + 1
+        found = await asyncio.to_thread(desk.ended, wanted, Turn(state), key.tenant, most)
+    seen = [
+        each for each in found
+        if wanted in ("", each.item.kind) and key.tenant in ("", each.item.tenant)
+        and (not mine or _is_of(each, Holder(key.id, mine)))
+    ]  # fmt: skip
+    page = seen[offset : offset + limit]
+    return {
+        "reviews": [shown_review(each) for each in page],
+        "more": len(seen) > offset + limit,
+    }
+
+
+def _is_of(found: Found, holder: Holder) -> bool:
+    if found.end is not None:
+        return found.end.reviewer == holder.reviewer and found.end.key_id in ("", holder.key_id)
+    return found.lease is not None and found.lease.holder == holder
+
+
+@router.get("/stats", responses=_ERRORS)
+async def stats(request: Request) -> dict[str, Any]:
+    """What waits and for how long, and what was decided within a week, by kind."""
+    runtime, key = allowed(request, "analyst")
+    return await asyncio.to_thread(runtime.people.stats, key.tenant)
+
+
+@router.get("/quality", responses=_ERRORS)
+async def quality(request: Request, days: Days = 30.0) -> dict[str, Any]:
+    """How well requests are classified, by what people said of those that were drawn."""
+    runtime, key = allowed(request, "analyst")
+    return await asyncio.to_thread(runtime.people.quality, days, key.tenant)
 
 
 @router.get("/{review_id}", responses=_ERRORS)
 async def review(request: Request, review_id: str) -> dict[str, Any]:
-    """One review, open or decided."""
+    """One review with what is known of its subject; no prompt and no answer."""
     runtime, key = allowed(request, "analyst")
-    found = await asyncio.to_thread(runtime.refusals.reviews.find, review_id)
-    if found is None or (key.tenant and found.review.tenant != key.tenant):
+    found = await asyncio.to_thread(runtime.people.desk.find, review_id)
+    if found is None or (key.tenant and found.item.tenant != key.tenant):
         raise NotFound("no review of that id")
-    return _shown(found, runtime.clock.wall_us())
+    shown = shown_review(found)
+    if found.item.decision_id is not None and found.item.kind != Kind.REFUSAL:
+        shown["subject_known"] = await shown_subject(runtime, found.item)
+    return shown
+
+
+@router.post("/{review_id}/claim", responses=_ERRORS)
+async def claim(request: Request, review_id: str, body: ReviewerBody) -> dict[str, Any]:
+    """Work on a review until the lease lapses, or renew the lease; durable."""
+    runtime, key = allowed(request, "operator")
+    holder = Holder(key.id, author(body.reviewer, key))
+    return shown_review(await runtime.people.desk.claim(review_id, holder, key.tenant))
+
+
+@router.post("/{review_id}/release", responses=_ERRORS)
+async def release(request: Request, review_id: str, body: ReviewerBody) -> dict[str, Any]:
+    """Let go of a review, so that another may claim it; durable."""
+    runtime, key = allowed(request, "operator")
+    holder = Holder(key.id, author(body.reviewer, key))
+    return shown_review(await runtime.people.desk.release(review_id, holder, key.tenant))
 
 
 @router.post("/{review_id}/decide", responses=_ERRORS)
 async def decide(request: Request, review_id: str, body: RulingBody) -> dict[str, Any]:
-    """Uphold the refusal, allow the request to be sent again, or dismiss the review; durable."""
+    """End a review by a verdict of its kind; durable, with all that follows from it."""
     runtime, key = allowed(request, "operator")
-    reviewer = author(body.reviewer, key)
-    ruling = Ruling(body.verdict, reviewer, body.note, key.id, person(request, key))
-    decided = await runtime.refusals.decide(review_id, ruling, key.tenant)
-    return _shown(decided, runtime.clock.wall_us())
-
-
-def _shown(found: Reviewed, now_us: int) -> dict[str, Any]:
-    each, decision = found.review, found.decision
-    return {
-        "id": each.id,
-        "state": "decided" if decision else "open",
-        "incident": each.incident,
-        "opened_at": shown.when(each.at_us),
-        "due_at": shown.when(each.due_us),
-        "left_s": (each.due_us - now_us) / 1e6,
-        "overdue": decision is None and each.due_us < now_us,
-        "decision_id": each.decision_id,
-        "key_id": each.key_id,
-        "tenant": each.tenant,
-        "tier": each.tier,
-        "unit": each.unit,
-        "task": each.task,
-        "deployment": each.deployment,
-        "provider": each.provider,
-        "word": each.word,
-        "decision": decision
-        and {
-            "verdict": decision.verdict,
-            "at": shown.when(decision.at_us),
-            "reviewer": decision.reviewer,
-            "note": decision.note,
-        },
-    }
+    ruled = Ruled(
+        body.verdict, author(body.reviewer, key), body.note, key, body.idempotency_key,
+        person(request, key),
+    )  # fmt: skip
+    return shown_review(await runtime.people.desk.decide(review_id, ruled, key.tenant))

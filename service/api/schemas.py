@@ -59,12 +59,18 @@ class ShadowBody(_Body):
     author: Author | None = None
 
 
-class RulingBody(_Body):
-    """What a reviewer decides of a refused request."""
+class ReviewerBody(_Body):
+    """Who claims a review, or lets go of it."""
 
-    verdict: Literal["uphold", "allow", "dismiss"]
     reviewer: Author | None = None
+
+
+class RulingBody(ReviewerBody):
+    """What a reviewer decides: ``verdict`` is a task, a rating, or a word of the review's kind."""
+
+    verdict: Annotated[str, Field(min_length=1, max_length=64)]
     note: Annotated[str, Field(min_length=10, max_length=500)]
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=128)] | None = None
 
 
 class ErrorBody(BaseModel):

@@ -92,7 +92,8 @@ async def verify(
     """
     runtime = _reader(request)
     published = runtime.kept.publisher.head
-    looked: Looked = await _read(lambda: look(runtime.kept.database.cursor(), published, head))
+    async with runtime.replaying:
+        looked: Looked = await _read(lambda: look(runtime.kept.database.cursor(), published, head))
     return looked.shown()
 
 

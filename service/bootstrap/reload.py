@@ -186,3 +186,4 @@ class Reloader:
             runtime.ledger.tracer.start()
         take_plan(runtime)
         renew_channels(runtime, process_environment())
+        runtime.people.take_plan()

@@ -39,6 +39,7 @@ def table(plan: Plan, catalog: tuple[Deployment, ...]) -> RoutingTable:
         sticky=plan.sessions.sticky,
         dials=Dials(plan.dials.tenants, plan.dials.tiers),
         ladders=ladders(plan),
+        confidences={task.name: task.confidence for task in plan.tasks if task.confidence < 1.0},
     )
 
 

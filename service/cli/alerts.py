@@ -54,6 +54,20 @@ def acknowledge(
         give(found, as_json, lambda content: say(f"{content['id']} {content['state']}"))
 
 
+@app.command("resolve", epilog='Example: headgate alerts resolve 0193f2aa-... --reason "mended"')
+def resolve(
+    alert: Identity,
+    reason: ReasonOption,
+    author: AuthorOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say that it is over where too little traffic is left to tell; what it laid is given back."""
+    with service_errors():
+        found = client(url).post(f"/admin/alerts/{alert}/resolve", signed(author, reason))
+        give(found, as_json, lambda content: say(f"{content['id']} {content['state']}"))
+
+
 @app.command(
     "silence",
     epilog='Example: headgate alerts silence latency river --for 2h --reason "a known slow hour"',

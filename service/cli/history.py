@@ -76,15 +76,16 @@ def read(
         if sql is None:
             _overview(connection, Path(state), as_json)
         else:
-            _answer(connection, sql, as_json)
+            _answer(connection, Path(state), sql, as_json)
 
 
-def _answer(connection: Cursor, sql: str, as_json: bool) -> None:
+def _answer(connection: Cursor, state: Path, sql: str, as_json: bool) -> None:
+    from service.storage.confined import asked, confine
     from service.storage.errors import StorageError
-    from service.storage.history import query
 
+    confine(connection, state)
     try:
-        columns, values = query(connection, sql)
+        columns, values = asked(connection, sql)
     except StorageError as error:
         fail(str(error), 2)
     records = [dict(zip(columns, row, strict=True)) for row in values]

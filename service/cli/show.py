@@ -60,6 +60,10 @@ def _show_status(found: dict[str, Any]) -> None:
     if found["reviews"]["open"]:
         out.print(f"{found['reviews']['open']} refused requests wait for review "
                   "(headgate review list)", highlight=False)  # fmt: skip
+    others = {k: n for k, n in found["review_queue"]["open"].items() if k != "refusal"}
+    if others:
+        told = ", ".join(f"{n} of {kind}" for kind, n in sorted(others.items()))
+        out.print(f"{told} wait for review (headgate review list)", highlight=False)
     told = found["responses"]
     if told["rates"]:
         rates = ", ".join(f"{r['deployment']} {r['rate']:.0%}" for r in told["rates"])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from service.console.form_parts import Form, nothing, radios
+from service.console.form_parts import Form, choice, entry, nothing, radios
 from service.console.looker import Looker, Open
 from service.console.nodes import Node, h
 from service.domain.errors import Unprocessable
+from service.domain.reviews import Kind
 
 VERDICTS = (
     ("uphold", "Uphold the refusal", "The same request stays refused."),
@@ -15,6 +16,12 @@ VERDICTS = (
     ("dismiss", "Dismiss it", "Nothing to decide, such as a test."),
 )
 
+UNSAID = ("dismiss", "it cannot be said")
+AGAIN = (
+    ("release", "It may be tried again", "It may be promoted as any other."),
+    ("retire", "It is retired", "It is promoted no more."),
+    ("leave", "Leave it as it stands", "Quarantined versions stay so."),
+)  # fmt: skip
 WORDS = {given: shown for given, shown, _ in VERDICTS}
 
 
@@ -41,16 +48,28 @@ async def _see_to(looker: Looker, now: Open, reason: str) -> str:
 
 
 def _review(looker: Looker, now: Open) -> list[Node]:
-    return [radios("verdict", "What is to become of it", VERDICTS, now)]
+    found = next((e for e in looker.runtime.people.desk.open() if e.item.id == now.of), None)
+    if found is None:
+        return [h("p", "It is decided already, or was left to its time.")]
+    item = found.item
+    about = h("p", f"{item.kind}: {item.why.replace('_', ' ')}", cls="hg-hint")
+    if item.kind == Kind.REFUSAL:
+        return [radios("verdict", "What is to become of it", VERDICTS, now)]
+    if item.kind == Kind.CLASSIFICATION:
+        tasks = [(name, name) for name in looker.runtime.plan.task_names]
+        return [about, choice("verdict", "Of which task is it", [*tasks, UNSAID], now)]
+    if item.kind == Kind.JUDGE:
+        return [about, entry("verdict", "A rating of the answer, or dismiss", "0.8", now)]
+    return [about, radios("verdict", "May it be tried again", AGAIN, now)]
 
 
 async def _decide(looker: Looker, now: Open, reason: str) -> str:
     verdict = now.fields.get("verdict", "")
-    if verdict not in WORDS:
-        raise Unprocessable("Choose what is to become of the request.", param="verdict")
+    if not verdict:
+        raise Unprocessable("Choose what is to become of it.", param="verdict")
     body = {"verdict": verdict, "note": reason}
     await looker.ask(f"/admin/review/{now.of}/decide", body, by="reviewer")
-    return f"Decided: {WORDS[verdict].lower()}."
+    return f"Decided: {WORDS.get(verdict, verdict).lower()}."
 
 
 def _approval(looker: Looker, now: Open) -> list[Node]:

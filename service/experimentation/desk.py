@@ -16,11 +16,12 @@ from experiments.errors import ExperimentError
 from experiments.states import Signed, State, Step, TransitionError
 from service.domain.clock import Clock, new_id
 from service.domain.errors import Conflict, NotFound, StorageUnavailable, Unprocessable
-from service.domain.experiments import ExperimentRecord, ExperimentStep
+from service.domain.experiments import ExperimentRecord, ExperimentStep, Promotion
 from service.domain.live import LivePolicy
 from service.domain.records import Act
 from service.experimentation.followers import Followers
 from service.experimentation.placing import check_alone, place
+from service.experimentation.standing import VersionStanding
 from service.feedback.promoting import Changed, Signature, VersionDesk
 from service.routing.assignments import AssignmentHolder, Assignments, Holdout, Running
 from service.routing.treatments import NO_TREATMENT, VERSION, Known, Treatment, treatment
@@ -78,11 +79,17 @@ class ExperimentDesk:
         self._stand_in = NO_TREATMENT
         self.moved: Callable[[Conducted], None] = lambda conducted: None
         self.killed: Callable[[], dict[str, str]] = dict  # by overrides, for a while
+        self.standing = VersionStanding()  # what people ruled
 
     @property
     def store(self) -> ExperimentStore:
         """All experiments."""
         return self._parts.store
+
+    @property
+    def promotions(self) -> list[Promotion]:
+        """All promotions of versions, oldest first."""
+        return self._parts.versions.store.promotions
 
     @property
     def holds(self) -> dict[str, str]:
@@ -217,30 +224,43 @@ class ExperimentDesk:
             check_alone(mine, self.store.known.values())
         self._treatments(mine.design)
         for version in () if mine.design.reverse else versions_in(mine.design):
-            if self.rollbacks(version) >= QUARANTINE:
-                raise Conflict(
-                    f"version {version} was rolled back {QUARANTINE} times and is in quarantine; "
-                    "make a new version of what it was to do",
-                    code="version_quarantined",
-                )
+            self.check_version(version)
             why = "" if asked.unproven else self._parts.unproven(version)
             if why:
                 raise Conflict(
                     f"version {version} may not be exposed yet: {why}", code="version_unproven"
                 )
 
+    def check_version(self, version_id: str) -> None:
+        """Raises Conflict for a version that may not be exposed: in quarantine, or retired."""
+        self.standing.check(version_id)
+        if self.rollbacks(version_id) >= QUARANTINE:
+            raise Conflict(
+                f"version {version_id} was rolled back {QUARANTINE} times and is in quarantine; "
+                "make a new version of what it was to do, or let a person release it (headgate "
+                "review list --kind policy)",
+                code="version_quarantined",
+            )
+
     def rollbacks(self, version_id: str) -> int:
-        """How often the service itself rolled this version back, promoted or in an experiment."""
-        promotions = self._parts.versions.store.promotions
-        count = sum(
-            p.from_version_id == version_id and p.author == HEADGATE and p.restored_id is not None
-            for p in promotions
-        )
+        """How often the service itself rolled this version back, promoted or in an experiment,
+        since a person last released it.
+        """
+        since_us = self.standing.released_us.get(version_id, -1)
+        return sum(at_us > since_us for at_us in self.rolled_back_us(version_id))
+
+    def rolled_back_us(self, version_id: str) -> list[int]:
+        """When the service itself rolled this version back."""
+        found = [
+            p.at_us for p in self.promotions
+            if p.from_version_id == version_id and p.author == HEADGATE and p.restored_id
+        ]  # fmt: skip
         for each in self.store.known.values():
             if each.design.reverse or version_id not in versions_in(each.design):
                 continue
-            count += sum(s.step == Step.ROLL_BACK and s.author == HEADGATE for s in each.steps)
-        return count
+            found += [s.at_us for s in each.steps
+                      if s.step == Step.ROLL_BACK and s.author == HEADGATE]  # fmt: skip
+        return found
 
     def acted_us(self, experiment: str, metric: str) -> int | None:
         """When the service last rolled back by itself for that metric: an experiment of that name,

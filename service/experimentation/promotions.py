@@ -13,7 +13,7 @@ from experiments.design import Action, Experiment, Guardrail, Unit, Variant
 from experiments.states import State, Step
 from service.domain.errors import Conflict, HeadgateError, StorageUnavailable
 from service.domain.experiments import How, Promotion
-from service.experimentation.desk import HEADGATE, QUARANTINE, Asked, ExperimentDesk, versions_in
+from service.experimentation.desk import HEADGATE, Asked, ExperimentDesk, versions_in
 from service.experimentation.followers import Followers
 from service.experimentation.placing import WATCH_LAYER
 from service.feedback.promoting import Signature, VersionDesk
@@ -74,12 +74,7 @@ class Promotions:
         self, name: str, by: Signature, how: How, guardrails: Sequence[Guardrail]
     ) -> Promotion:
         version = self.versions.find(name)
-        if self._desk.rollbacks(version.id) >= QUARANTINE:
-            raise Conflict(
-                f"version {version.id} was rolled back {QUARANTINE} times and is in quarantine; "
-                "make a new version of what it was to do",
-                code="version_quarantined",
-            )
+        self._desk.check_version(version.id)
         self._check_alone()
         await self.end_watches("another version is promoted")
         made = await asyncio.wrap_future(self.versions.promote(version.id, how, by))

@@ -121,13 +121,16 @@ def evaluate(
 def replayed(
     history: LoggedHistory, version: Version, span: Span,
     progress: Progress = lambda done, total: None,
+    taken: Callable[[Drawn], Drawn] = lambda row: row,
 ) -> tuple[Replayed, dict[str, Any]]:  # fmt: skip
-    """The replay of a version on a span, and what it began with."""
+    """The replay of a version on a span, and what it began with. ``taken``: the rows as they are to
+    be used.
+    """
     target, begun = _target(history, version, span)
     told = _told(history, version, begun)
     scales = {each.id: scale_of(each) for each in history.versions()}
     usual = scale_of(version)
-    rows = (drawn_of(each, scales.get(each.decision.policy.version_id, usual))
+    rows = (taken(drawn_of(each, scales.get(each.decision.policy.version_id, usual)))
             for each in history.decisions(span))  # fmt: skip
     progress(0, span.decisions)
     found = replay(target, rows, told, lambda count: progress(count, span.decisions))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.domain.clock import Clock, new_id
@@ -60,8 +60,10 @@ class Intake:
         self._expires_us = int(expires_days * DAY_US)
         self._log, self._learner, self._clock = log, learner, clock
 
-    async def take(self, case: Case, given: Given, key: Key) -> Taken:
-        """One rating of a case; raises HeadgateError, and then nothing was kept."""
+    async def take(self, case: Case, given: Given, key: Key, along: Sequence[object] = ()) -> Taken:
+        """One rating of a case, durable together with what comes ``along``; raises HeadgateError,
+        and then nothing was kept.
+        """
         now_us = self._clock.wall_us()
         age_us = float(now_us - case.decision.at_us)
         if case.made_s is not None:  # a wall clock that jumps does not close the window
@@ -72,6 +74,8 @@ class Intake:
         value, label, quality = self._place(given)
         repeat = _repeated(case, given, value, label, key)
         if repeat is not None:
+            if along:
+                await asyncio.wrap_future(self._log.append_durable(*along))
             return Taken(repeat, False)
         slot = (given.metric, given.kind, key.id)
         before = case.feedback.get(slot)
@@ -91,7 +95,7 @@ class Intake:
             reason=given.reason,
             tags=given.tags,
         )
-        await asyncio.wrap_future(self._log.append_durable(feedback))
+        await asyncio.wrap_future(self._log.append_durable(*along, feedback))
         case.rated(feedback)
         self._learner.rated(case, feedback)
         return Taken(feedback, quality is not None and self._learner.learns_from(case, feedback))

@@ -221,6 +221,9 @@ class AlertWatch:
             except (HeadgateError, TimeoutError) as error:  # it expires by itself
                 said = f"its bound could not be lifted and ends by itself: {error}"
             alert = await self._add(alert, Step.REVERTED, said, {"override_id": alert.override_id})
+        now = self.book.find(alert.id)
+        if now is None or now.resolved_us is not None:
+            return  # somebody was faster, by hand
         silenced = self.book.silenced_by(*alert.key) is not None
         alert = await self._add(alert, Step.RESOLVED, why, {})
         log.warning("alert %s has ended: %s", alert.rule, why)
@@ -271,6 +274,16 @@ class AlertWatch:
         )
         await asyncio.wrap_future(self.parts.log.append_durable(event, act))
         return self.book.take(event) or alert
+
+    async def resolve(self, alert: Alert, act: Act) -> Alert:
+        """Somebody says that it is over, as where too little traffic is left to tell: what it
+        laid is given back, and the rule is silent for its cool-down; durable with the act.
+        """
+        await asyncio.wrap_future(self.parts.log.append_durable(act))
+        await self._resolve(
+            ALERT_RULES[alert.rule], alert, f"{act.author or act.actor}: {act.reason}"
+        )
+        return self.book.find(alert.id) or alert
 
     async def silence(self, silence: Silence, act: Act) -> None:
         """Nobody is told for a while; durable, then in force."""

@@ -105,7 +105,8 @@ def _of_task(
     index: Mapping[str, int] = {name: i for i, name in enumerate(chooser.arms)}
     shares, sums, known = np.zeros(count), np.zeros((5, count)), np.zeros(count)
     whys: dict[str, str] = {}
-    for (names, who), contexts in _alike(seen).items():
+    scoped = any(each.tenant or each.tier for each in holding)
+    for (names, who), contexts in _alike(seen, scoped).items():
         everybody = [index[name] for name in names if name in index]
         if not everybody:
             continue
@@ -140,12 +141,15 @@ def _of_task(
 
 
 def _alike(
-    seen: Sequence[_Seen],
+    seen: Sequence[_Seen], scoped: bool
 ) -> Mapping[tuple[tuple[str, ...], tuple[str, str]], list[Context]]:
-    """Contexts for which the same were eligible, of the same tenant and tier, go together."""
+    """Contexts for which the same were eligible go together; where overrides tell tenants and tiers
+    apart, those of the same.
+    """
     found: dict[tuple[tuple[str, ...], tuple[str, str]], list[Context]] = {}
     for each in seen:
-        found.setdefault((each.names, each.who), []).append(each.context)
+        who = each.who if scoped else ("", "")
+        found.setdefault((each.names, who), []).append(each.context)
     return found
 
 

@@ -14,7 +14,7 @@ import signal
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from experiments.statistics.inputs import Floats
 from learning.errors import LearningError
 from service.domain.records import Mode, Override, Version
 from service.domain.will import Action, Will, applies, will_for
-from service.feedback.evaluating import drawn_of, replayed, scale_of
+from service.feedback.evaluating import BY_EXPERIMENT, drawn_of, replayed, scale_of
 from service.operating.effects import Seen, Shares, after, flows
 from service.storage.errors import StorageError
 from service.storage.logged import LoggedHistory, Span
@@ -142,7 +142,7 @@ def _drawn(history: LoggedHistory, job: Job, span: Span) -> Mapping[int, Shares]
     """What the version would have drawn at each decision, knowing what was known then."""
     if job.version is None:
         return {}
-    found, _ = replayed(history, job.version, span)
+    found, _ = replayed(history, job.version, span, taken=lambda row: _taken(job, row))
     return {
         int(number): dict(zip(found.names, found.target[at].tolist(), strict=True))
         for at, number in enumerate(found.row)
@@ -168,9 +168,15 @@ def _read(history: LoggedHistory, job: Job, span: Span) -> _Read:
         count += 1
         seen = Seen.of(ended.decision)
         if applies(job.override, seen.task, seen.tenant, seen.tier):
-            row = drawn_of(ended, scales.get(ended.decision.policy.version_id, last))
+            row = _taken(job, drawn_of(ended, scales.get(ended.decision.policy.version_id, last)))
             rows.append((number, seen, row, ended.quality is not None))
     return _Read(count, rows)
+
+
+def _taken(job: Job, row: Drawn) -> Drawn:
+    """Where an experiment is killed, the rows that its variants settled are what it is about."""
+    settled = row.left_out == BY_EXPERIMENT and job.override.action == Action.KILL_EXPERIMENT
+    return replace(row, left_out="") if settled else row
 
 
 def _usual(rows: Sequence[Seen]) -> Mapping[str, Shares]:

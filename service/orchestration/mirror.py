@@ -88,6 +88,8 @@ class Mirror:
         self._parts = parts
         # Which shadow mirrors a decision's call; None while none mirrors at all.
         self.pick: Callable[[Decision], Shadow | None] | None = None
+        # Told of every judgement.
+        self.judged: Callable[[Judgement, Decision], None] = lambda judgement, decision: None
         self._watched: dict[str, _Watched] = {}
         self._held: OrderedDict[str, Held] = OrderedDict()
         self._chosen: OrderedDict[str, ShadowDecision] = OrderedDict()
@@ -293,13 +295,13 @@ class Mirror:
             raise _Skipped(f"not judged: {skipped}")
         preference, consistent = judge.verdict(letters)
         work.watched.counts["judged"] += preference is not None
-        self._parts.log.append(
-            Judgement(
-                new_id(), held.decision.id, self._parts.clock.wall_us(), shadow.version_id,
-                held.served, mirrored, target.name, preference, consistent,
-                work.cost_micro_usd - before,
-            )
+        judgement = Judgement(
+            new_id(), held.decision.id, self._parts.clock.wall_us(), shadow.version_id,
+            held.served, mirrored, target.name, preference, consistent,
+            work.cost_micro_usd - before,
         )  # fmt: skip
+        self._parts.log.append(judgement)
+        self.judged(judgement, held.decision)
 
 
 def unfit(held: Held, name: str, mirrored: str) -> str:

@@ -21,11 +21,14 @@ def checked_condition(text: str | None) -> str | None:
 
 
 class TaskPlan(Strict):
-    """A class of requests. Without ``when`` it is reached only by name."""
+    """A class of requests. Without ``when`` it is reached only by name. ``confidence``: how often
+    what the condition takes is of the task, as far as is known.
+    """
 
     name: Name
     description: str = ""
     when: str | None = None
+    confidence: Share = 1.0
 
     _check_when = field_validator("when")(checked_condition)
 

@@ -24,6 +24,7 @@ from service.plan.resilience import (
     ResiliencePlan,
     TierPlan,
 )
+from service.plan.review import ClassificationPlan, JudgePlan, ReviewPlan
 from service.plan.routing import (
     BudgetPlan,
     DialPlan,
@@ -52,6 +53,7 @@ class Plan(Strict):
     feedback: FeedbackPlan = FeedbackPlan()
     sessions: SessionPlan = SessionPlan()
     refusals: RefusalPlan = RefusalPlan()
+    review: ReviewPlan = ReviewPlan()
     service: ServicePlan = ServicePlan()
     resilience: ResiliencePlan = ResiliencePlan()
     queue: QueuePlan = QueuePlan()
@@ -95,7 +97,8 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "fallbacks": FallbackPlan, "tiers": TierPlan, "resilience": ResiliencePlan,
     "breaker": BreakerPlan, "hedging": HedgingPlan,
     "refusals": RefusalPlan, "suggestions": SuggestionPlan,
+    "review": ReviewPlan, "classification": ClassificationPlan, "judge": JudgePlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
-    "history": HistoryPlan, "console": ConsolePlan, "approvals": ApprovalPlan,
-    "traces": TracePlan, **alert.SECTIONS,
+    "history": HistoryPlan, "approvals": ApprovalPlan, "traces": TracePlan, "console": ConsolePlan,
+    **alert.SECTIONS,
 }  # fmt: skip

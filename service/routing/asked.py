@@ -55,6 +55,7 @@ class RoutingTable:
     sticky: bool
     dials: Dials = Dials()
     ladders: Ladders = NO_LADDERS
+    confidences: Mapping[str, float] = field(default_factory=dict)  # of a task's condition; else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class Reader:
             return asked, 1.0, "caller"
         for task, condition in self._table.tasks:
             if condition is not None and condition(names):
-                return task, 1.0, "rule"
+                return task, self._table.confidences.get(task, 1.0), "rule"
         return OTHER, 0.0, "none"
 
 

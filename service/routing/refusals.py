@@ -243,7 +243,9 @@ class Refusals:
         )
         if not self.reviews.put(review):
             log.warning("the review queue is full: incident %s is in none", refusal.id)
+            self._parts.telemetry.review("refusal", "passed_over")
             return None
+        self._parts.telemetry.review("refusal", "opened")
         return review
 
     def _told(self, refusal: Refusal) -> str:
@@ -276,8 +278,12 @@ class Refusals:
         await asyncio.wait({told}, timeout=DURABLE_S)
         return told.done() and told.result()
 
-    async def decide(self, review_id: str, ruling: Ruling, tenant: str) -> Reviewed:
-        """Close a review; durable when this returns. ``tenant``: of the key, empty for all."""
+    async def decide(
+        self, review_id: str, ruling: Ruling, tenant: str, along: Sequence[object] = ()
+    ) -> Reviewed:
+        """Close a review; durable when this returns, and what comes ``along`` with it. ``tenant``:
+        of the key, empty for all.
+        """
         found = await asyncio.to_thread(self.reviews.find, review_id)
         if found is None or (tenant and found.review.tenant != tenant):
             raise NotFound("no review of that id")
@@ -293,7 +299,7 @@ class Refusals:
         )  # fmt: skip
         act = act_of(ruling.who, now_us, told)
         try:
-            ack = self._parts.log.append_durable(decision, act)
+            ack = self._parts.log.append_durable(*along, decision, act)
             await asyncio.shield(asyncio.wrap_future(ack))
             verdict = ruling.verdict
         finally:

@@ -93,7 +93,8 @@ def untold_overrides(cursor: Cursor, most: int) -> list[EndedOverride]:
         touched = rows_of(cursor, _TOUCHED, [row["id"], since, until, since])[0]
         found.append(
             EndedOverride(
-                row["id"], row["action"], row["deployment"], row["task"], row["reason"],
+                row["id"], row["action"], row["deployment"] or row["target"] or "",
+                row["task"], row["reason"],
                 row["author"], set_us, ended_us, row["how"], row["end_author"],
                 row["end_reason"], touched["decisions"], touched["failed"], touched["cost"],
             )

@@ -17,6 +17,7 @@ from service.domain.approvals import Approval, ApprovalEnd
 from service.domain.experiments import Assigned
 from service.domain.knowledge import Entry
 from service.domain.refusals import Refusal, Review, ReviewDecision
+from service.domain.reviews import ReviewItem, ReviewTurn
 
 _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
 _TIME = pa.timestamp("us")
@@ -264,6 +265,21 @@ TABLES: Mapping[type, Table] = {
         "review_decisions",
         _texts("review_id", "ts", "verdict", "reviewer", "note"),
         _plain("review_id", "at_us", "verdict", "reviewer", "note"),
+    ),
+    ReviewItem: _table(
+        "review_items",
+        [*_texts("id", "ts", "kind", "subject", "why", "decision_id", "key_id", "tenant", "tier",
+                 "task", "deployment"), ("confidence", _REAL), ("probability", _REAL),
+         *_texts("due_at", "detail")],
+        _plain("id", "at_us", "kind", "subject", "why", "decision_id", "key_id", "tenant", "tier",
+               "task", "deployment", "confidence", "probability", "due_us", "detail"),
+    ),
+    ReviewTurn: _table(
+        "review_turns",
+        _texts("item_id", "ts", "turn", "key_id", "reviewer", "until_at", "verdict", "note",
+               "idempotency_key"),
+        _plain("item_id", "at_us", "turn", "key_id", "reviewer", "until_us", "verdict", "note",
+               "idempotency_key"),
     ),
     x.ExperimentRecord: _table(
         "experiments",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ COLUMNS = (
     "detail", "before", "after", "ip", "request_id", "prev_hash", "hash",
 )  # fmt: skip
 MOST = 1_000  # a page
+REST_ROWS, REST_S = 200, 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +127,18 @@ class Looked:
 def look(cursor: Cursor, published: Head | None, known: str = "") -> Looked:
     """Through the live trail. ``known``: a hash from an earlier look, which must be in it."""
     try:
-        verdict = _verified(links(cursor, TABLE), published, known)
+        verdict = _verified(_rested(links(cursor, TABLE)), published, known)
     except duckdb.Error as error:
         raise ReadFailed(f"the live file cannot be read: {error}") from error
     return Looked(verdict, (), published is not None)
+
+
+def _rested(rows: Iterator[Link]) -> Iterator[Link]:
+    """With a rest now and then: the requests of the same process want the interpreter too."""
+    for number, each in enumerate(rows, 1):
+        if number % REST_ROWS == 0:
+            time.sleep(REST_S)
+        yield each
 
 
 def look_published(state_dir: Path, known: str = "") -> Looked:

@@ -33,7 +33,7 @@ def warnings(runtime: Runtime) -> list[Warned]:
         ("propensities", runtime.propensities.warnings()),
         ("guardrails", runtime.experiments.guard.warnings()),
         ("approvals", runtime.kept.approvals.warnings()),
-        ("reviews", runtime.refusals.warnings()),
+        ("reviews", [*runtime.refusals.warnings(), *runtime.people.warnings()]),
         ("ratings", runtime.responses.warnings()),
         ("trends", runtime.trends.warnings()),
         ("channels", [f"the channel {name} could not be told: {why}"

@@ -35,6 +35,7 @@
 -- tier: of the key that asked; empty: none
 -- tags: as the request says
 -- session_decision_id: of a sticky decision: the session's drawn one
+-- labelled: the task that it is, by a person; null where nobody said
 SELECT d.id, d.ts, d.task, d.tenant, d.feature, d.mode AS decided, d.deployment AS drawn,
        d.propensity, d.eligible, d.propensities, d.policy, d.version_id, d.override_id,
        d.unit, d.session, d.tokens_in AS tokens_in_estimate,
@@ -46,12 +47,14 @@ SELECT d.id, d.ts, d.task, d.tenant, d.feature, d.mode AS decided, d.deployment 
             ELSE greatest(0.0, least(1.0, r.quality
                  - (o.cost_micro_usd / 1e6) / v.worth_usd - o.latency_s / v.patience_s))
        END AS reward,
-       d.tier, d.tags, d.session_decision_id
+       d.tier, d.tags, d.session_decision_id, l.label AS labelled
 FROM decisions d
 LEFT JOIN (SELECT id AS version_id, (parameters -> 'scale' ->> 'worth_usd')::DOUBLE AS
                   worth_usd, (parameters -> 'scale' ->> 'patience_s')::DOUBLE AS patience_s
            FROM versions) v ON v.version_id = d.version_id
 LEFT JOIN outcomes o ON o.decision_id = d.id
+LEFT JOIN (SELECT decision_id, arg_max(label, ts) AS label FROM labels GROUP BY decision_id) l
+       ON l.decision_id = d.id
 LEFT JOIN (SELECT decision_id, avg(quality) AS quality, max(ts) AS rated_at
            FROM ratings WHERE quality IS NOT NULL GROUP BY decision_id) r
        ON r.decision_id = d.id

@@ -59,6 +59,7 @@ def test_two_equal_arms_raise_no_alarm_though_the_z_test_does(draw: Draw) -> Non
     assert ever(naive_rejects(shift, count)[:, count >= 200]) > 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", STREAMS[:4], ids=NAMES[:4])
 def test_a_small_canary_raises_no_alarm(draw: Draw) -> None:
     """The same beside a control of nine times as many values. Where failures are rare, waiting for

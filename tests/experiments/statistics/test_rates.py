@@ -46,6 +46,7 @@ def test_the_naive_test_is_fooled() -> None:
     assert ever(np.abs(ours - theirs) / np.sqrt(total) > 1.96) > 0.25
 
 
+@pytest.mark.slow
 def test_one_percent_to_ten_is_found_within_three_hundred_requests() -> None:
     """At a tenth of the traffic: half of 1,000 seeded canaries are rolled back by then, and nine
     of ten within 900.

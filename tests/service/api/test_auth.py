@@ -27,6 +27,8 @@ ROUTES = [
     ("POST", "/admin/deployments/x/reset", "operator"),
     ("GET", "/admin/review", "analyst"), ("GET", "/admin/review/x", "analyst"),
     ("POST", "/admin/review/x/decide", "operator"),
+    ("POST", "/admin/review/x/claim", "operator"), ("POST", "/admin/review/x/release", "operator"),
+    ("GET", "/admin/review/stats", "analyst"), ("GET", "/admin/review/quality", "analyst"),
     ("GET", "/admin/shadows", "analyst"), ("GET", "/admin/shadows/x", "analyst"),
     ("POST", "/admin/shadows", "operator"), ("POST", "/admin/shadows/x/stop", "operator"),
     ("GET", "/admin/decisions/x/replay", "analyst"),
@@ -55,6 +57,7 @@ ROUTES = [
     ("GET", "/admin/alerts", "analyst"), ("GET", "/admin/alerts/x", "analyst"),
     ("GET", "/admin/alerts/rules", "analyst"), ("POST", "/admin/alerts/test", "operator"),
     ("POST", "/admin/alerts/x/acknowledge", "operator"),
+    ("POST", "/admin/alerts/x/resolve", "operator"),
     ("POST", "/admin/alerts/silences", "operator"),
     ("POST", "/admin/alerts/silences/x/end", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
@@ -77,7 +80,8 @@ def test_every_route_and_every_role(
     service: Service, role: str, method: str, path: str, least: str
 ) -> None:
     headers = {"Authorization": f"Bearer {make_key(service, role)}"}
-    bodies = {"decide": RULING, "overrides": OVERRIDE, "dry-run": OVERRIDE,
+    bodies = {"decide": RULING, "claim": {"reviewer": "me"}, "release": {"reviewer": "me"},
+              "overrides": OVERRIDE, "dry-run": OVERRIDE,
               "shadows": LIFT | {"version_id": "x"}, "keys": {"name": "made"},
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
               "silences": LIFT | {"rule": "none"},

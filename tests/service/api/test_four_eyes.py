@@ -21,6 +21,7 @@ from tests.conftest import KEY, HandClock, Server, Service, make_runtime, plan_t
 from tests.service.api.test_auth import make_key
 from tests.service.cli.test_commands import run
 
+pytestmark = pytest.mark.slow
 WHY = "the reason is long enough to break the glass"
 FORCE = {"action": "force", "deployment": "mill", "reason": WHY, "author": "ann"}
 EXCLUDE = {**FORCE, "action": "exclude"}

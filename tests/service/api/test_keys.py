@@ -15,6 +15,8 @@ from tests.service.api.test_auth import make_key
 from tests.service.cli.test_commands import run
 from tests.service.processes import Process
 
+pytestmark = pytest.mark.slow
+
 
 def call(service: Service, method: str, path: str, body: Any = None, key: str = KEY) -> Any:
     return httpx.request(method, service.url + path, json=body,
@@ -142,7 +144,6 @@ def test_by_hand(service: Service) -> None:
     assert code == 0 and all(json.loads(line)["hash"] for line in out.splitlines())
 
 
-@pytest.mark.slow
 def test_without_a_bootstrap_key_the_last_administrator_stays(
     tmp_path: Path, providers: Server
 ) -> None:

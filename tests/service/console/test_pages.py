@@ -75,9 +75,11 @@ async def test_search_and_audit(busy: Service, look: Callable[..., Looker]) -> N
     assert looker.open is not None and "32 hexadecimal" in looker.open.problem
     await looker.do(decisions.handlers["search"], "", {"id": "chatcmpl-" + case.id})
     assert looker.go == f"/console/decisions/{case.id}"
-    audit, looker = page("/audit"), look(q=f"{REASON.split()[1]} lifted")
+    await act(looker, "ask", "reset:brook")
+    await act(looker, "confirm", reason=REASON)
+    audit, looker = page("/audit"), look(q=f"{REASON.split()[1]} RESET")
     found = texts(await drawn(audit, looker))
-    assert "lifted" in found and REASON in found
+    assert "reset" in found and REASON in found
     await looker.do(audit.handlers["search"], "", {"words": "nobody-ever", "hours": "24"})
     assert "No act holds these words" in texts(await drawn(audit, looker))
 

@@ -99,6 +99,7 @@ def test_every_refusal_says_what_and_how(here: Site) -> None:
     here.step(again, "start", "rollback")
 
 
+@pytest.mark.slow
 def test_a_restart_goes_on_where_it_stood(tmp_path: Path) -> None:
     with site(tmp_path / "s") as here:
         name = here.create(slug="lasting", unit="session")

@@ -124,6 +124,7 @@ def test_promoted_and_rolled_back_byte_for_byte_and_back_again(home: Home) -> No
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_rollback_takes_the_last_checkpoint_from_before_the_harm(home: Home) -> None:
     run(home, 30)
     desk, live = desk_of(home), home.learner.version

@@ -93,6 +93,7 @@ def off_by(row: Drawn, name: str, factor: float = 1.1) -> Drawn:
     return replace(row, propensities=tuple((shares / shares.sum()).tolist()))
 
 
+@pytest.mark.slow
 def test_true_propensities_are_silent(decisions: list[Decision], empty: Audited) -> None:
     """10,000 seeded decisions: a false alarm has a chance of at most 0.1 %."""
     empty.write(decisions[:10_000])
@@ -107,6 +108,7 @@ def test_true_propensities_are_silent(decisions: list[Decision], empty: Audited)
     assert len(set(decisions[-1].candidates.propensities)) > 1, "the policy has learned"
 
 
+@pytest.mark.slow
 def test_one_logged_a_tenth_too_likely_is_found_within_20_000(
     decisions: list[Decision], empty: Audited
 ) -> None:
@@ -139,6 +141,7 @@ def test_a_decision_that_leaves_nothing_to_chance_says_nothing() -> None:
     assert told.sums.peak == standing.sums.peak and told.decisions == 500
 
 
+@pytest.mark.slow
 def test_a_restart_goes_on_with_the_same_evidence(
     empty: Audited, decisions: list[Decision], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +174,7 @@ def test_a_restart_goes_on_with_the_same_evidence(
         assert found.sums.log_excess == pytest.approx(whole.sums.log_excess, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_mark_from_before_the_tilts_goes_on(decisions: list[Decision]) -> None:
     """Its sums and its greatest evidence are kept, its tilts begin at 0."""
     rows = [
@@ -233,6 +237,7 @@ def test_what_is_impossible_by_its_own_account_refutes_the_log(empty: Audited) -
         assert empty.resumed().current == watched.current, "it lies in the mark, infinity and all"
 
 
+@pytest.mark.slow
 def test_an_alarm_stays_until_it_is_acknowledged_once(
     empty: Audited, decisions: list[Decision]
 ) -> None:

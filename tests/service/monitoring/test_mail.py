@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from service.bootstrap.alerts import target
 from service.monitoring import notify
 from service.monitoring.channels import Channels, Target
 from service.monitoring.mail import Mailbox, MailFailed, send, written
 from service.monitoring.notify import Address, Notice
+from service.plan.alerts import AlertsPlan
 from tests.certificates import Authority
 from tests.conftest import HandClock
 from tests.service.monitoring.watched import until
@@ -204,3 +206,30 @@ async def test_a_channel_by_mail_is_tried_again_and_never_holds_the_loop(
     for line in ("https://console/alerts/a-1", "https://runbook/", "alert.fired a-1"):
         assert line in text
     await to.stop()
+
+
+def test_a_channel_of_the_plan_has_its_secrets_from_the_environment() -> None:
+    plan = AlertsPlan.model_validate(
+        {
+            "runbook_url": "https://runbook/",
+            "channels": [
+                {"name": "mail", "kind": "email", "smtp_host": "mail.inner", "smtp_port": 465,
+                 "tls": "tls", "sender": "h@example.com", "recipients": ["d@example.com"],
+                 "username_env": "U", "password_env": "P", "severities": ["page"]},
+                {"name": "hook", "kind": "webhook", "url_env": "A", "secret_env": "S"},
+                {"name": "pager", "kind": "pagerduty", "url_env": "A", "routing_key_env": "R"},
+            ],
+        }
+    )  # fmt: skip
+    secrets = {"U": "user", "P": "canary-1", "A": "https://example.com/canary-2", "S": "canary-3",
+               "R": "canary-4"}  # fmt: skip
+    mail, hook, pager = (target(each, plan, secrets) for each in plan.channels)
+    assert mail.mailbox == Mailbox(
+        "mail.inner", 465, "tls", "h@example.com", ("d@example.com",), "user", "canary-1"
+    )
+    assert mail.severities == {"page"} and mail.address.runbook_url == "https://runbook/"
+    assert (hook.address.url, hook.address.shape, hook.secret) == (
+        "https://example.com/canary-2", "plain", "canary-3",
+    )  # fmt: skip
+    assert (pager.address.shape, pager.address.routing_key) == ("pagerduty", "canary-4")
+    assert "canary" not in repr((mail, hook, pager))

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from service.domain.alerts import Alert, Step
+from service.domain.clock import new_id
 from service.domain.minutes import MINUTE_US, Facts
-from service.domain.records import Attempt
+from service.domain.records import Act, Attempt
 from service.monitoring.alert_book import AlertBook
 from service.monitoring.alerting import Alerting, Past
 from service.monitoring.channels import Channels
@@ -168,3 +169,8 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not holds():
             await asyncio.sleep(0.01)
+
+
+def act(reason: str) -> Act:
+    """What an operator did."""
+    return Act(new_id(), START, "ann", "alert.seen", "x", reason, "{}")

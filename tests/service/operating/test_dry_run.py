@@ -141,3 +141,19 @@ def test_a_pin_is_tried_by_what_its_version_would_have_drawn(one: Site) -> None:
     found = one.http.post("/admin/overrides/dry-run", json=body, timeout=120.0).json()
     after = {name: each["after"] for name, each in found["report"]["shares"].items()}
     assert len(set(after.values())) == 1 and found["report"]["moved"] > 0.0
+
+
+def test_a_killed_experiment_is_tried_by_what_the_live_policy_would_have_drawn(one: Site) -> None:
+    name = one.create(slug="tried", share=0.9, settings={"deployment": "fall"})
+    one.step(name, "start")
+    for _ in range(5):
+        one.step(name, "ramp")
+    for index in range(30):
+        one.ask(text=f"Describe kite {index}.")
+    body = {**BY, "action": "kill_experiment", "experiment": name}
+    found = one.http.post("/admin/overrides/dry-run", json=body, timeout=240.0).json()
+    fall = found["report"]["shares"]["fall"]
+    assert fall["after"] < fall["before"] and found["report"]["moved"] > 0.1
+    assert {flow["from"] for flow in found["report"]["flows"]} == {"fall"}
+    assert "had no chance" in found["report"]["predicted"]["cost_per_request"]["refused"]
+    one.step(name, "rollback")

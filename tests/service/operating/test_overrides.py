@@ -221,3 +221,13 @@ def test_the_desk_may_be_called_by_others_of_the_service(one: Site) -> None:
         call(desk.lay(Wanted("bounds", "mill", least=0.5, tenant="acme"), ANN))
     assert call(desk.lift(made.id, ANN)) == made and desk.holding == ()
     assert StorageUnavailable.status == 503
+
+
+def test_the_live_version_may_be_pinned_too(one: Site) -> None:
+    live = one.get("/admin/status")["policy"]["version"]
+    made = lay(one, "pin", version=live)
+    found = decided(one)
+    assert found["mode"] == "override" and found["override_id"] == made["id"]
+    one.post(f"/admin/overrides/{made['id']}/lift")
+    found = decided(one)
+    assert found["mode"] == "randomised" and found["policy"]["version"] == live

@@ -115,3 +115,18 @@ async def test_a_judge_that_fails(rig: Rig) -> None:
     await rig.mirrored()
     (row,) = rig.judgements()
     assert row["preference"] is None and rig.counts == {"judge failed": 1, "mirrored": 1}
+
+
+@pytest.mark.parametrize(("letters", "told"), [(["A", "A"], False), (["B", "A"], True)])
+async def test_every_judgement_is_told_with_its_decision(
+    rig: Rig, letters: list[str], told: bool
+) -> None:
+    judged(rig)
+    rig.talker.letters = letters
+    heard: list[tuple[str, bool]] = []
+    rig.mirror.judged = lambda judgement, decision: heard.append(
+        (decision.id, judgement.consistent)
+    )
+    decision = await rig.mirrored()
+    assert heard == [(decision.id, told)]
+    assert [row["consistent"] for row in rig.judgements()] == [told]

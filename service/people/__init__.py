@@ -1,0 +1,1 @@
+"""What waits for a person: put to one, claimed, decided, or left to its time; what follows."""

@@ -1,0 +1,1 @@
+"""The list of threats as tests, each by its number."""
