@@ -233,6 +233,11 @@ export default {
   created() {
     this.skew = Date.now() / 1000 - this.now; // this clock less the service's
   },
+  mounted() {
+    const here = this.$el.querySelector("[aria-current=page]");
+    const nav = here?.closest("nav"); // on a narrow screen the present page may be far aside
+    if (nav) nav.scrollLeft = here.offsetLeft - nav.offsetLeft - 60;
+  },
   render() {
     const emit = (act, fields) => this.$emit("act", { name: act[0], of: act[1], fields: fields || {} });
     return h("div", { class: "hg-section" }, this.tree.map((node) => draw(node, emit, this.skew)));
