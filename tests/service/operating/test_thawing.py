@@ -15,6 +15,9 @@ import pytest
 from tests.service.experimentation.rig import AUTH, Site, site, until
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with site(tmp_path_factory.mktemp("state")) as found:
@@ -126,7 +129,6 @@ def test_a_renewed_freeze_goes_on(one: Site) -> None:
     assert learned(one, first) == learned(one, second) == ["outcome"]
 
 
-@pytest.mark.slow
 def test_what_a_freeze_holds_back_outlives_restarts(tmp_path: Path) -> None:
     with site(tmp_path) as first:
         freeze = lay(first)
@@ -146,7 +148,6 @@ def test_what_a_freeze_holds_back_outlives_restarts(tmp_path: Path) -> None:
         assert third.runtime.kept.overrides.thawing == ()
 
 
-@pytest.mark.slow
 def test_under_traffic_every_outcome_is_learned_exactly_once(one: Site) -> None:
     """Three freezes come and go, one by its time, while four callers ask without a pause."""
     stop, seen = threading.Event(), list[str]()
