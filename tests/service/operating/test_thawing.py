@@ -14,7 +14,6 @@ import pytest
 
 from tests.service.experimentation.rig import AUTH, Site, site, until
 
-
 pytestmark = pytest.mark.slow
 
 
