@@ -9,12 +9,13 @@ from service.console.looker import Handler, Looker, Open, reason_of
 from service.console.nodes import Node, button, h
 from service.console.overriding import LIFT, OVERRIDE, RENEW, tried
 from service.console.stopping import KILL, RESET, ROLLBACK
-from service.console.telling import ACKNOWLEDGE, ALERT, REVIEW
+from service.console.telling import ACKNOWLEDGE, ALERT, APPROVE, LOOKED, REJECT, REVIEW
 from service.domain.errors import NotFound
 
 FORMS: Mapping[str, Form] = {
     "override": OVERRIDE, "lift": LIFT, "renew": RENEW, "rollback": ROLLBACK, "kill": KILL,
     "reset": RESET, "acknowledge": ACKNOWLEDGE, "alert": ALERT, "review": REVIEW,
+    "approve": APPROVE, "reject": REJECT, "looked": LOOKED,
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.console.calling import Api
 from service.console.login import page as login_page
 from service.console.sessions import Session, Sessions
 from service.domain.errors import (
@@ -50,6 +51,7 @@ class Visit:
     runtime: Runtime
     sessions: Sessions
     session: Session
+    api: Api
 
     def key(self) -> Key | None:
         """The visitor's key as it now stands; None once the session has ended."""
@@ -71,9 +73,10 @@ def policy(nonce: str) -> bytes:
 
 
 class Gate:
-    """Asked before NiceGUI sees a request. ``inner`` is what serves the pages."""
+    """Asked before NiceGUI sees a request. ``inner`` serves the pages, ``api`` the routes."""
 
-    def __init__(self, inner: ASGIApp, runtime: Runtime, sessions: Sessions) -> None:
+    def __init__(self, inner: ASGIApp, runtime: Runtime, sessions: Sessions, api: ASGIApp) -> None:
+        self._api = api
         self._inner, self._runtime, self.sessions = inner, runtime, sessions
         folder = resources.files("service.console") / "assets"
         self._assets = {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
@@ -122,7 +125,9 @@ class Gate:
     def _enter(self, scope: Scope, session: Session) -> None:
         """Say who visits. A prefix that the browser claims is not taken over."""
         scope["headers"] = [each for each in scope["headers"] if each[0] != b"x-forwarded-prefix"]
-        scope["headgate.visit"] = Visit(self._runtime, self.sessions, session)
+        client = scope.get("client")
+        api = Api(self._api, client[0] if client else "")
+        scope["headgate.visit"] = Visit(self._runtime, self.sessions, session, api)
         if scope["path"] == ROOT:
             scope["path"] = f"{ROOT}/"
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.console.calling import Done
 from service.console.gate import Visit
 from service.console.nodes import Node
 from service.domain.errors import HeadgateError, PermissionDenied, Unprocessable
@@ -68,6 +69,18 @@ class Looker:
         if not self.acts:
             raise PermissionDenied(f"This needs the role operator; your key has {key.role}.")
         return key
+
+    async def ask(
+        self, path: str, body: Mapping[str, Any], if_match: str = "", by: str = "author"
+    ) -> Done:
+        """Do something by a route of the API, signed with the key's name; raises Refused."""
+        key = self.must_act()
+        signed = {by: (key.name or key.id)[:100], **body}
+        return await self._visit.api.post(key, path, signed, if_match)
+
+    async def look(self, path: str) -> Done:
+        """What a route of the API shows."""
+        return await self._visit.api.get(self.key, path)
 
     def used(self) -> None:
         """They have given a sign."""

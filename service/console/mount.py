@@ -60,7 +60,8 @@ def console(app: FastAPI, runtime: Runtime) -> tuple[Gate, tuple[bytes, type[Soc
         show_welcome_message=False,
     )
     core.app.config.socket_io_js_transports = ["websocket"]
-    gate = Gate(functools.partial(_inner, app), runtime, sessions)
+    routes = functools.partial(FastAPI.__call__, app)
+    gate = Gate(functools.partial(_inner, app), runtime, sessions, routes)
     return gate, (SOCKETS.encode(), Socket)
 
 
@@ -117,6 +118,7 @@ class _Built:
             body = {"head": [shell.heading(self._page.title), h("p", error.message, role="alert")]}
         counts = {
             "/console/alerts": len(warnings(looker.runtime)) + len(looker.runtime.alerts.firing()),
+            "/console/approvals": len(looker.runtime.kept.approvals.open()),
             "/console/reviews": looker.runtime.refusals.reviews.counts()[0],
         }
         return {

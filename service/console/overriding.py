@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.console import acting
+from service.console.calling import Done
 from service.console.form_parts import Form, choice, entry, nothing, radios
 from service.console.looker import Looker, Open
 from service.console.nodes import Column, Node, button, fold, h, table
@@ -14,8 +14,9 @@ from service.console.wording import count, measured, percent, plural, seconds, s
 from service.domain.errors import HeadgateError, NotFound, Unprocessable
 from service.domain.records import Override, Weight
 from service.domain.will import Action
+from service.feedback.promoting import Signature
 from service.operating.overrides import words
-from service.operating.wanted import Wanted
+from service.operating.wanted import Wanted, check, lifting_reduces, reduces
 
 LASTS = (
     ("900", "15 minutes"), ("3600", "1 hour"), ("14400", "4 hours"), ("43200", "12 hours"),
@@ -138,28 +139,64 @@ def lasts(now: Open) -> float:
 
 
 async def _check(looker: Looker, now: Open) -> list[Node]:
-    wanted = acting.checked(looker.runtime, _wanted(now))
-    now.fields["tag"] = looker.runtime.operating.version()
-    by = acting.signature(looker.must_act(), now.fields["reason"])
-    drafted = looker.runtime.operating.drafted(wanted, by)
+    desk = looker.runtime.operating
+    wanted = check(_wanted(now), looker.runtime.plan)
+    now.fields["tag"] = desk.version()
+    drafted = desk.drafted(wanted, Signature(looker.key.name, now.fields["reason"]))
     said = h("p", h("strong", told(drafted)), f", for {span(wanted.lasts_s)}.")
+    second = [] if reduces(drafted, desk.holding) else glass(looker)
     ask = button("Try it on the last day", ("try", ""))
-    return [said, *preview(looker, wanted), h("div", ask, cls="hg-line")]
+    return [said, *preview(looker, wanted), *second, h("div", ask, cls="hg-line")]
+
+
+def glass(looker: Looker) -> list[Node]:
+    """Where the plan asks for a second person: that it waits, or how not to."""
+    if not looker.runtime.plan.approvals.four_eyes:
+        return []
+    return [
+        h("p", "This raises exposure, so it waits for a second person to approve it."),
+        h("div", h("input", type="checkbox", id="hg-glass", name="break_glass", value="true"),
+          h("label", h("span", "Break the glass: do it now"),
+            h("small", "Loud, and open until another person has looked at it. The reason needs "
+              "20 characters."), for_="hg-glass"), cls="hg-radio"),
+    ]  # fmt: skip
+
+
+def waits(done: Done) -> str:
+    """What to say of an act that is kept for a second person; empty of one that is done."""
+    return "Not yet in effect: it waits for a second person, under Approvals." if done.waits else ""
+
+
+def _body(now: Open) -> dict[str, Any]:
+    """As the API takes it."""
+    wanted = _wanted(now)
+    given = {
+        "action": wanted.action, "deployment": wanted.deployment, "task": wanted.task,
+        "tenant": wanted.tenant, "tier": wanted.tier, "least": wanted.least,
+        "greatest": wanted.greatest, "usd": wanted.usd, "ticket": wanted.ticket,
+        "expires_in_s": wanted.lasts_s, "reason": now.fields["reason"],
+    }  # fmt: skip
+    return {name: value for name, value in given.items() if value not in ("", None)}
+
+
+def broken(now: Open) -> dict[str, bool]:
+    """Whether the glass is broken, as the API takes it."""
+    return {"break_glass": True} if now.fields.get("break_glass") == "true" else {}
 
 
 async def tried(looker: Looker, of: str, fields: dict[str, str]) -> None:
     """The dry run on the log, which takes a while: shown below what is shown already."""
-    now, key = looker.open, looker.must_act()
+    now = looker.open
     if now is None or now.form != "override" or now.step != 2 or now.busy:
         return
     before, now.problem = now.found[:-1], ""
     now.found = [*before, h("p", "The last day is tried…", cls="hg-hint", role="status")]
     now.busy = True
     try:
-        by = acting.signature(key, now.fields["reason"])
-        found = await looker.runtime.trying(_wanted(now), by, TRIED_HOURS)
-        now.fields["tag"] = found.version
-        now.found = [*before, *report(dict(found.report))]
+        body = {**_body(now), "hours": TRIED_HOURS}
+        done = await looker.ask("/admin/overrides/dry-run", body)
+        now.fields["tag"] = done.content["version"]
+        now.found = [*before, *report(done.content["report"])]
     except HeadgateError:
         now.found = before
         raise
@@ -225,8 +262,17 @@ def _pair(values: tuple[float, float], shown: object) -> str:
 
 
 async def _set(looker: Looker, now: Open, reason: str) -> str:
-    key, tag = looker.must_act(), now.fields.get("tag", "")
-    made = await acting.override(looker.runtime, key, _wanted(now), reason, tag)
+    body = {**_body(now), **broken(now)}
+    done = await looker.ask("/admin/overrides", body, now.fields.get("tag", ""))
+    return waits(done) or said_of(looker, done)
+
+
+def said_of(looker: Looker, done: Done) -> str:
+    """That an override is in effect, in words."""
+    try:
+        made = looker.runtime.operating.find(str(done.content["id"]))
+    except NotFound:  # so short that it is over
+        return f"In effect: {done.content['words']}."
     return f"In effect: {told(made)}, for {span((made.expires_us - made.starts_us) / 1e6)}."
 
 
@@ -251,25 +297,41 @@ def _this(looker: Looker, now: Open) -> list[Node]:
     return [h("p", h("strong", told(found)), f". Set by {found.author}: “{found.reason}”")]
 
 
+def _lifted(looker: Looker, now: Open) -> list[Node]:
+    try:
+        found = looker.runtime.operating.find(now.of)
+    except NotFound as error:
+        return [h("p", error.message)]
+    return [*_this(looker, now), *([] if lifting_reduces(found) else glass(looker))]
+
+
 async def _lift(looker: Looker, now: Open, reason: str) -> str:
-    found = await acting.lift(looker.runtime, looker.must_act(), now.of, reason)
+    found = looker.runtime.operating.find(now.of)
+    path = f"/admin/overrides/{found.id}/lift"
+    done = await looker.ask(path, {"reason": reason, **broken(now)})
     if found.deployment:
-        return f"Lifted: {found.deployment} is decided by the policy again."
-    return f"Lifted: {words(found).replace('_', ' ')} is over."
+        return waits(done) or f"Lifted: {found.deployment} is decided by the policy again."
+    return waits(done) or f"Lifted: {words(found).replace('_', ' ')} is over."
 
 
 def _renewed(looker: Looker, now: Open) -> list[Node]:
     now.fields.setdefault("lasts", DEFAULT_LASTS)
-    return [*_this(looker, now), choice("lasts", "From now on for", LASTS, now)]
+    try:
+        found = looker.runtime.operating.find(now.of)
+    except NotFound as error:
+        return [h("p", error.message)]
+    asked = choice("lasts", "From now on for", LASTS, now)
+    return [*_this(looker, now), asked, *([] if reduces(found, ()) else glass(looker))]
 
 
 async def _renew(looker: Looker, now: Open, reason: str) -> str:
     """A new record in its place: what was set stays as it was set."""
-    lasts_s = lasts(now)
-    made = await acting.renew(looker.runtime, looker.must_act(), now.of, lasts_s, reason)
-    return f"Renewed: {told(made)}, for {span(lasts_s)}."
+    found = looker.runtime.operating.find(now.of)
+    body = {"reason": reason, "expires_in_s": lasts(now), **broken(now)}
+    done = await looker.ask(f"/admin/overrides/{found.id}/renew", body)
+    return waits(done) or f"Renewed: {told(found)}, for {span(lasts(now))}."
 
 
 OVERRIDE = Form("Override the policy", "Put it in effect", _fields, _check, _set)
-LIFT = Form("Lift an override", "Lift it", _this, nothing, _lift, sure=False)
+LIFT = Form("Lift an override", "Lift it", _lifted, nothing, _lift, sure=False)
 RENEW = Form("Renew an override", "Renew it", _renewed, nothing, _renew, sure=False)

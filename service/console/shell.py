@@ -13,6 +13,7 @@ PAGES = (
     ("/console/experiments", "Experiments"),
     ("/console/alerts", "Alerts"),
     ("/console/reviews", "Reviews"),
+    ("/console/approvals", "Approvals"),
     ("/console/budgets", "Budgets"),
     ("/console/timeline", "Timeline"),
     ("/console/audit", "Audit"),

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from service.console import acting
 from service.console.form_parts import Form, choice, nothing, radios
 from service.console.looker import Looker, Open
 from service.console.nodes import Column, Node, h, table
-from service.console.overriding import DEFAULT_LASTS, LASTS, lasts, preview, told
+from service.console.overriding import DEFAULT_LASTS, LASTS, lasts, preview, said_of, told
 from service.console.wording import clock, plural, short, span
 from service.domain.errors import Unprocessable
 from service.domain.records import Version
 from service.domain.will import Action
 from service.feedback.differing import versions_differ
-from service.operating.wanted import Wanted
+from service.feedback.promoting import Signature
+from service.operating.wanted import Wanted, check
 
 _MOST_CHANGES = 30
 
@@ -50,8 +50,8 @@ def _stop(now: Open) -> Wanted:
 async def _kill_check(looker: Looker, now: Open) -> list[Node]:
     runtime, what = looker.runtime, now.fields.get("what", "")
     if what in ("kill", "exclude"):
-        wanted = acting.checked(runtime, _stop(now))
-        by = acting.signature(looker.must_act(), now.fields["reason"])
+        wanted = check(_stop(now), runtime.plan)
+        by = Signature(looker.key.name, now.fields["reason"])
         said = told(runtime.operating.drafted(wanted, by))
         as_one = replace(wanted, action="force") if what == "kill" else wanted
         return [h("p", h("strong", said), f", for {span(wanted.lasts_s)}."),
@@ -69,13 +69,17 @@ async def _kill_check(looker: Looker, now: Open) -> list[Node]:
 
 
 async def _kill(looker: Looker, now: Open, reason: str) -> str:
-    key, what = looker.must_act(), now.fields.get("what", "")
+    what = now.fields.get("what", "")
     if what in ("kill", "exclude"):
-        made = await acting.override(looker.runtime, key, _stop(now), reason)
-        return f"In effect: {told(made)}."
+        wanted = _stop(now)
+        body = {"action": wanted.action, "deployment": wanted.deployment, "reason": reason,
+                "expires_in_s": wanted.lasts_s}  # fmt: skip
+        return said_of(looker, await looker.ask("/admin/overrides", body))
     if what == "experiments":
-        ended = await acting.end_experiments(looker.runtime, key, reason)
-        return f"Rolled back: {', '.join(ended) or 'none was running any more'}."
+        running = [each.id for each in looker.runtime.experiments.desk.running()]
+        for each in running:
+            await looker.ask(f"/admin/experiments/{each}/rollback", {"reason": reason})
+        return f"Rolled back: {', '.join(running) or 'none was running any more'}."
     return await _roll_back(looker, now, reason)
 
 
@@ -131,9 +135,9 @@ def _value(value: object) -> str:
 
 
 async def _roll_back(looker: Looker, now: Open, reason: str) -> str:
-    key = looker.must_act()
-    made = await acting.roll_back(looker.runtime, key, now.fields.get("to", ""), reason)
-    return f"Rolled back: version {short(made.version_id)} decides again."
+    body = {"reason": reason, "to": now.fields.get("to") or None}
+    done = await looker.ask("/admin/policies/rollback", body)
+    return f"Rolled back: version {short(str(done.content['version']))} decides again."
 
 
 def _reset_fields(looker: Looker, now: Open) -> list[Node]:
@@ -142,7 +146,7 @@ def _reset_fields(looker: Looker, now: Open) -> list[Node]:
 
 
 async def _reset(looker: Looker, now: Open, reason: str) -> str:
-    await acting.forgive(looker.runtime, looker.must_act(), now.of, reason)
+    await looker.ask(f"/admin/deployments/{now.of}/reset", {"reason": reason})
     return f"Reset: requests may be sent to {now.of} again."
 
 

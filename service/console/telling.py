@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from service.console import acting
+from collections.abc import Awaitable, Callable
+
 from service.console.form_parts import Form, nothing, radios
 from service.console.looker import Looker, Open
 from service.console.nodes import Node, h
+from service.domain.errors import Unprocessable
 
 VERDICTS = (
     ("uphold", "Uphold the refusal", "The same request stays refused."),
@@ -22,7 +24,7 @@ def _alarm(looker: Looker, now: Open) -> list[Node]:
 
 
 async def _acknowledge(looker: Looker, now: Open, reason: str) -> str:
-    await acting.acknowledge(looker.runtime, looker.must_act(), reason)
+    await looker.ask("/admin/propensities/acknowledge", {"reason": reason})
     return "Acknowledged: the alarm has ended, and the test begins anew."
 
 
@@ -34,8 +36,8 @@ def _alert(looker: Looker, now: Open) -> list[Node]:
 
 
 async def _see_to(looker: Looker, now: Open, reason: str) -> str:
-    alert = await acting.see_to(looker.runtime, looker.must_act(), now.of, reason)
-    return f"Acknowledged: {alert.rule}. It lasts until it is clear."
+    done = await looker.ask(f"/admin/alerts/{now.of}/acknowledge", {"reason": reason})
+    return f"Acknowledged: {done.content['rule']}. It lasts until it is clear."
 
 
 def _review(looker: Looker, now: Open) -> list[Node]:
@@ -44,10 +46,41 @@ def _review(looker: Looker, now: Open) -> list[Node]:
 
 async def _decide(looker: Looker, now: Open, reason: str) -> str:
     verdict = now.fields.get("verdict", "")
-    await acting.decide(looker.runtime, looker.must_act(), now.of, verdict, reason)
+    if verdict not in WORDS:
+        raise Unprocessable("Choose what is to become of the request.", param="verdict")
+    body = {"verdict": verdict, "note": reason}
+    await looker.ask(f"/admin/review/{now.of}/decide", body, by="reviewer")
     return f"Decided: {WORDS[verdict].lower()}."
 
 
+def _approval(looker: Looker, now: Open) -> list[Node]:
+    found = looker.runtime.kept.approvals.find(now.of)
+    if found is None:
+        return [h("p", "It is not open any more.")]
+    asked = f"{found.act} on {found.subject}, asked by {found.actor}: “{found.reason}”"
+    return [h("p", asked), h("code", found.body)]
+
+
+def _ruling(how: str, done: str) -> Callable[[Looker, Open, str], Awaitable[str]]:
+    async def ruled(looker: Looker, now: Open, reason: str) -> str:
+        found = looker.runtime.kept.approvals.find(now.of)
+        if how == "approve" and found is not None and found.act.startswith("key."):
+            raise Unprocessable(
+                "A key is shown once, where it is approved: use headgate approvals approve."
+            )
+        await looker.ask(f"/admin/approvals/{now.of}/{how}", {"reason": reason})
+        return done
+
+    return ruled
+
+
+APPROVE = Form("Approve an act", "Approve it: it is done now", _approval, nothing,
+               _ruling("approve", "Approved, and done as it was asked."), sure=False)  # fmt: skip
+REJECT = Form("Reject an act", "Reject it", _approval, nothing,
+              _ruling("reject", "Rejected: it is not done."), sure=False)  # fmt: skip
+LOOKED = Form("Acknowledge a broken glass", "Acknowledge it", _approval, nothing,
+              _ruling("acknowledge", "Acknowledged."), sure=False,
+              asks="What you found")  # fmt: skip
 ACKNOWLEDGE = Form("Acknowledge an alarm", "Acknowledge it", _alarm, nothing, _acknowledge,
                    sure=False, asks="What you found")  # fmt: skip
 ALERT = Form("Acknowledge an alert", "Acknowledge it", _alert, nothing, _see_to,

@@ -10,6 +10,7 @@ from typing import Any
 from service.domain.clock import new_id
 from service.domain.records import Act
 
+VISITOR = "headgate.visitor"  # in a request's scope: the key of who is logged in at the console
 ITSELF = "headgate"  # the actor of what the service does by itself
 
 

@@ -280,7 +280,9 @@ class AlertWatch:
         laid is given back, and the rule is silent for its cool-down; durable with the act.
         """
         await asyncio.wrap_future(self.parts.log.append_durable(act))
-        await self._resolve(ALERT_RULES[alert.rule], alert, f"{act.author or act.actor}: {act.reason}")
+        await self._resolve(
+            ALERT_RULES[alert.rule], alert, f"{act.author or act.actor}: {act.reason}"
+        )
         return self.book.find(alert.id) or alert
 
     async def silence(self, silence: Silence, act: Act) -> None:

@@ -72,6 +72,10 @@ def decisions(cursor: Cursor, sought: Sought, most: int) -> list[Found]:
     ]  # fmt: skip
 
 
+_ACT = ("actor", "act", "subject", "reason", "detail", "author", "role", "key_id", "ip",
+        "request_id", "before", "after")  # fmt: skip
+
+
 def acts(
     cursor: Cursor, since_us: int, words: Sequence[str], kinds: Sequence[str], most: int
 ) -> list[Act]:
@@ -90,8 +94,7 @@ def acts(
     sql = f"SELECT * FROM acts WHERE {' AND '.join(where)} ORDER BY log_seq DESC LIMIT ?"
     return [
         Act(
-            str(row["id"]), us(row["ts"]), row["actor"], row["act"], row["subject"], row["reason"],
-            row["detail"],
+            str(row["id"]), us(row["ts"]), *(row[name] or "" for name in _ACT),
         )
         for row in rows_of(cursor, sql, [*values, most])
     ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.console.looker import Drawn, Looker, Page
-from service.console.nodes import Node, card, h
+from service.console.nodes import Node, button, card, h
 from service.console.pages.events import events
 from service.console.reading.acts import MOST, acts
 from service.console.shell import heading
@@ -24,7 +24,7 @@ async def _draw(looker: Looker) -> Drawn:
     nothing = "No act holds these words. Try fewer of them, or a longer time."
     return {
         "head": [heading("Audit", "Every act of a person or of the service itself.")],
-        "search": [card("Search", _search(asked))],
+        "search": [card("Search", _search(asked), _chain(looker))],
         "found": [card(title, events(found, nothing))],
     }
 
@@ -45,10 +45,24 @@ def _search(asked: tuple[str, str]) -> Node:
     )  # fmt: skip
 
 
+def _chain(looker: Looker) -> Node:
+    """The chain of hashes over all acts, looked through when somebody asks."""
+    found = looker.kept.get("chain")
+    told = h("span", str(found), role="status") if found else None
+    return h("div", button("Verify the chain", ("verify", "")), told, cls="hg-line")
+
+
+async def _verified(looker: Looker, of: str, fields: dict[str, str]) -> None:
+    found = (await looker.look("/admin/audit/verify")).content
+    looker.kept["chain"] = ", ".join(
+        f"{name.replace('_', ' ')}: {value}" for name, value in found.items() if value is not None
+    )
+
+
 async def _searched(looker: Looker, of: str, fields: dict[str, str]) -> None:
     hours = fields.get("hours", "168")
     looker.kept["asked"] = fields.get("words", "")[:200], hours if hours in dict(SPANS) else "168"
     looker.kept["read"] = None
 
 
-PAGE = Page("/audit", "Audit", _draw, {"search": _searched}, refresh_s=10.0)
+PAGE = Page("/audit", "Audit", _draw, {"search": _searched, "verify": _verified}, refresh_s=10.0)

@@ -42,7 +42,8 @@ def events(found: Sequence[Act] | None, nothing: str) -> Node:
 def _event(each: Act) -> Node:
     word, tone = kind(each.act)
     said = each.act.partition(".")[2].replace("_", " ") or each.act
-    who = h("span", each.actor, cls="hg-who-did")
+    said_by = f" (says {each.author})" if each.author and each.author != each.actor else ""
+    who = h("span", each.actor + said_by, cls="hg-who-did")
     details = _details_of(each)
     return h(
         "li",
@@ -71,7 +72,11 @@ def _details_of(each: Act) -> dict[str, object]:
         found = json.loads(each.detail or "{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    more = {"role": each.role, "from": each.ip, "request": each.request_id, "key": each.key_id,
+            "before": each.before, "after": each.after}  # fmt: skip
+    return {**found, **{name: value for name, value in more.items() if value}}
 
 
 def _details(found: dict[str, object]) -> Node:

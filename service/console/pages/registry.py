@@ -5,6 +5,7 @@ from __future__ import annotations
 from service.console.looker import Page
 from service.console.pages import (
     alerts,
+    approvals,
     audit,
     budgets,
     decisions,
@@ -17,6 +18,6 @@ from service.console.pages import (
 
 PAGES: tuple[Page, ...] = (
     serving.PAGE, deployments.PAGE, deployments.ONE, decisions.PAGE, decisions.ONE,
-    experiments.PAGE, experiments.ONE, alerts.PAGE, reviews.PAGE, budgets.PAGE, timeline.PAGE,
-    audit.PAGE,
+    experiments.PAGE, experiments.ONE, alerts.PAGE, reviews.PAGE, approvals.PAGE, budgets.PAGE,
+    timeline.PAGE, audit.PAGE,
 )  # fmt: skip

@@ -32,6 +32,7 @@ def warnings(runtime: Runtime) -> list[Warned]:
         ("outage", runtime.outage.warnings()),
         ("propensities", runtime.propensities.warnings()),
         ("guardrails", runtime.experiments.guard.warnings()),
+        ("approvals", runtime.kept.approvals.warnings()),
         ("reviews", runtime.refusals.warnings()),
         ("ratings", runtime.responses.warnings()),
         ("trends", runtime.trends.warnings()),

@@ -228,7 +228,8 @@ def test_every_page_is_read_at_every_width_and_by_its_own_host(busy: Service, se
     _post(busy, "/v1/feedback", rated)
     page = enter(seen, busy)
     for path in ("", "deployments", "deployments/brook", "decisions", f"decisions/{identity}",
-                 "experiments", "alerts", "reviews", "budgets", "timeline", "audit"):  # fmt: skip
+                 "experiments", "alerts", "reviews", "approvals", "budgets",
+                 "timeline", "audit"):  # fmt: skip
         answer = page.goto(f"{busy.url}/console/{path}")
         _checked(answer)
         expect(page.get_by_role("heading", level=1)).to_have_count(1)
@@ -279,7 +280,7 @@ def test_an_analyst_reads_and_a_revoked_key_sees_no_more(busy: Service, seen: Se
     keys = busy.runtime.kept.keys
     found = keys.find(secret)
     assert found is not None
-    keys._by_digest.pop(found.digest)
+    keys.put(replace(found, revoked=True))
     page.wait_for_url("**/console/login*")
     expect(page.get_by_label("Your key")).to_be_visible()
 

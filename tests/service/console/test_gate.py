@@ -38,7 +38,7 @@ async def _page(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture(scope="module")
 def gate(service: Service) -> Gate:
     kept = service.runtime.kept
-    return Gate(_page, service.runtime, Sessions(kept.keys, SystemClock(), SessionRules()))
+    return Gate(_page, service.runtime, Sessions(kept.keys, SystemClock(), SessionRules()), _page)
 
 
 @pytest.fixture

@@ -64,7 +64,8 @@ def test_acts_are_found_by_words_and_kinds(database: Database) -> None:
             ("headgate", "override.expired", "o1", "expiry")]  # fmt: skip
     for i, row in enumerate(rows):
         database._connection.execute(
-            "INSERT INTO acts VALUES (?, ?, ?, ?, ?, ?, ?, '{}')",
+            "INSERT INTO acts (log_seq, id, ts, actor, act, subject, reason, detail) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, '{}')",
             [i, f"act{i}", at_time(NOW + i), *row],
         )
 
