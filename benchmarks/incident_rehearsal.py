@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class Rehearsal:
     drawn_after_command: int
     excluded_sent_s: float
     excluded_answer_s: float
-    errors_typed: int
+    errors_typed: dict[str, int]
     requests_typed: int
     back_lifted_s: float | None
     state_lifted: str
@@ -63,7 +64,7 @@ class Rehearsal:
     share_alone: float
     moved_alone_s: float | None
     status_showed_s: float | None
-    errors_alone: int
+    errors_alone: dict[str, int]
     requests_alone: int
     back_alone_s: float | None
     state_alone: str
@@ -154,7 +155,7 @@ def alone(site: Site, fault: str, name: str, level: float) -> dict[str, Any]:
     return {
         "moved_alone_s": crossing(seen, name, level, (began_s, end_s))[0],
         "status_showed_s": showed_s, "requests_alone": len(asked),
-        "errors_alone": sum(each.status != 200 for each in asked), "back_alone_s": back_s,
+        "errors_alone": codes(asked), "back_alone_s": back_s,
         "state_alone": state(site, name),
     }  # fmt: skip
 
@@ -178,7 +179,7 @@ def typed(site: Site, name: str, level: float) -> dict[str, Any]:
         "drawn_after_command": sum(each > began_s + command_s for each in sent),
         "excluded_sent_s": round(max([*sent, began_s]) - began_s, 2),
         "excluded_answer_s": round(max([*ended, began_s]) - began_s, 2),
-        "errors_typed": sum(each.status != 200 for each in seen),
+        "errors_typed": codes(seen),
         "requests_typed": len(seen), "back_lifted_s": comes_back(site, name, level),
         "state_lifted": state(site, name),
     }  # fmt: skip
@@ -197,6 +198,11 @@ def comes_back(site: Site, name: str, level: float) -> float | None:
 def state(site: Site, name: str) -> str:
     """How a deployment then stands with the policy."""
     return _state(site.headgate("status"), name)
+
+
+def codes(seen: list[Seen]) -> dict[str, int]:
+    """The errors that callers saw, by their code."""
+    return dict(Counter(each.code for each in seen if each.status != 200))
 
 
 def rehearse(site: Site, fault: str) -> Rehearsal:
@@ -238,8 +244,9 @@ def summary(done: list[Rehearsal]) -> dict[str, Any]:
             row[name] = told(values) if values else {"n": 0}
             row[name]["did_not_come"] = len(of) - len(values)
         for part in ("alone", "typed"):
-            errors, asked = (sum(r[f"{w}_{part}"] for r in of) for w in ("errors", "requests"))
-            row[f"errors_{part}"] = {"errors": errors, "requests": asked}
+            errors = sum((Counter(each[f"errors_{part}"]) for each in of), Counter[str]())
+            asked = sum(each[f"requests_{part}"] for each in of)
+            row[f"errors_{part}"] = {"errors": dict(errors), "requests": asked}
         found[fault] = row
     return found
 
@@ -250,8 +257,10 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=6)
     parser.add_argument("--rate", type=float, default=40.0, help="requests a second")
     parser.add_argument("--seconds", type=float, default=1_200.0, help="begin no more after this")
+    parser.add_argument("--fault", nargs="*", choices=sorted(FAULTS), help="only these, in turn")
     parser.add_argument("--json", type=Path)
     o = parser.parse_args()
+    faults = o.fault or list(FAULTS)
     began_s, longest_s, done = time.monotonic(), 0.0, list[Rehearsal]()
     with tempfile.TemporaryDirectory() as folder:
         site = Site(Path(folder), o.rate)
@@ -262,7 +271,7 @@ def main() -> None:
                 if done and start_s + longest_s > began_s + o.seconds:
                     print(f"the time is over after {number} repetitions", file=sys.stderr)
                     break
-                done.append(rehearse(site, list(FAULTS)[number % len(FAULTS)]))
+                done.append(rehearse(site, faults[number % len(faults)]))
                 longest_s = max(longest_s, time.monotonic() - start_s)
                 print(json.dumps(asdict(done[-1])), file=sys.stderr, flush=True)
                 time.sleep(STEADY_S)

@@ -21,13 +21,17 @@ WINDOWS_S = (1.0, 3.0)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One request: when it was sent and ended (monotonic), what came, and who was drawn."""
+    """One request: when it was sent and ended (monotonic), what came, and who was drawn.
+
+    ``code``: of the error, where one came.
+    """
 
     sent_s: float
     ended_s: float
     status: int
     served: str
     drawn: str
+    code: str = ""
 
 
 class Callers(threading.Thread):
@@ -66,7 +70,7 @@ class Callers(threading.Thread):
             try:
                 self._one(connection, text, sent_s, chance.random() < RATED)
             except (OSError, http.client.HTTPException):
-                self.seen.append(Seen(sent_s, time.monotonic(), 0, "", ""))
+                self.seen.append(Seen(sent_s, time.monotonic(), 0, "", "", "no answer"))
                 connection.close()
                 connection = None
             self._halt.wait(max(sent_s + PERIOD_S - time.monotonic(), 0.0))
@@ -77,10 +81,10 @@ class Callers(threading.Thread):
         self, connection: http.client.HTTPConnection, text: str, sent_s: float, rate: bool
     ) -> None:
         body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
-        answer, status = self._post(connection, "/v1/chat/completions", body)
+        answer, status, code = self._post(connection, "/v1/chat/completions", body)
         served = answer.get("x-headgate-deployment", "")
         drawn = answer.get("x-headgate-fallback-from") or served
-        self.seen.append(Seen(sent_s, time.monotonic(), status, served, drawn))
+        self.seen.append(Seen(sent_s, time.monotonic(), status, served, drawn, code))
         if status == 200 and rate:
             worth = self._world.answer(served, text, 10).quality
             rating = {"id": answer["x-headgate-decision-id"], "value": round(worth, 3)}
@@ -88,12 +92,13 @@ class Callers(threading.Thread):
 
     def _post(
         self, connection: http.client.HTTPConnection, path: str, body: dict[str, object]
-    ) -> tuple[dict[str, str], int]:
+    ) -> tuple[dict[str, str], int, str]:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         connection.request("POST", path, json.dumps(body), headers)
         reply = connection.getresponse()
-        reply.read()
-        return {name.lower(): value for name, value in reply.getheaders()}, reply.status
+        data = reply.read()
+        code = "" if reply.status < 400 else str(json.loads(data)["error"]["code"])
+        return {name.lower(): value for name, value in reply.getheaders()}, reply.status, code
 
 
 def share(seen: Sequence[Seen], name: str, start_s: float, stop_s: float) -> float | None:

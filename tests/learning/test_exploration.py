@@ -108,7 +108,7 @@ SHARES = st.integers(2, 7).flatmap(
 )
 
 
-@settings(derandomize=True, max_examples=300)
+@settings(derandomize=True, max_examples=100)
 @given(SHARES)
 def test_between_bounds_it_is_the_scaled_and_clipped_distribution(
     drawn: tuple[np.ndarray, np.ndarray, np.ndarray],

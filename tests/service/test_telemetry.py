@@ -33,6 +33,10 @@ def full() -> Telemetry:
     made.feedback("rating")
     made.refusal("a")
     made.refused("lag")
+    made.notified("webhook", "taken")
+    made.firing("latency", 1)
+    made.review("refusal", "opened")
+    made.reviews("refusal", 3, 1)
     for kind in ("malformed_lines", "reconnects", "other_model"):
         made.incident("a", kind, 2)
     made.weight("code", "a", 0.75)

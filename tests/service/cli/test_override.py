@@ -14,6 +14,9 @@ from tests.service.cli.test_commands import AUTH, run
 WHY = ("--reason", "the test wants it so", "--author", "ann")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(autouse=True)
 def clean(service: Service) -> Iterator[None]:
     yield
@@ -70,7 +73,6 @@ def test_why_and_status_say_which_override_acted_and_how(service: Service) -> No
     assert code == 0 and "mill 90% to 100%" in out
 
 
-@pytest.mark.slow
 def test_a_dry_run_in_words_and_its_tag(service: Service) -> None:
     body = {"model": "auto", "messages": [{"role": "user", "content": "Describe a kite."}]}
     for _ in range(5):

@@ -13,6 +13,8 @@ from service.operating.wanted import Wanted
 from service.storage.errors import WriteFailed
 from tests.service.experimentation.rig import BY, Site, site, until
 
+pytestmark = pytest.mark.slow
+
 ANN = Signature("ann", "the test wants it so")
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.service.experimentation.rig import Site, site, until
+from tests.service.experimentation.rig import AUTH, Site, site, until
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +34,17 @@ def lay(one: Site, **more: Any) -> str:
     return str(one.post("/admin/overrides", 201, action="freeze", **more)["id"])
 
 
-def lift(one: Site, override: str) -> None:
+def lift(one: Site, override: str, settled: bool = True) -> None:
     one.post(f"/admin/overrides/{override}/lift")
-    until(lambda: rows(one, "SELECT count(*) FROM acts WHERE act = 'override.thawed' "
-                            "AND subject = ?", override) == [(1,)])  # fmt: skip
-    until(lambda: one.runtime.learner.waiting == 0)
+    thawed(one, override)
+    if settled:
+        until(lambda: one.runtime.learner.waiting == 0)
+
+
+def thawed(one: Site, override: str) -> None:
+    """Wait until what it held back is learned."""
+    sql = "SELECT count(*) FROM acts WHERE act = 'override.thawed' AND subject = ?"
+    until(lambda: rows(one, sql, override) == [(1,)])
 
 
 def rows(one: Site, sql: str, *asked: Any) -> list[Any]:
@@ -116,7 +128,6 @@ def test_a_renewed_freeze_goes_on(one: Site) -> None:
     assert learned(one, first) == learned(one, second) == ["outcome"]
 
 
-@pytest.mark.slow
 def test_what_a_freeze_holds_back_outlives_restarts(tmp_path: Path) -> None:
     with site(tmp_path) as first:
         freeze = lay(first)
@@ -134,3 +145,47 @@ def test_what_a_freeze_holds_back_outlives_restarts(tmp_path: Path) -> None:
         settle(third)
         assert learned(third, held[0]) == ["outcome", "rating"]
         assert third.runtime.kept.overrides.thawing == ()
+
+
+def test_under_traffic_every_outcome_is_learned_exactly_once(one: Site) -> None:
+    """Three freezes come and go, one by its time, while four callers ask without a pause."""
+    stop, seen = threading.Event(), list[str]()
+
+    def ask(number: int) -> None:
+        with httpx.Client(base_url=one.url, headers=AUTH, trust_env=False, timeout=20.0) as http:
+            for turn in itertools.count():
+                if stop.is_set():
+                    return
+                text = f"{'Write python code' if turn % 2 else 'Describe a kite'} {number} {turn}"
+                body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
+                answer = http.post("/v1/chat/completions", json=body)
+                assert answer.status_code == 200, answer.text
+                seen.append(answer.headers["x-headgate-decision-id"])
+                http.post("/v1/feedback", json={"id": seen[-1], "value": 0.5})
+
+    with ThreadPoolExecutor(4) as callers:
+        asking = [callers.submit(ask, number) for number in range(4)]
+        try:
+            for more in ({}, {"task": "code"}, {"expires_in_s": 0.5}):
+                before = len(seen)
+                freeze = lay(one, **more)
+                until(lambda: len(seen) >= before + 20)  # noqa: B023 - it is asked in this turn
+                if "expires_in_s" in more:
+                    until(lambda: one.get(f"/admin/overrides/{freeze}")["how"])  # noqa: B023
+                    thawed(one, freeze)
+                else:
+                    lift(one, freeze, settled=False)
+        finally:
+            stop.set()
+        for each in asking:
+            each.result(30)
+    settle(one)
+    told = rows(one, "SELECT decision_id::VARCHAR, kind, count(*) FROM updates "
+                     "WHERE decision_id IS NOT NULL GROUP BY ALL")  # fmt: skip
+    counts = {(decision, kind): count for decision, kind, count in told}
+    assert len(seen) >= 60
+    # A call that failed is told as well as the one that answered in its place.
+    calls = dict(rows(one, "SELECT decision_id::VARCHAR, count(*) FROM attempts GROUP BY ALL"))
+    assert all(1 <= counts.get((each, "outcome"), 0) <= calls[each] for each in seen)
+    assert {counts.get((each, "rating"), 0) for each in seen} == {1}
+    assert not [each for each in seen if (each, "revision") in counts]

@@ -83,6 +83,30 @@ class Reviewing(RuleBasedStateMachine):
 
     @precondition(lambda self: self.truth)
     @rule(at=AT, who=WHO)
+    def claim_lapse_and_decide(self, at: int, who: Holder) -> None:
+        self.claim(at, who)
+        self.time_passes(LEASE_S)
+        self.decide(at, who)
+
+    @precondition(lambda self: self.truth)
+    @rule(at=AT, who=WHO)
+    def work_beyond_the_due_time(self, at: int, who: Holder) -> None:
+        self.time_passes(max(self.truth[self.some(at)].due_s - self.now_s - LEASE_S / 2, 0.0))
+        self.claim(at, who)
+        self.time_passes(LEASE_S / 2 + 1)
+        self.what_is_late_is_left_to_its_default()
+
+    @precondition(lambda self: self.truth)
+    @rule(at=AT, who=WHO)
+    def claim_and_start_again_with_the_clock_set_back(self, at: int, who: Holder) -> None:
+        self.claim(at, who)
+        self.the_wall_clock_jumps(-2)
+        self.restart(crash=False)
+        self.time_passes(LEASE_S)
+        self.the_desk_shows_what_is_true()
+
+    @precondition(lambda self: self.truth)
+    @rule(at=AT, who=WHO)
     def release(self, at: int, who: Holder) -> None:
         name = self.some(at)
         truth = self.truth[name]
@@ -160,7 +184,7 @@ class Reviewing(RuleBasedStateMachine):
 
 
 Reviewing.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=25,
     deadline=None,
     derandomize=True,
