@@ -18,6 +18,7 @@ from service.api import (
     approvals,
     audits,
     caller,
+    document,
     experiments,
     health,
     keys,
@@ -177,10 +178,10 @@ def create_app(runtime: Runtime) -> Headgate:
         finally:
             await runtime.stop()
 
-    app = Headgate(title="Headgate", version="1", lifespan=life, docs_url=None, redoc_url=None)
+    app = Headgate(title="Headgate", version="1", lifespan=life, openapi_url=None)
     app.runtime, app.chat = runtime, ChatEndpoint(runtime)
     app.state.runtime = runtime
-    for part in PARTS:
+    for part in (*PARTS, document):
         app.include_router(part.router)
     app.add_exception_handler(HeadgateError, _known)
     app.add_exception_handler(Held, _held)

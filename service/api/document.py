@@ -1,12 +1,34 @@
-"""The OpenAPI document's part on the raw routes."""
+"""The OpenAPI document: given at its address, with its part on the raw routes."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import threading
 from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from service.domain.chat import ROLES
 
 CHAT_PATH = "/v1/chat/completions"
+router = APIRouter()
+_one_at_a_time = threading.Lock()
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def document(request: Request) -> Response:
+    """The document; made once, off the event loop, as it takes a while."""
+    return Response(await asyncio.to_thread(_text, request.app), media_type="application/json")
+
+
+def _text(app: FastAPI) -> bytes:
+    with _one_at_a_time:
+        if not hasattr(app.state, "document"):
+            app.state.document = json.dumps(app.openapi()).encode()
+        made: bytes = app.state.document
+        return made
+
 
 _OPTIONS = {
     "type": "object",

@@ -14,7 +14,9 @@ from experiments.states import State
 from learning.policies.base import STATES
 from service.bootstrap.gauges import OVERRIDES
 from service.domain.records import ErrorKind, Mode, Role
+from service.domain.reviews import Kind
 from service.monitoring.load import REASONS
+from service.monitoring.rules import ALERT_RULES
 from service.storage.tables import NAMES
 from service.telemetry import BREAKER_STATES
 from tests.conftest import KEY, Service
@@ -70,8 +72,11 @@ def test_thousands_of_hostile_callers_make_no_series(service: Service) -> None:
         "policy": {runtime.plan.policy.name},
         "metric": set(runtime.plan.feedback.metrics),
         "mode": set(map(str, Mode)), "role": set(map(str, Role)),
-        "kind": set(map(str, ErrorKind)), "reason": set(REASONS), "table": set(NAMES),
+        "kind": {*map(str, ErrorKind), *map(str, Kind)},
+        "reason": set(REASONS), "table": set(NAMES),
         "direction": {"input", "output"}, "action": set(OVERRIDES),
+        "rule": set(ALERT_RULES), "how": {"opened", "passed_over", "decided", "defaulted"},
+        "channel": {each.name for each in runtime.plan.alerts.channels}, "result": set(),
         "state": {*STATES, *BREAKER_STATES, *map(str, State)},
         "job": {each.name for each in runtime.scheduler.jobs},
         "status": {"200", "400", "429", "499", "502", "503"},

@@ -122,7 +122,7 @@ def test_H11_what_is_kept_across_a_reload(tmp_path: Path, providers: Server) -> 
         )  # fmt: skip
         members, windows = dict(runtime.fleet._members), runtime.fleet.windows._windows
         counts = {name: [w.counts.requests for w in each] for name, each in windows.items()}
-        tightened = text + "  body_bytes: 2000\n"
+        tightened = text.replace("  deadline_s: 75\n", "  deadline_s: 75\n  body_bytes: 2000\n")
         replaced(plan_of(tmp_path / "state"), tightened)
         assert reload(service.client).json()["reloads"] == 1
         assert runtime.learner is learner and learner.version is version
