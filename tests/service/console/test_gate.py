@@ -124,8 +124,9 @@ async def test_what_is_wrong_is_told_and_nothing_reflected(
     assert bound.status_code == 403 and "only the tenant acme" in bound.text
     for _ in range(10):
         await log_in(web, "hg-wrong")
-    late = await log_in(web)
+    late = await log_in(web, "hg-wrong")
     assert late.status_code == 429 and 0 < int(late.headers["retry-after"]) <= 301
+    assert (await log_in(web)).status_code == 303  # a right key all the same
 
 
 @pytest.mark.parametrize(
