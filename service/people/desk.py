@@ -125,7 +125,10 @@ class ReviewDesk:
         """As they are kept, oldest first. Both lists come in order but for a clock that was set, so
         that sorting them is one pass.
         """
-        waiting = [*self._parts.items.open(), *self._parts.refusals.open()]
+        waiting: list[ReviewItem | Review] = [
+            *self._parts.items.open(),
+            *self._parts.refusals.open(),
+        ]
         return sorted(waiting, key=attrgetter("at_us"))
 
     def _is_sought(self, each: ReviewItem | Review, sought: Sought) -> bool:
