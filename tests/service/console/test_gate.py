@@ -12,6 +12,7 @@ import pytest
 from service.console.gate import BEFORE, COOKIE, Gate
 from service.console.sessions import SessionRules, Sessions
 from service.domain.clock import SystemClock
+from service.storage.cases import rows_of
 from tests.conftest import KEY, Service
 from tests.service.api.test_auth import make_key
 
@@ -86,6 +87,38 @@ async def test_logging_in_and_out(web: httpx.AsyncClient, gate: Gate) -> None:
     left = await web.post("/console/logout", data=data, headers={"origin": HOST})
     assert left.headers["location"] == "/console/login" and not gate.sessions.find(session.id)
     assert (await web.get("/console/audit")).status_code == 303
+
+
+def console_acts(service: Service) -> list[dict[str, Any]]:
+    service.runtime.kept.log.flush().result(10)
+    cursor = service.runtime.kept.database.cursor()
+    sql = "SELECT * FROM acts WHERE act LIKE 'console.%' ORDER BY log_seq"
+    return rows_of(cursor, sql)
+
+
+async def test_log_ins_stand_in_the_audit(
+    web: httpx.AsyncClient, gate: Gate, service: Service
+) -> None:
+    before = len(console_acts(service))
+    gate._door._told_s.clear()
+    await log_in(web, "hg-wrong-secret")
+    await log_in(web, make_key(service, "caller"))  # of the same address: counted
+    gate._door._told_s.clear()
+    await log_in(web, make_key(service, "caller"))
+    await log_in(web)
+    session, key = gate.sessions.find(web.cookies[COOKIE]) or (None, None)
+    assert session is not None and key is not None
+    await web.post("/console/logout", data={"token": session.token}, headers={"origin": HOST})
+    wrong, caller, came, left = console_acts(service)[before:]
+    assert [each["act"] for each in (wrong, caller, came, left)] == [
+        "console.refused", "console.refused", "console.entered", "console.left",
+    ]  # fmt: skip
+    assert {each["ip"] for each in (wrong, caller, came, left)} == {"10.0.0.9"}
+    assert (wrong["actor"], wrong["key_id"]) == ("unknown", "") and "not known" in wrong["reason"]
+    assert caller["role"] == "caller" and '"untold": 1' in caller["detail"]
+    for each in (came, left):
+        assert (each["actor"], each["key_id"], each["role"]) == (key.name, key.id, key.role)
+    assert "hg-wrong" not in str(console_acts(service)) and KEY not in str(console_acts(service))
 
 
 async def test_the_cookie_is_secure_where_the_page_is(web: httpx.AsyncClient) -> None:
