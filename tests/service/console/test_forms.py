@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -137,6 +138,40 @@ async def test_the_kill_switch(busy: Service, look: Callable[..., Looker]) -> No
         await act(looker, "ask", f"lift:{made.id}")
         await act(looker, "confirm", reason=REASON)
         assert not kept.overrides.holding()
+
+
+@pytest.mark.parametrize("four_eyes", [False, True])
+async def test_a_second_click_does_nothing_more(
+    busy: Service, look: Callable[..., Looker], four_eyes: bool
+) -> None:
+    looker, kept, before = look(), busy.runtime.kept, busy.runtime.plan
+    asked, holding = len(kept.approvals.open()), len(kept.overrides.holding())
+    busy.runtime.plan = before.model_copy(update={"approvals": ApprovalPlan(four_eyes=four_eyes)})
+    try:
+        await act(looker, "ask", "override")
+        await act(looker, "next", action="force", deployment="mill", lasts="900", reason=REASON)
+        assert looker.open is not None
+        dialog = looker.open.id
+        shown = [each for tree in over(looker) for each in walk(tree)]
+        assert ["confirm", dialog] in [n[1].get("act") for n in shown if not isinstance(n, str)]
+        await asyncio.gather(*(act(looker, "confirm", dialog) for _ in range(4)))
+        told = looker.told
+        await act(looker, "confirm", dialog)  # late
+        assert looker.open is None and looker.told == told and told
+        assert len(kept.approvals.open()) - asked == four_eyes
+        assert len(kept.overrides.holding()) - holding == (not four_eyes)
+        await act(looker, "ask", "override")
+        await act(looker, "confirm", "another dialog", reason=REASON)
+        assert looker.open is not None and "closed meanwhile" in looker.open.problem
+    finally:
+        busy.runtime.plan = before
+        for each in kept.overrides.holding():
+            await act(looker, "ask", f"lift:{each.id}")
+            await act(looker, "confirm", reason=REASON)
+        for waiting in kept.approvals.open():
+            await act(looker, "ask", f"reject:{waiting.id}")
+            await act(looker, "confirm", reason=REASON)
+    assert not kept.overrides.holding() and not kept.approvals.open()
 
 
 @pytest.mark.parametrize(
