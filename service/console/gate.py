@@ -35,6 +35,12 @@ BEFORE = "headgate_login"  # the cookie that a log-in form must match
 FORM_BYTES = 4_096
 MOST_SOCKETS = 64
 MOST_OF_A_SESSION = 12
+_OURS = (  # the inline scripts of a page of NiceGUI, by how they begin and in their order
+    b'<script type="importmap">\n      {"imports": ',
+    b"<script>\n      addStyle = ",
+    b'<script type="module">\n      import * as Vue from "vue";',
+    b'<script type="module">\n      // Load DOMPurify',
+)
 _KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _HEADERS = (
     (b"x-frame-options", b"DENY"),
@@ -244,7 +250,7 @@ class _Watched:
 
 
 class _Guarded:
-    """A send that adds the headers of a page, and the nonce to the scripts of one."""
+    """A send that adds the headers of a page, and the nonce to the inline scripts of NiceGUI."""
 
     def __init__(self, send: Send, nonce: str) -> None:
         self._send, self._nonce = send, nonce
@@ -266,14 +272,27 @@ class _Guarded:
             self._parts.append(message.get("body", b""))
             if message.get("more_body"):
                 return
-            tag = f'<script nonce="{self._nonce}"'.encode()
-            body = b"".join(self._parts).replace(b"<script", tag)
+            body = stamped(b"".join(self._parts), self._nonce)
             headers = [h for h in self._start["headers"] if h[0].lower() != b"content-length"]
             headers.append((b"content-length", str(len(body)).encode()))
             start, self._start = {**self._start, "headers": headers}, None
             await self._send(start)
             message = {"type": "http.response.body", "body": body}
         await self._send(message)
+
+
+def stamped(page: bytes, nonce: str) -> bytes:
+    """The page with the nonce on its own inline scripts, each once and where it is known to stand;
+    a script that came in with data gets none, and the browser does not run it.
+    """
+    tag, done = f'<script nonce="{nonce}"'.encode(), b""
+    for ours in _OURS:
+        before, found, rest = page.partition(ours)
+        if not found:
+            continue
+        done += before + found.replace(b"<script", tag, 1)
+        page = rest
+    return done + page
 
 
 def _address(connection: HTTPConnection) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
+from nicegui.client import templates
 
 from service.console.gate import BEFORE, COOKIE, Gate
+from service.console.mount import HEAD
 from service.console.sessions import SessionRules, Sessions
 from service.domain.clock import SystemClock
 from service.storage.cases import rows_of
@@ -18,6 +20,11 @@ from tests.service.api.test_auth import make_key
 
 HOST = "http://headgate.test"
 CANARY = "<script>canary</script>"
+INJECTED = (
+    '<script>alert(1)</script><SCRIPT>alert(2)</SCRIPT><script type="module">alert(3)</script>'
+    '<script>\n      addStyle = alert(4)</script><script type="importmap">\n      {"imports": {}}'
+    '</script><script src="https://elsewhere.test/5.js"></script>'
+)
 
 
 async def _page(scope: Any, receive: Any, send: Any) -> None:
@@ -29,7 +36,11 @@ async def _page(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "websocket.send", "text": message["text"]})
         return
     prefix = [v for k, v in scope["headers"] if k == b"x-forwarded-prefix"]
-    body = f"<html><script>1</script><script type=module>2</script>{prefix}</html>".encode()
+    told = templates.get_template("index.html").render(
+        title="Here", imports="{}", head_html=HEAD, body_html=INJECTED, elements=INJECTED,
+        translations={}, socket_io_js_query_params=prefix,
+    )  # fmt: skip
+    body = told.encode()
     headers = [(b"content-type", b"text/html"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body[:9], "more_body": True})
@@ -194,9 +205,22 @@ async def test_scripts_get_the_nonce_of_their_answer(web: httpx.AsyncClient) -> 
     one, two = (await web.get("/console/", headers={"x-forwarded-prefix": "//evil.test"}),
                 await web.get("/console/"))  # fmt: skip
     nonces = [re.findall(r'<script nonce="([\w-]+)"', each.text) for each in (one, two)]
-    assert len(nonces[0]) == 2 and len({*nonces[0], *nonces[1]}) == 2
+    assert len(nonces[0]) == 4 and len({*nonces[0], *nonces[1]}) == 2
     assert nonces[0][0] in one.headers["content-security-policy"]
     assert int(one.headers["content-length"]) == len(one.content) and "evil" not in one.text
+
+
+async def test_a_script_that_came_in_with_data_gets_no_nonce(web: httpx.AsyncClient) -> None:
+    await log_in(web)
+    page = (await web.get("/console/")).text
+    nonce = re.findall(r'nonce="([\w-]+)"', page)[0]
+    plain = page.replace(f' nonce="{nonce}"', "")
+    assert plain.count(INJECTED) == page.count(INJECTED) == 2  # as it came
+    inline = [
+        t for t in re.findall(r"<script[^>]*>", page.replace(INJECTED, "")) if "src=" not in t
+    ]
+    assert len(inline) == 4 and all(f'nonce="{nonce}"' in tag for tag in inline)
+    assert "nonce" not in (await web.get("/console/login")).text
 
 
 # sockets ----------------------------------------------------------------------------------------
