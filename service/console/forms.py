@@ -90,9 +90,8 @@ async def _confirm(looker: Looker, of: str, fields: dict[str, str]) -> None:
     """Do it, once for each dialog however often it is sent: a second click finds it under way, or
     done.
     """
-    ended, told = looker.ended
-    if of and of == ended:
-        looker.told = told
+    if of and of == looker.ended[0]:
+        _, looker.told, looker.held = looker.ended
         return
     if looker.open is not None and looker.open.sent:
         return

@@ -50,7 +50,8 @@ class Looker:
         self.query, self.of = query, of
         self.open: Open | None = None
         self.told = ""
-        self.ended = ("", "")  # the dialog that was confirmed last, and what was told of it
+        self.held = False  # whether what was told of waits for a second person
+        self.ended = ("", "", False)  # the dialog that was done last, and what was told of it
         self.go = ""  # where the browser is to go next
         self.kept: dict[str, Any] = {}  # what a page has read and need not read each time
 
@@ -80,7 +81,9 @@ class Looker:
         """Do something by a route of the API, signed with the key's name; raises Refused."""
         key = self.must_act()
         signed = {by: (key.name or key.id)[:100], **body}
-        return await self._visit.api.post(key, path, signed, if_match)
+        done = await self._visit.api.post(key, path, signed, if_match)
+        self.held = self.held or done.waits
+        return done
 
     async def look(self, path: str) -> Done:
         """What a route of the API shows."""
@@ -92,7 +95,7 @@ class Looker:
 
     async def do(self, handler: Handler, of: str, fields: dict[str, str]) -> None:
         """Do what was asked; what is wrong with it is shown where it was asked."""
-        self.told = ""
+        self.told, self.held = "", False
         self.used()
         try:
             await handler(self, of, fields)
@@ -115,7 +118,7 @@ class Looker:
         """A dialog is in effect: close it, and say so."""
         if self.open is now:
             self.open = None
-        self.told, self.ended = told, (now.id, told)
+        self.told, self.ended = told, (now.id, told, self.held)
 
 
 Handler = Callable[[Looker, str, dict[str, str]], Awaitable[None]]

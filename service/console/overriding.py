@@ -163,8 +163,10 @@ def glass(looker: Looker) -> list[Node]:
 
 
 def waits(done: Done) -> str:
-    """What to say of an act that is kept for a second person; empty of one that is done."""
-    return "Not yet in effect: it waits for a second person, under Approvals." if done.waits else ""
+    """What to say of an act that is kept for a second person, beside the way there; empty of one
+    that is done.
+    """
+    return "Not yet in effect: it waits for a second person." if done.waits else ""
 
 
 def _body(now: Open) -> dict[str, Any]:

@@ -225,6 +225,9 @@ async def test_what_raises_exposure_waits_for_a_second_person(
         assert "waits for a second person" in shown
         await act(one, "confirm")
         assert one.told.startswith("Not yet in effect") and not runtime.operating.holding
+        assert "second person" in one.told
+        ways = [n[1].get("href") for n in walk(over(one)[0]) if not isinstance(n, str)]
+        assert "/console/approvals" in ways
         [waiting] = runtime.kept.approvals.open()
         assert (waiting.act, waiting.actor) == ("override.force", one.key.name)
         assert waiting.ip == "127.0.0.9"
