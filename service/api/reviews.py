@@ -13,6 +13,7 @@ from service.api.shown_reviews import shown_review, shown_subject
 from service.domain.errors import NotFound
 from service.domain.reviews import Holder, Kind, Turn
 from service.people.asked import Found, Ruled
+from service.people.desk import Sought
 
 router = APIRouter(prefix="/admin/review")
 MOST_SHOWN = 1_000
@@ -42,27 +43,23 @@ async def reviews(
     """
     runtime, key = allowed(request, "analyst")
     desk, wanted = runtime.people.desk, kind or ""
+    holder, past = Holder(key.id, mine) if mine else None, offset + limit + 1
     if state in ("open", "claimed"):
-        found = [each for each in desk.open() if state in ("open", each.state)]
+        sought = Sought(wanted, key.tenant, state == "claimed", holder)
+        page = desk.open(offset, past, sought)
     else:
-        most = FARTHEST if mine else offset + limit + 1
+        most = past if holder is None else FARTHEST
         found = await asyncio.to_thread(desk.ended, wanted, Turn(state), key.tenant, most)
-    seen = [
-        each for each in found
-        if wanted in ("", each.item.kind) and key.tenant in ("", each.item.tenant)
-        and (not mine or _is_of(each, Holder(key.id, mine)))
-    ]  # fmt: skip
-    page = seen[offset : offset + limit]
+        page = [each for each in found if holder is None or _is_of(each, holder)][offset:past]
     return {
-        "reviews": [shown_review(each) for each in page],
-        "more": len(seen) > offset + limit,
+        "reviews": [shown_review(each) for each in page[:limit]],
+        "more": len(page) > limit,
     }
 
 
 def _is_of(found: Found, holder: Holder) -> bool:
-    if found.end is not None:
-        return found.end.reviewer == holder.reviewer and found.end.key_id in ("", holder.key_id)
-    return found.lease is not None and found.lease.holder == holder
+    end = found.end
+    return end is not None and end.reviewer == holder.reviewer and end.key_id in ("", holder.key_id)
 
 
 @router.get("/stats", responses=_ERRORS)

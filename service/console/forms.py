@@ -39,11 +39,11 @@ def dialog_of(looker: Looker) -> Node | None:
         inner = [*form.fields(looker, now), reason_field(now, form.asks)]
         last = "Look at what it would do" if form.sure else form.does
         sent = h("button", last, type="submit", cls=_kind(form) if not form.sure else PRIMARY)
-        act = ("next" if form.sure else "confirm", "")
+        act = ("next", "") if form.sure else ("confirm", now.id)
     else:
         inner = [*now.found, h("p", h("span", "Why: ", cls="hg-label"), now.fields["reason"])]
         sent = h("button", form.does, type="submit", cls=_kind(form), autofocus=True)
-        act = ("confirm", "")
+        act = ("confirm", now.id)
     other = button("Back", ("back", ""), "") if now.step == 2 else None
     sign = h("p", f"Signed as {who}; it stands in the audit.", cls="hg-hint")
     body = h("form", *inner, problem, sign, h("div", other, sent, cls="hg-actions"), act=act,
@@ -87,12 +87,27 @@ async def _back(looker: Looker, of: str, fields: dict[str, str]) -> None:
 
 
 async def _confirm(looker: Looker, of: str, fields: dict[str, str]) -> None:
+    """Do it, once for each dialog however often it is sent: a second click finds it under way, or
+    done.
+    """
+    if of and of == looker.ended[0]:
+        _, looker.told, looker.held = looker.ended
+        return
+    if looker.open is not None and looker.open.sent:
+        return
+    if of and looker.open is not None and looker.open.id != of:
+        raise NotFound("This form was closed meanwhile; look at the one that is open.")
     now = _filled(looker, fields)
     looker.must_act()
     form = FORMS[now.form]
     if form.sure and now.step != 2:
         raise NotFound("Look at what it would do first.")
-    looker.done(await form.act(looker, now, reason_of(now.fields)))
+    now.sent = True
+    try:
+        told = await form.act(looker, now, reason_of(now.fields))
+    finally:
+        now.sent = False
+    looker.done(now, told)
 
 
 async def _close(looker: Looker, of: str, fields: dict[str, str]) -> None:

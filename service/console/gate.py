@@ -12,9 +12,11 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.console.calling import Api
+from service.console.calling import REQUEST_ID, Api
+from service.console.entering import Door, caller
 from service.console.login import page as login_page
 from service.console.sessions import Session, Sessions
+from service.domain.acting import Person
 from service.domain.errors import (
     BodyTooLarge,
     HeadgateError,
@@ -33,6 +35,12 @@ BEFORE = "headgate_login"  # the cookie that a log-in form must match
 FORM_BYTES = 4_096
 MOST_SOCKETS = 64
 MOST_OF_A_SESSION = 12
+_OURS = (  # the inline scripts of a page of NiceGUI, by how they begin and in their order
+    b'<script type="importmap">\n      {"imports": ',
+    b"<script>\n      addStyle = ",
+    b'<script type="module">\n      import * as Vue from "vue";',
+    b'<script type="module">\n      // Load DOMPurify',
+)
 _KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _HEADERS = (
     (b"x-frame-options", b"DENY"),
@@ -76,7 +84,7 @@ class Gate:
     """Asked before NiceGUI sees a request. ``inner`` serves the pages, ``api`` the routes."""
 
     def __init__(self, inner: ASGIApp, runtime: Runtime, sessions: Sessions, api: ASGIApp) -> None:
-        self._api = api
+        self._api, self._door = api, Door(runtime.kept.log, runtime.clock)
         self._inner, self._runtime, self.sessions = inner, runtime, sessions
         folder = resources.files("service.console") / "assets"
         self._assets = {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
@@ -125,8 +133,7 @@ class Gate:
     def _enter(self, scope: Scope, session: Session) -> None:
         """Say who visits. A prefix that the browser claims is not taken over."""
         scope["headers"] = [each for each in scope["headers"] if each[0] != b"x-forwarded-prefix"]
-        client = scope.get("client")
-        api = Api(self._api, client[0] if client else "")
+        api = Api(self._api, _address(HTTPConnection(scope)))
         scope["headgate.visit"] = Visit(self._runtime, self.sessions, session, api)
         if scope["path"] == ROOT:
             scope["path"] = f"{ROOT}/"
@@ -149,14 +156,17 @@ class Gate:
         token, target = fields.get("token", ""), _inside(fields.get("next", ""))
         if not token or not hmac.compare_digest(token, request.cookies.get(BEFORE, "")):
             raise PermissionDenied("The form is too old. Open the log-in page again.")
-        address = request.client.host if request.client else ""
+        secret, keys = fields.get("key", "").strip(), self._runtime.kept.keys
         try:
-            session = self.sessions.open(fields.get("key", "").strip(), address)
+            session = self.sessions.open(secret, _address(request))
         except HeadgateError as error:
+            key = keys.find(secret) if isinstance(error, PermissionDenied) else None
+            self._door.refused(_who(request, key), error.message)
             refused = HTMLResponse(login_page(token, target, error.message), error.status)
             if error.retry_after_s:
                 refused.headers["retry-after"] = str(int(error.retry_after_s) + 1)
             return _kept(request, refused, BEFORE, token)
+        self._door.entered(_who(request, keys.by_id(session.key_id)))
         entered = _kept(request, _see_other(target), COOKIE, session.id)
         entered.delete_cookie(BEFORE, ROOT)
         return entered
@@ -168,6 +178,7 @@ class Gate:
             if not hmac.compare_digest(fields.get("token", ""), found[0].token):
                 raise PermissionDenied("The form is too old. Open the page again.")
             self.sessions.close(found[0].id)
+            self._door.left(_who(request, found[1]))
         left = _see_other(f"{ROOT}/login")
         left.delete_cookie(COOKIE, ROOT)
         return left
@@ -239,7 +250,7 @@ class _Watched:
 
 
 class _Guarded:
-    """A send that adds the headers of a page, and the nonce to the scripts of one."""
+    """A send that adds the headers of a page, and the nonce to the inline scripts of NiceGUI."""
 
     def __init__(self, send: Send, nonce: str) -> None:
         self._send, self._nonce = send, nonce
@@ -261,14 +272,35 @@ class _Guarded:
             self._parts.append(message.get("body", b""))
             if message.get("more_body"):
                 return
-            tag = f'<script nonce="{self._nonce}"'.encode()
-            body = b"".join(self._parts).replace(b"<script", tag)
+            body = stamped(b"".join(self._parts), self._nonce)
             headers = [h for h in self._start["headers"] if h[0].lower() != b"content-length"]
             headers.append((b"content-length", str(len(body)).encode()))
             start, self._start = {**self._start, "headers": headers}, None
             await self._send(start)
             message = {"type": "http.response.body", "body": body}
         await self._send(message)
+
+
+def stamped(page: bytes, nonce: str) -> bytes:
+    """The page with the nonce on its own inline scripts, each once and where it is known to stand;
+    a script that came in with data gets none, and the browser does not run it.
+    """
+    tag, done = f'<script nonce="{nonce}"'.encode(), b""
+    for ours in _OURS:
+        before, found, rest = page.partition(ours)
+        if not found:
+            continue
+        done += before + found.replace(b"<script", tag, 1)
+        page = rest
+    return done + page
+
+
+def _address(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else ""
+
+
+def _who(request: Request, key: Key | None) -> Person:
+    return caller(key, _address(request), request.scope.get(REQUEST_ID, ""))
 
 
 async def _fields(request: Request) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 from service.console.calling import Done
 from service.console.gate import Visit
 from service.console.nodes import Node
+from service.domain.clock import new_id
 from service.domain.errors import HeadgateError, PermissionDenied, Unprocessable
 from service.domain.records import Key
 from service.runtime import Runtime
@@ -34,7 +35,9 @@ class Open:
     step: int = 1
     problem: str = ""
     found: Any = None
-    busy: bool = False
+    busy: bool = False  # it is tried on the log
+    sent: bool = False  # it is under way
+    id: str = field(default_factory=new_id)  # which dialog: what is sent twice counts once
 
 
 class Looker:
@@ -47,6 +50,8 @@ class Looker:
         self.query, self.of = query, of
         self.open: Open | None = None
         self.told = ""
+        self.held = False  # whether what was told of waits for a second person
+        self.ended = ("", "", False)  # the dialog that was done last, and what was told of it
         self.go = ""  # where the browser is to go next
         self.kept: dict[str, Any] = {}  # what a page has read and need not read each time
 
@@ -76,7 +81,9 @@ class Looker:
         """Do something by a route of the API, signed with the key's name; raises Refused."""
         key = self.must_act()
         signed = {by: (key.name or key.id)[:100], **body}
-        return await self._visit.api.post(key, path, signed, if_match)
+        done = await self._visit.api.post(key, path, signed, if_match)
+        self.held = self.held or done.waits
+        return done
 
     async def look(self, path: str) -> Done:
         """What a route of the API shows."""
@@ -88,7 +95,7 @@ class Looker:
 
     async def do(self, handler: Handler, of: str, fields: dict[str, str]) -> None:
         """Do what was asked; what is wrong with it is shown where it was asked."""
-        self.told = ""
+        self.told, self.held = "", False
         self.used()
         try:
             await handler(self, of, fields)
@@ -107,9 +114,11 @@ class Looker:
             self.open.problem = problem
             self.open.fields.update(fields)
 
-    def done(self, told: str) -> None:
-        """It is in effect: close what is open, and say so."""
-        self.open, self.told = None, told
+    def done(self, now: Open, told: str) -> None:
+        """A dialog is in effect: close it, and say so."""
+        if self.open is now:
+            self.open = None
+        self.told, self.ended = told, (now.id, told, self.held)
 
 
 Handler = Callable[[Looker, str, dict[str, str]], Awaitable[None]]

@@ -119,7 +119,7 @@ class _Built:
         counts = {
             "/console/alerts": len(warnings(looker.runtime)) + len(looker.runtime.alerts.firing()),
             "/console/approvals": len(looker.runtime.kept.approvals.open()),
-            "/console/reviews": len(looker.runtime.people.desk.open()),
+            "/console/reviews": looker.runtime.people.desk.count(),
         }
         return {
             "top": shell.top(looker), "ways": shell.ways(self._here, counts), **body,

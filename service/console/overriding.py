@@ -10,7 +10,17 @@ from service.console.calling import Done
 from service.console.form_parts import Form, choice, entry, nothing, radios
 from service.console.looker import Looker, Open
 from service.console.nodes import Column, Node, button, fold, h, table
-from service.console.wording import count, measured, percent, plural, seconds, span, usd
+from service.console.wording import (
+    clock,
+    count,
+    measured,
+    percent,
+    plural,
+    seconds,
+    short,
+    span,
+    usd,
+)
 from service.domain.errors import HeadgateError, NotFound, Unprocessable
 from service.domain.records import Override, Weight
 from service.domain.will import Action
@@ -30,8 +40,14 @@ ACTIONS = (
     (Action.BOUNDS, "Hold a deployment's share between bounds", "Drawn and learned from still."),
     (Action.COST_CAP, "Cap what a request may cost", "Dearer deployments get none."),
     (Action.FREEZE, "Freeze learning", "What is held back is learned afterwards."),
+    (Action.PIN, "Pin a version", "It draws in place of the live one, and learns beside it."),
+    (Action.KILL_EXPERIMENT, "Kill an experiment for now", "Nobody is in it; it goes on after."),
 )
-WITHOUT = (Action.COST_CAP, Action.FREEZE)  # name no deployment
+WITHOUT = (  # name no deployment
+    Action.COST_CAP, Action.FREEZE, Action.PIN, Action.KILL_EXPERIMENT,
+)  # fmt: skip
+TARGETS = {Action.PIN.value: "version", Action.KILL_EXPERIMENT.value: "experiment"}
+MOST_VERSIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +105,31 @@ def _fields(looker: Looker, now: Open) -> list[Node]:
         h("div", choice("deployment", "Deployment", names, now), choice("task", "For", tasks, now),
           choice("lasts", "Ends by itself after", LASTS, now), cls="hg-row"),
         fold(
-            "For a tenant or a tier; bounds and cap",
+            "For a tenant or a tier; version, experiment, bounds and cap",
             h("div", entry("tenant", "Tenant", "every tenant", now),
               choice("tier", "Tier", tiers, now), entry("ticket", "Ticket", "none", now),
               cls="hg-row"),
+            h("div", choice("version", "Version (pin)", _versions(looker), now),
+              choice("experiment", "Experiment (kill)", _experiments(looker), now), cls="hg-row"),
             h("div", entry("least", "At least, % (bounds)", "0", now),
               entry("greatest", "At most, % (bounds)", "100", now),
               entry("usd", "Dollars a request (cap)", "0.01", now), cls="hg-row"),
         ),
     ]  # fmt: skip
+
+
+def _versions(looker: Looker) -> list[tuple[str, str]]:
+    """The versions that may be pinned, the newest first: all but the live one."""
+    runtime = looker.runtime
+    live, known = runtime.learner.version.id, runtime.experiments.versions.store.versions
+    newest = [each for each in reversed(known) if each.id != live][:MOST_VERSIONS]
+    return [("", "none"), *((each.id, f"{each.policy} {short(each.id)}, made {clock(each.at_us)} "
+                             f"by {each.author}") for each in newest)]  # fmt: skip
+
+
+def _experiments(looker: Looker) -> list[tuple[str, str]]:
+    running = looker.runtime.experiments.desk.running()
+    return [("", "none"), *((e.id, f"{e.id} ({e.standing.exposed} % exposed)") for e in running)]
 
 
 def _wanted(now: Open) -> Wanted:
@@ -112,6 +144,7 @@ def _wanted(now: Open) -> Wanted:
         task=given.get("task", ""),
         tenant=given.get("tenant", ""),
         tier=given.get("tier", ""),
+        target=given.get(TARGETS.get(action, ""), ""),
         least=_number(given, "least", 0.01) if bounds else None,
         greatest=_number(given, "greatest", 0.01) if bounds else None,
         usd=_number(given, "usd", 1.0) if cap else None,
@@ -163,8 +196,10 @@ def glass(looker: Looker) -> list[Node]:
 
 
 def waits(done: Done) -> str:
-    """What to say of an act that is kept for a second person; empty of one that is done."""
-    return "Not yet in effect: it waits for a second person, under Approvals." if done.waits else ""
+    """What to say of an act that is kept for a second person, beside the way there; empty of one
+    that is done.
+    """
+    return "Not yet in effect: it waits for a second person." if done.waits else ""
 
 
 def _body(now: Open) -> dict[str, Any]:
@@ -176,6 +211,8 @@ def _body(now: Open) -> dict[str, Any]:
         "greatest": wanted.greatest, "usd": wanted.usd, "ticket": wanted.ticket,
         "expires_in_s": wanted.lasts_s, "reason": now.fields["reason"],
     }  # fmt: skip
+    if wanted.action in TARGETS:
+        given[TARGETS[wanted.action]] = wanted.target
     return {name: value for name, value in given.items() if value not in ("", None)}
 
 

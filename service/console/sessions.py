@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from service.domain.clock import Clock
 from service.domain.errors import AuthenticationFailed, PermissionDenied, RateLimited
 from service.domain.records import Key
-from service.storage.keys import ROLES, KeyStore
+from service.storage.keys import ROLES, KeyStore, digest
 
 LEAST_ROLE = "analyst"
 MOST_SESSIONS = 200
 MOST_OF_A_KEY = 10
-FAILURES = 10  # from one address within the window; then nobody of it is let in
+FAILURES = 10  # from one address within the window; then a wrong key is told to wait
 WINDOW_S = 300.0
 MOST_ADDRESSES = 2_000
 MAX_KEY = 512
@@ -22,11 +22,14 @@ MAX_KEY = 512
 
 @dataclass(slots=True)
 class Session:
-    """Somebody who is logged in. ``token``: what every form of theirs must bring along."""
+    """Somebody who is logged in. ``token``: what every form of theirs must bring along;
+    ``digest``: of the secret that they gave, without which there is no session.
+    """
 
     id: str
     token: str
     key_id: str
+    digest: str
     opened_s: float
     used_s: float
     sockets: int = 0
@@ -50,9 +53,9 @@ class Sessions:
 
     def open(self, secret: str, address: str) -> Session:
         """Log somebody in by a key; raises where it may not, in words for the person."""
-        self._check_failures(address)
         key = self._keys.find(secret) if 0 < len(secret) <= MAX_KEY else None
-        if key is None:
+        if key is None:  # only then: others behind the same proxy are not kept out by it
+            self._check_failures(address)
             self._note_failure(address)
             raise AuthenticationFailed("This key is not known here. Check that it is whole.")
         if ROLES.index(key.role) < ROLES.index(LEAST_ROLE):
@@ -65,9 +68,9 @@ class Sessions:
                 f"This key sees only the tenant {key.tenant}, and the console shows all tenants at "
                 "once. Use the API or the command line with it."
             )
-        return self._add(key)
+        return self._add(key, digest(secret))
 
-    def _add(self, key: Key) -> Session:
+    def _add(self, key: Key, given: str) -> Session:
         now_s = self._clock.monotonic_s()
         mine = [each.id for each in self._by_id.values() if each.key_id == key.id]
         for old in mine[: max(0, len(mine) + 1 - MOST_OF_A_KEY)]:
@@ -75,18 +78,20 @@ class Sessions:
         while len(self._by_id) >= MOST_SESSIONS:
             self._by_id.popitem(last=False)
         made = Session(
-            secrets.token_urlsafe(32), secrets.token_urlsafe(24), key.id, now_s, now_s
-        )  # fmt: skip
+            secrets.token_urlsafe(32), secrets.token_urlsafe(24), key.id, given, now_s, now_s
+        )
         self._by_id[made.id] = made
         return made
 
     def find(self, session_id: str) -> tuple[Session, Key] | None:
-        """A session that lasts, with its key as it now stands; None ends it for good."""
+        """A session that lasts, with its key as it now stands; None ends it for good. It lasts no
+        longer than the secret it was opened with: a rotation ends it after its grace.
+        """
         found = self._by_id.get(session_id)
         if found is None:
             return None
         now_s, rules = self._clock.monotonic_s(), self._rules
-        key = self._keys.by_id(found.key_id)
+        key = self._keys.by_digest(found.digest)
         over = now_s - found.used_s > rules.idle_s or now_s - found.opened_s > rules.whole_s
         if over or key is None or key.tenant or ROLES.index(key.role) < ROLES.index(LEAST_ROLE):
             self.close(session_id)

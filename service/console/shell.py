@@ -64,7 +64,8 @@ def heading(title: str, note: str = "", *aside: Node) -> Node:
 
 def over(looker: Looker) -> list[Node]:
     """What lies over the page: the open dialog, and what was just done."""
-    told = h("p", looker.told, cls="hg-told", role="status") if looker.told else None
+    way = link("Open Approvals", "/console/approvals") if looker.held else None
+    told = h("p", looker.told, way, cls="hg-told", role="status") if looker.told else None
     return [each for each in (told, dialog_of(looker)) if each is not None]
 
 

@@ -48,7 +48,7 @@ async def _see_to(looker: Looker, now: Open, reason: str) -> str:
 
 
 def _review(looker: Looker, now: Open) -> list[Node]:
-    found = next((e for e in looker.runtime.people.desk.open() if e.item.id == now.of), None)
+    found = looker.runtime.people.desk.get(now.of)
     if found is None:
         return [h("p", "It is decided already, or was left to its time.")]
     item = found.item

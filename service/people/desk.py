@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from service.domain.clock import Clock
 from service.domain.errors import Conflict, HeadgateError, NotFound, StorageUnavailable
+from service.domain.refusals import Review
 from service.domain.reviews import HEADGATE, Holder, Kind, ReviewItem, ReviewTurn, Turn
 from service.people.asked import Effect, Found, Ruled, found_refusal, turn_of
 from service.people.lately import Lately
@@ -49,6 +52,16 @@ class Standing:
     claimed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Which of what waits; empty: all. ``claimed``: what somebody works on; ``holder``: who."""
+
+    kind: str = ""
+    tenant: str = ""
+    claimed: bool = False
+    holder: Holder | None = None
+
+
 class ReviewDesk:
     """Lives on the event loop. A claim is in effect before it is durable, so that there are never
     two; a ruling after it.
@@ -58,7 +71,7 @@ class ReviewDesk:
         self._parts = parts
         self.leases = Leases(parts.clock)
         self.leases.load(parts.items.claims())
-        self.leases.keep([each.item.id for each in self.open()])
+        self.leases.keep([each.id for each in self._waiting()])
         self.passed_over, self.defaulted = Lately(parts.clock), Lately(parts.clock)
         self._busy: set[str] = set()  # whose end is being made durable
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -88,15 +101,50 @@ class ReviewDesk:
 
     # seen -------------------------------------------------------------------------------------
 
-    def open(self) -> list[Found]:
-        """All that waits, oldest first."""
-        items, running = self._parts.items, self.leases.running
-        found = [
-            Found(item, None, running(item.id), None, items.left_s(item.id))
-            for item in items.open()
+    def open(
+        self, start: int = 0, stop: int | None = None, sought: Sought | None = None
+    ) -> list[Found]:
+        """What waits, oldest first, from ``start`` to ``stop``; only these are made up, since
+        thousands may wait and pages ask for some of them, and often.
+        """
+        waiting: Iterable[ReviewItem | Review] = self._waiting()
+        if sought is not None:
+            waiting = (each for each in waiting if self._is_sought(each, sought))
+        return [self._found(each) for each in islice(waiting, start, stop)]
+
+    def count(self) -> int:
+        """How many wait, of all kinds."""
+        return len(self._parts.items) + len(self._parts.refusals)
+
+    def get(self, item_id: str) -> Found | None:
+        """One that waits; reads no log."""
+        found = self._parts.items.get(item_id) or self._parts.refusals.get(item_id)
+        return None if found is None else self._found(found)
+
+    def _waiting(self) -> list[ReviewItem | Review]:
+        """As they are kept, oldest first. Both lists come in order but for a clock that was set, so
+        that sorting them is one pass.
+        """
+        waiting: list[ReviewItem | Review] = [
+            *self._parts.items.open(),
+            *self._parts.refusals.open(),
         ]
-        found += [self._refusal(Reviewed(each, None)) for each in self._parts.refusals.open()]
-        return sorted(found, key=lambda each: each.item.at_us)
+        return sorted(waiting, key=attrgetter("at_us"))
+
+    def _is_sought(self, each: ReviewItem | Review, sought: Sought) -> bool:
+        kind = each.kind if isinstance(each, ReviewItem) else Kind.REFUSAL
+        if sought.kind not in ("", kind) or sought.tenant not in ("", each.tenant):
+            return False
+        if not sought.claimed and sought.holder is None:
+            return True
+        lease = self.leases.running(each.id)
+        return lease is not None and sought.holder in (None, lease.holder)
+
+    def _found(self, each: ReviewItem | Review) -> Found:
+        if isinstance(each, Review):
+            return self._refusal(Reviewed(each, None))
+        left_s = self._parts.items.left_s(each.id)
+        return Found(each, None, self.leases.running(each.id), None, left_s)
 
     def counts(self) -> Standing:
         """What waits, in a few figures."""

@@ -109,6 +109,11 @@ class KeyStore:
         self.used_us[found.key.id] = self._clock.wall_us()
         return found.key
 
+    def by_digest(self, sought: str) -> Key | None:
+        """The key of which a secret has this digest, while that secret is valid; this is no use."""
+        found = self._by_digest.get(sought)
+        return found.key if found is not None and self._holds(found) else None
+
     def by_id(self, key_id: str) -> Key | None:
         """A key that is valid now, by its id."""
         key = self._known.get(key_id)

@@ -62,6 +62,9 @@ class ReviewItems:
         """The open ones, oldest first."""
         return list(self._open.values())
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def count(self, kind: str) -> int:
         """How many of a kind are open."""
         return self._counts[kind]

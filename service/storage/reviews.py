@@ -53,6 +53,13 @@ class ReviewStore:
         """The open reviews, oldest first."""
         return list(self._open.values())
 
+    def get(self, review_id: str) -> Review | None:
+        """An open review."""
+        return self._open.get(review_id)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
     def counts(self) -> tuple[int, int]:
         """How many are open, and how many of these are overdue."""
         now_us = self._clock.wall_us()

@@ -21,16 +21,16 @@ KINDS = {"classification": "Which task is it?", "refusal": "Was it right to refu
 
 async def _draw(looker: Looker) -> Drawn:
     now_s = looker.runtime.clock.monotonic_s()
-    waiting = looker.runtime.people.desk.open()
-    overdue = sum(each.left_s < 0.0 for each in waiting)
+    desk = looker.runtime.people.desk
+    overdue = desk.counts().late.total()
     if now_s - looker.kept.get("read_s", -EVERY_S) >= EVERY_S or looker.told:
         looker.kept["decided"] = await _decided(looker)
         looker.kept["read_s"] = now_s
     late = f", {overdue} beyond their time" if overdue else ""
-    note = f"{plural(len(waiting), 'question')} to answer{late}."
+    note = f"{plural(desk.count(), 'question')} to answer{late}."
     return {
         "head": [heading("Reviews", note)],
-        "open": [card("Waiting, the oldest first", _open(looker, waiting[:SHOWN]))],
+        "open": [card("Waiting, the oldest first", _open(looker, desk.open(0, SHOWN)))],
         "decided": [card("Decided", _done(looker.kept["decided"]))],
     }
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import httpx
 import pytest
 
 from service.console.forms import FORMS
@@ -17,6 +20,7 @@ from service.plan.approvals import ApprovalPlan
 from service.storage.cases import rows_of
 from tests.conftest import Service
 from tests.service.console.looking import (
+    AUTH,
     CANARY,
     REASON,
     act,
@@ -26,6 +30,7 @@ from tests.service.console.looking import (
     texts,
     walk,
 )
+from tests.service.experimentation.rig import design_of
 
 pytestmark = pytest.mark.slow
 
@@ -139,6 +144,40 @@ async def test_the_kill_switch(busy: Service, look: Callable[..., Looker]) -> No
         assert not kept.overrides.holding()
 
 
+@pytest.mark.parametrize("four_eyes", [False, True])
+async def test_a_second_click_does_nothing_more(
+    busy: Service, look: Callable[..., Looker], four_eyes: bool
+) -> None:
+    looker, kept, before = look(), busy.runtime.kept, busy.runtime.plan
+    asked, holding = len(kept.approvals.open()), len(kept.overrides.holding())
+    busy.runtime.plan = before.model_copy(update={"approvals": ApprovalPlan(four_eyes=four_eyes)})
+    try:
+        await act(looker, "ask", "override")
+        await act(looker, "next", action="force", deployment="mill", lasts="900", reason=REASON)
+        assert looker.open is not None
+        dialog = looker.open.id
+        shown = [each for tree in over(looker) for each in walk(tree)]
+        assert ["confirm", dialog] in [n[1].get("act") for n in shown if not isinstance(n, str)]
+        await asyncio.gather(*(act(looker, "confirm", dialog) for _ in range(4)))
+        told = looker.told
+        await act(looker, "confirm", dialog)  # late
+        assert looker.open is None and looker.told == told and told
+        assert len(kept.approvals.open()) - asked == four_eyes
+        assert len(kept.overrides.holding()) - holding == (not four_eyes)
+        await act(looker, "ask", "override")
+        await act(looker, "confirm", "another dialog", reason=REASON)
+        assert looker.open is not None and "closed meanwhile" in looker.open.problem
+    finally:
+        busy.runtime.plan = before
+        for each in kept.overrides.holding():
+            await act(looker, "ask", f"lift:{each.id}")
+            await act(looker, "confirm", reason=REASON)
+        for waiting in kept.approvals.open():
+            await act(looker, "ask", f"reject:{waiting.id}")
+            await act(looker, "confirm", reason=REASON)
+    assert not kept.overrides.holding() and not kept.approvals.open()
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [({"action": "bounds", "deployment": "mill", "greatest": "20"}, "0% - 20%"),
@@ -158,6 +197,50 @@ async def test_other_wills(
     await act(looker, "ask", f"lift:{made.id}")
     await act(looker, "confirm", reason=REASON)
     assert looker.told.startswith("Lifted"), looker.open
+
+
+def post(busy: Service, path: str, **body: Any) -> Any:
+    signed = {"author": "ann", "reason": REASON, **body}
+    answer = httpx.post(busy.url + path, json=signed, headers=AUTH, timeout=60)
+    assert answer.status_code < 300, answer.text
+    return answer.json()
+
+
+def offered(looker: Looker, name: str) -> list[str]:
+    """What a choice of the open dialog offers."""
+    nodes = [n for tree in over(looker) for n in walk(tree) if not isinstance(n, str)]
+    (choice,) = (n for n in nodes if n[0] == "select" and n[1]["name"] == name)
+    return [option[1]["value"] for option in choice[2]]
+
+
+async def test_a_version_is_pinned_and_an_experiment_killed_for_now(
+    busy: Service, look: Callable[..., Looker]
+) -> None:
+    looker, kept = look(), busy.runtime.kept
+    version = post(busy, "/admin/policies", kind="uniform", parameters={})["id"]
+    name = post(busy, "/admin/experiments", design=design_of(slug="shown"))["id"]
+    await act(looker, "ask", "override")
+    assert version in offered(looker, "version") and offered(looker, "experiment") == [""]
+    assert busy.runtime.learner.version.id not in offered(looker, "version")
+    post(busy, f"/admin/experiments/{name}/start")
+    assert offered(looker, "experiment") == ["", name]
+    for action, field, target in (("pin", "version", version),
+                                  ("kill_experiment", "experiment", name)):  # fmt: skip
+        await act(looker, "ask", "override")
+        given = {"action": action, "deployment": "mill", "lasts": "900", "reason": REASON}
+        await act(looker, "next", **given)
+        assert looker.open is not None and f"needs the {field}" in looker.open.problem
+        await act(looker, "next", version=version, experiment=name, **given)
+        assert looker.open.step == 2, looker.open.problem
+        await act(looker, "confirm")
+        assert looker.told.startswith("In effect"), looker.open
+        [made] = kept.overrides.holding()
+        assert (made.action, made.target, made.deployment) == (action, target, "")
+        await drawn(page("/"), looker)
+        await act(looker, "ask", f"lift:{made.id}")
+        await act(looker, "confirm", reason=REASON)
+        assert not kept.overrides.holding() and looker.told.startswith("Lifted")
+    post(busy, f"/admin/experiments/{name}/rollback")
 
 
 async def test_what_changed_since_the_look_is_looked_at_again(
@@ -190,6 +273,9 @@ async def test_what_raises_exposure_waits_for_a_second_person(
         assert "waits for a second person" in shown
         await act(one, "confirm")
         assert one.told.startswith("Not yet in effect") and not runtime.operating.holding
+        assert "second person" in one.told
+        ways = [n[1].get("href") for n in walk(over(one)[0]) if not isinstance(n, str)]
+        assert "/console/approvals" in ways
         [waiting] = runtime.kept.approvals.open()
         assert (waiting.act, waiting.actor) == ("override.force", one.key.name)
         assert waiting.ip == "127.0.0.9"

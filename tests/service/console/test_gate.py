@@ -8,15 +8,23 @@ from typing import Any
 
 import httpx
 import pytest
+from nicegui.client import templates
 
 from service.console.gate import BEFORE, COOKIE, Gate
+from service.console.mount import HEAD
 from service.console.sessions import SessionRules, Sessions
 from service.domain.clock import SystemClock
+from service.storage.cases import rows_of
 from tests.conftest import KEY, Service
 from tests.service.api.test_auth import make_key
 
 HOST = "http://headgate.test"
 CANARY = "<script>canary</script>"
+INJECTED = (
+    '<script>alert(1)</script><SCRIPT>alert(2)</SCRIPT><script type="module">alert(3)</script>'
+    '<script>\n      addStyle = alert(4)</script><script type="importmap">\n      {"imports": {}}'
+    '</script><script src="https://elsewhere.test/5.js"></script>'
+)
 
 
 async def _page(scope: Any, receive: Any, send: Any) -> None:
@@ -28,7 +36,11 @@ async def _page(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "websocket.send", "text": message["text"]})
         return
     prefix = [v for k, v in scope["headers"] if k == b"x-forwarded-prefix"]
-    body = f"<html><script>1</script><script type=module>2</script>{prefix}</html>".encode()
+    told = templates.get_template("index.html").render(
+        title="Here", imports="{}", head_html=HEAD, body_html=INJECTED, elements=INJECTED,
+        translations={}, socket_io_js_query_params=prefix,
+    )  # fmt: skip
+    body = told.encode()
     headers = [(b"content-type", b"text/html"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body[:9], "more_body": True})
@@ -88,6 +100,38 @@ async def test_logging_in_and_out(web: httpx.AsyncClient, gate: Gate) -> None:
     assert (await web.get("/console/audit")).status_code == 303
 
 
+def console_acts(service: Service) -> list[dict[str, Any]]:
+    service.runtime.kept.log.flush().result(10)
+    cursor = service.runtime.kept.database.cursor()
+    sql = "SELECT * FROM acts WHERE act LIKE 'console.%' ORDER BY log_seq"
+    return rows_of(cursor, sql)
+
+
+async def test_log_ins_stand_in_the_audit(
+    web: httpx.AsyncClient, gate: Gate, service: Service
+) -> None:
+    before = len(console_acts(service))
+    gate._door._told_s.clear()
+    await log_in(web, "hg-wrong-secret")
+    await log_in(web, make_key(service, "caller"))  # of the same address: counted
+    gate._door._told_s.clear()
+    await log_in(web, make_key(service, "caller"))
+    await log_in(web)
+    session, key = gate.sessions.find(web.cookies[COOKIE]) or (None, None)
+    assert session is not None and key is not None
+    await web.post("/console/logout", data={"token": session.token}, headers={"origin": HOST})
+    wrong, caller, came, left = console_acts(service)[before:]
+    assert [each["act"] for each in (wrong, caller, came, left)] == [
+        "console.refused", "console.refused", "console.entered", "console.left",
+    ]  # fmt: skip
+    assert {each["ip"] for each in (wrong, caller, came, left)} == {"10.0.0.9"}
+    assert (wrong["actor"], wrong["key_id"]) == ("unknown", "") and "not known" in wrong["reason"]
+    assert caller["role"] == "caller" and '"untold": 1' in caller["detail"]
+    for each in (came, left):
+        assert (each["actor"], each["key_id"], each["role"]) == (key.name, key.id, key.role)
+    assert "hg-wrong" not in str(console_acts(service)) and KEY not in str(console_acts(service))
+
+
 async def test_the_cookie_is_secure_where_the_page_is(web: httpx.AsyncClient) -> None:
     for proto, secure in (("https", True), ("http", False)):
         form = await web.get("/console/login", headers={"x-forwarded-proto": proto})
@@ -124,8 +168,9 @@ async def test_what_is_wrong_is_told_and_nothing_reflected(
     assert bound.status_code == 403 and "only the tenant acme" in bound.text
     for _ in range(10):
         await log_in(web, "hg-wrong")
-    late = await log_in(web)
+    late = await log_in(web, "hg-wrong")
     assert late.status_code == 429 and 0 < int(late.headers["retry-after"]) <= 301
+    assert (await log_in(web)).status_code == 303  # a right key all the same
 
 
 @pytest.mark.parametrize(
@@ -160,9 +205,22 @@ async def test_scripts_get_the_nonce_of_their_answer(web: httpx.AsyncClient) -> 
     one, two = (await web.get("/console/", headers={"x-forwarded-prefix": "//evil.test"}),
                 await web.get("/console/"))  # fmt: skip
     nonces = [re.findall(r'<script nonce="([\w-]+)"', each.text) for each in (one, two)]
-    assert len(nonces[0]) == 2 and len({*nonces[0], *nonces[1]}) == 2
+    assert len(nonces[0]) == 4 and len({*nonces[0], *nonces[1]}) == 2
     assert nonces[0][0] in one.headers["content-security-policy"]
     assert int(one.headers["content-length"]) == len(one.content) and "evil" not in one.text
+
+
+async def test_a_script_that_came_in_with_data_gets_no_nonce(web: httpx.AsyncClient) -> None:
+    await log_in(web)
+    page = (await web.get("/console/")).text
+    nonce = re.findall(r'nonce="([\w-]+)"', page)[0]
+    plain = page.replace(f' nonce="{nonce}"', "")
+    assert plain.count(INJECTED) == page.count(INJECTED) == 2  # as it came
+    inline = [
+        t for t in re.findall(r"<script[^>]*>", page.replace(INJECTED, "")) if "src=" not in t
+    ]
+    assert len(inline) == 4 and all(f'nonce="{nonce}"' in tag for tag in inline)
+    assert "nonce" not in (await web.get("/console/login")).text
 
 
 # sockets ----------------------------------------------------------------------------------------

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from service.console import sessions
 from service.console.sessions import FAILURES, MOST_OF_A_KEY, SessionRules, Sessions
 from service.domain.errors import AuthenticationFailed, PermissionDenied, RateLimited
 from service.domain.records import Key
-from service.storage.keys import digest
+from service.storage.database import Database
+from service.storage.event_log import EventLog
+from service.storage.keys import KeyStore, digest
 from tests.conftest import HandClock
 
 
@@ -26,8 +31,8 @@ class Keys:
     def find(self, secret: str) -> Key | None:
         return self.known.get(secret)
 
-    def by_id(self, key_id: str) -> Key | None:
-        return next((each for each in self.known.values() if each.id == key_id), None)
+    def by_digest(self, sought: str) -> Key | None:
+        return next((each for each in self.known.values() if each.digest == sought), None)
 
 
 @pytest.fixture
@@ -119,11 +124,66 @@ def test_wrong_keys_are_borne_for_a_while(desk: Sessions, keys: Keys, clock: Han
         with pytest.raises(AuthenticationFailed):
             desk.open("hg-wrong", "10.0.0.1")
     with pytest.raises(RateLimited) as refused:
-        desk.open(good, "10.0.0.1")
+        desk.open("hg-wrong", "10.0.0.1")
     assert refused.value.retry_after_s == pytest.approx(sessions.WINDOW_S)
-    desk.open(good, "10.0.0.2")  # another address
+    with pytest.raises(AuthenticationFailed):
+        desk.open("hg-wrong", "10.0.0.2")  # another address
+    desk.open(good, "10.0.0.1")  # a right key is let in behind the same proxy
+    with pytest.raises(RateLimited):
+        desk.open("hg-wrong", "10.0.0.1")
     clock.advance(sessions.WINDOW_S + 1)
-    desk.open(good, "10.0.0.1")
+    with pytest.raises(AuthenticationFailed):
+        desk.open("hg-wrong", "10.0.0.1")
+
+
+@pytest.fixture
+def store(clock: HandClock) -> Iterator[KeyStore]:
+    database = Database(None)
+    yield KeyStore(database, EventLog(database), clock)
+    database.close()
+
+
+def made(store: KeyStore, **more: Any) -> tuple[Key, str]:
+    key, secret = store.made(Key("", 0, "ann", "operator", "", "", "", **more))
+    store.put(key)
+    return key, secret
+
+
+def test_a_session_ends_when_its_key_is_revoked(store: KeyStore, clock: HandClock) -> None:
+    desk = Sessions(store, clock, SessionRules())
+    key, secret = made(store)
+    opened = desk.open(secret, "a")
+    assert desk.find(opened.id) is not None
+    store.put(store.revoked(key))
+    assert desk.find(opened.id) is None and len(desk) == 0
+
+
+def test_a_session_lasts_as_long_as_its_secret(store: KeyStore, clock: HandClock) -> None:
+    desk = Sessions(store, clock, SessionRules())
+    key, secret = made(store)
+    opened = desk.open(secret, "a")
+    key, newer = store.rotated(key, 0.0)
+    store.put(key)
+    assert desk.find(opened.id) is None  # no grace: at once
+    opened = desk.open(newer, "a")
+    key, newest = store.rotated(key, 600.0)
+    store.put(key)
+    other = desk.open(newest, "a")
+    clock.advance(599)
+    found = desk.find(opened.id)
+    assert found is not None and found[1] == key
+    clock.advance(1)
+    assert desk.find(opened.id) is None and desk.find(other.id) is not None
+
+
+def test_a_session_ends_when_its_key_expires(store: KeyStore, clock: HandClock) -> None:
+    desk = Sessions(store, clock, SessionRules())
+    _, secret = made(store, expires_us=clock.wall_us() + 60_000_000)
+    opened = desk.open(secret, "a")
+    clock.advance(59)
+    assert desk.find(opened.id) is not None
+    clock.advance(1)
+    assert desk.find(opened.id) is None
 
 
 def test_they_are_bounded(desk: Sessions, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:

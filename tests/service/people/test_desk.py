@@ -11,6 +11,8 @@ import pytest
 
 from service.domain.errors import Conflict, NotFound, StorageUnavailable, Unprocessable
 from service.domain.reviews import Kind, Turn
+from service.people import desk as desk_module
+from service.people.desk import Sought
 from service.storage.cases import rows_of
 from service.storage.errors import WriteFailed
 from tests.service.people.rig import ANN, BEN, DUE_S, KEY, LEASE_S, Table, item, ruled
@@ -262,3 +264,42 @@ def test_refusals_stand_in_the_same_queue_and_are_never_defaulted(table: Table) 
     assert table.refusals.reviews.standing(made.request_hash) == "uphold"
     (ended,) = table.desk.ended("refusal", Turn.DECIDED, "", 10)
     assert ended.end is not None and ended.end.verdict == "uphold"
+
+
+def test_a_count_makes_up_nothing_and_a_page_its_own(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reviews, start_us = table.refusals.reviews, table.clock.wall_us()
+    for n in range(10_000):
+        reviews.put(review(refusal(f"p/{n}", start_us + 2 * n, tenant=f"t{n % 4}")))
+    for n in range(50):
+        put(table, at_us=start_us + 2 * n + 1, tenant="t0")
+    built: list[str] = []
+    for name in ("Found", "found_refusal"):
+        real = getattr(desk_module, name)
+
+        def counted(*of: Any, _real: Any = real) -> Any:
+            built.append("one")
+            return _real(*of)
+
+        monkeypatch.setattr(desk_module, name, counted)
+    desk = table.desk
+    assert desk.count() == 10_050 and desk.counts().waiting.total() == 10_050
+    assert not built
+    page = desk.open(40, 60)
+    assert [each.item.at_us - start_us for each in page] == list(range(40, 60))
+    assert len(built) == 20
+    built.clear()
+    of_one = desk.open(5, 15, Sought(Kind.REFUSAL, "t2"))
+    assert [each.item.at_us - start_us for each in of_one] == [
+        2 * (4 * n + 2) for n in range(5, 15)
+    ]
+    assert len(built) == 10
+    built.clear()
+    table.desk.leases.take(page[3].item.id, ANN, LEASE_S)
+    table.desk.leases.take(page[4].item.id, BEN, LEASE_S)
+    claimed = desk.open(0, 100, Sought(claimed=True))
+    assert [each.item.id for each in claimed] == [page[3].item.id, page[4].item.id]
+    assert desk.open(0, 100, Sought(holder=BEN)) == claimed[1:]
+    assert desk.get(page[4].item.id) == claimed[1] and desk.get("none") is None
+    assert len(built) == 4
