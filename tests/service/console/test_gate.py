@@ -69,7 +69,7 @@ async def log_in(web: httpx.AsyncClient, key: str = KEY, **more: Any) -> httpx.R
     return await web.post("/console/login", data=data, headers=headers)
 
 
-async def test_nobody_gets_in_without_a_session(web: httpx.AsyncClient) -> None:
+async def test_S09_nobody_gets_in_without_a_session(web: httpx.AsyncClient) -> None:
     for path in ("/console", "/console/", "/console/audit?q=a&b", "/console/_nicegui/3/static/x.js",
                  "/console/nowhere", "/console/assets"):  # fmt: skip
         answer = await web.get(path)
@@ -139,13 +139,13 @@ async def test_the_cookie_is_secure_where_the_page_is(web: httpx.AsyncClient) ->
 
 
 @pytest.mark.parametrize("origin", ["", "null", "https://elsewhere.test", "http://headgate.test:1"])
-async def test_a_form_from_elsewhere_is_refused(web: httpx.AsyncClient, origin: str) -> None:
+async def test_S09_a_form_from_elsewhere_is_refused(web: httpx.AsyncClient, origin: str) -> None:
     answer = await log_in(web, headers={"origin": origin})
     assert answer.status_code == 403 and COOKIE not in web.cookies
     assert "another site" in answer.text
 
 
-async def test_a_form_without_its_token_is_refused(web: httpx.AsyncClient) -> None:
+async def test_S09_a_form_without_its_token_is_refused(web: httpx.AsyncClient) -> None:
     for given in ({}, {"token": ""}, {"token": "forged"}):
         data = {"key": KEY, **given}
         answer = await web.post("/console/login", data=data, headers={"origin": HOST})
@@ -157,7 +157,7 @@ async def test_a_form_without_its_token_is_refused(web: httpx.AsyncClient) -> No
     assert long.status_code == 413
 
 
-async def test_what_is_wrong_is_told_and_nothing_reflected(
+async def test_S09_what_is_wrong_is_told_and_nothing_reflected(
     web: httpx.AsyncClient, service: Service
 ) -> None:
     wrong = await log_in(web, CANARY, next=CANARY)
@@ -183,7 +183,7 @@ async def test_after_the_log_in_one_stays_inside(web: httpx.AsyncClient, target:
     assert (entered.status_code, entered.headers["location"]) == (303, "/console/")
 
 
-async def test_the_headers_of_every_answer(web: httpx.AsyncClient) -> None:
+async def test_S09_the_headers_of_every_answer(web: httpx.AsyncClient) -> None:
     seen = [await web.get("/console/login"), await web.get("/console/"), await log_in(web)]
     seen += [await web.get("/console/"), await web.get("/console/assets/console.css"),
              await web.get("/console/assets/none"), await web.post("/console/x")]  # fmt: skip
@@ -249,7 +249,7 @@ async def socket(gate: Gate, cookie: str, path: str, origin: str, *texts: str) -
 SOCKETS = "/console/_nicegui_ws/socket.io/"
 
 
-async def test_a_socket_needs_a_session_and_its_own_origin(
+async def test_S09_a_socket_needs_a_session_and_its_own_origin(
     web: httpx.AsyncClient, gate: Gate
 ) -> None:
     await log_in(web)
