@@ -33,8 +33,9 @@ LEAST_REASON = 20  # letters, of what breaks the glass
 
 @dataclass(frozen=True, slots=True)
 class Raises:
-    """An act that raises exposure. ``standing``: what it acts on, as it is now, in JSON; when that
-    is another by the time of the approval, the approval is void.
+    """An act that raises exposure. ``subject`` is resolved (an id, not the name that was given).
+    ``standing``: what it acts on, as it is now, in JSON; when either is another by the time of the
+    approval, the approval is void.
     """
 
     act: str
@@ -54,7 +55,7 @@ async def raises_exposure(request: Request, key: Key, body: Any, raises: Raises)
     """The one line of a route that raises exposure: after ``allowed`` and after its own checks,
     before it acts. It returns where the act may go on; else the request ends here.
     """
-    standing = digest(raises.standing)
+    standing = digest([raises.act, raises.subject, raises.standing])
     carried: Carried | None = request.scope.get(APPROVED)
     if carried is not None:
         await carried.begin(standing)
@@ -72,6 +73,13 @@ async def raises_exposure(request: Request, key: Key, body: Any, raises: Raises)
     await durable(runtime, approval, signed(request, key, told))
     runtime.kept.approvals.put(approval)
     raise Held(approval)
+
+
+def approved(request: Request) -> bool:
+    """Whether it is an approved act that is carried out now: that asks for its approval to begin,
+    even where it would need none any more.
+    """
+    return request.scope.get(APPROVED) is not None
 
 
 def digest(standing: Any) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from service.console.form_parts import Form, choice, nothing, radios
 from service.console.looker import Looker, Open
 from service.console.nodes import Column, Node, h, table
-from service.console.overriding import DEFAULT_LASTS, LASTS, lasts, preview, said_of, told
+from service.console.overriding import DEFAULT_LASTS, LASTS, lasts, preview, said_of, told, waits
 from service.console.wording import clock, plural, short, span
 from service.domain.errors import Unprocessable
 from service.domain.records import Version
@@ -137,6 +137,8 @@ def _value(value: object) -> str:
 async def _roll_back(looker: Looker, now: Open, reason: str) -> str:
     body = {"reason": reason, "to": now.fields.get("to") or None}
     done = await looker.ask("/admin/policies/rollback", body)
+    if done.waits:
+        return waits(done)
     return f"Rolled back: version {short(str(done.content['version']))} decides again."
 
 

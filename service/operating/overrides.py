@@ -180,7 +180,10 @@ class OverrideDesk:
 
     def _target(self, wanted: Wanted) -> str:
         if wanted.action == Action.PIN:
-            return self._parts.versions.find(wanted.target).id
+            found = self._parts.versions.find(wanted.target).id
+            if found != self._parts.live().current.mark.version_id:
+                self._parts.experiments.check_version(found)
+            return found
         if wanted.action == Action.KILL_EXPERIMENT:
             found = self._parts.experiments.find(wanted.target)
             if not found.holds_buckets:

@@ -14,6 +14,7 @@ import pytest
 
 from service.app import create_app
 from service.domain.approvals import WAITS, Approval
+from service.domain.experiments import Promotion
 from service.storage.approvals import ApprovalStore
 from service.storage.database import Database
 from service.storage.event_log import EventLog
@@ -118,6 +119,44 @@ def test_what_reduces_exposure_never_waits(four: Service) -> None:
     assert post(four, "/admin/policies/rollback", {"reason": WHY}).status_code == 409, "no wait"
     assert post(four, "/admin/keys", {"name": "a caller"}).status_code == 201
     assert post(four, "/admin/keys/a caller/revoke", {}).status_code == 200
+
+
+def test_a_rollback_to_what_was_never_live_is_a_promotion(four: Service) -> None:
+    path, first = "/admin/policies/rollback", four.runtime.learner.version.id
+    new = version(four)
+    asked(four, {"reason": WHY, "to": new[:-2]}, path)
+    assert four.runtime.learner.version.id == first
+    glass = {"reason": WHY, "break_glass": True}
+    assert post(four, f"/admin/policies/{new}/promote", glass).status_code == 200
+    for to in (first, new, first):
+        assert post(four, path, {"reason": WHY, "to": to}).status_code == 200, "it was live"
+        assert four.runtime.learner.version.id == to
+    retired = four.runtime.experiments.desk.standing.retired
+    retired.add(new)
+    try:
+        told = post(four, path, {**glass, "to": new})
+        assert told.json()["error"]["code"] == "version_retired"
+        pin = {"action": "pin", "version": new, **glass}
+        assert post(four, "/admin/overrides", pin).json()["error"]["code"] == "version_retired"
+        assert post(four, path, {"reason": WHY}).status_code == 200, "the plain one always works"
+    finally:
+        retired.discard(new)
+    assert post(four, path, {"reason": WHY, "to": first}).status_code == 200
+
+
+def test_what_the_service_took_back_takes_two_to_return_to(four: Service) -> None:
+    new, promotions = version(four), four.runtime.experiments.promotions
+    assert not promotions.returns(new) and promotions.returns(four.runtime.learner.version.id)
+    store = four.runtime.experiments.versions.store
+    by = (four.runtime.learner.version.id, new, "c1", "c0", "rolled back", "headgate", WHY, "{}")
+    store.promotions[:0] = [
+        Promotion("p1", 1, new, by[0], "c0", None, "promoted", "ann", WHY, "{}"),
+        Promotion("p2", 2, *by),
+    ]
+    try:
+        assert not promotions.returns(new)
+    finally:
+        del store.promotions[:2]
 
 
 def test_it_is_void_when_what_it_acts_on_has_changed(four: Service) -> None:
