@@ -144,6 +144,27 @@ def test_a_rollback_to_what_was_never_live_is_a_promotion(four: Service) -> None
     assert post(four, path, {"reason": WHY, "to": first}).status_code == 200
 
 
+def test_a_kill_to_the_dearest_waits_and_one_to_the_cheapest_does_not(four: Service) -> None:
+    kill = {"action": "kill", "reason": WHY, "author": "ann"}
+    waiting = asked(four, {**kill, "deployment": "mill"})
+    assert in_force(four) == []
+    second = make_key(four, "operator")
+    assert post(four, f"/admin/approvals/{waiting}/approve", YES, second).status_code == 200
+    assert post(four, "/admin/overrides", {**kill, "deployment": "brook"}).status_code == 201
+    assert in_force(four) == ["kill", "kill"]
+
+
+def test_what_needs_approval_no_more_is_approved_all_the_same(four: Service) -> None:
+    kill = {"action": "kill", "deployment": "mill", "reason": WHY, "author": "ann"}
+    waiting, plan = asked(four, kill), four.runtime.plan
+    four.runtime.plan = plan.model_copy(update={"safe_deployment": "mill"})
+    try:
+        done = post(four, f"/admin/approvals/{waiting}/approve", YES, make_key(four, "operator"))
+    finally:
+        four.runtime.plan = plan
+    assert done.status_code == 200 and in_force(four) == ["kill"]
+
+
 def test_what_the_service_took_back_takes_two_to_return_to(four: Service) -> None:
     new, promotions = version(four), four.runtime.experiments.promotions
     assert not promotions.returns(new) and promotions.returns(four.runtime.learner.version.id)
