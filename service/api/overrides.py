@@ -129,11 +129,15 @@ async def show_override(request: Request, override_id: str) -> OverrideShown:
 
 @router.post("/{override_id}/renew", status_code=201, responses=_ERRORS)
 async def renew_override(request: Request, override_id: str, body: RenewBody) -> OverrideShown:
-    """Go on with an override as a new record; the one before ends as renewed."""
+    """Go on with an override as a new record; the one before ends as renewed. One that ends sooner
+    is a lift in other words.
+    """
     runtime, key = allowed(request, "operator")
     by = signature(request, key, body)
     held = runtime.operating.find(override_id)
-    if approved(request) or not runtime.operating.reduces(held):
+    sooner = runtime.clock.wall_us() + body.expires_in_s * 1e6 < held.expires_us
+    lifts = sooner and not lifting_reduces(held)
+    if approved(request) or lifts or not runtime.operating.reduces(held):
         raises = Raises("override.renew", held.id, held.expires_us)
         await raises_exposure(request, key, body, raises)
     override = await runtime.operating.renew(override_id, body.expires_in_s, by)
