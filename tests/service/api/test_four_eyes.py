@@ -21,6 +21,7 @@ from service.storage.event_log import EventLog
 from tests.conftest import KEY, HandClock, Server, Service, make_runtime, plan_text
 from tests.service.api.test_auth import make_key
 from tests.service.cli.test_commands import run
+from tests.service.experimentation.rig import design_of
 
 pytestmark = pytest.mark.slow
 WHY = "the reason is long enough to break the glass"
@@ -165,6 +166,15 @@ def test_what_needs_approval_no_more_is_approved_all_the_same(four: Service) -> 
     assert done.status_code == 200 and in_force(four) == ["kill"]
 
 
+def test_a_renewal_that_ends_sooner_waits_as_a_lift_does(four: Service) -> None:
+    laid = post(four, "/admin/overrides", {**EXCLUDE, "expires_in_s": 3_600}).json()
+    renew = f"/admin/overrides/{laid['id']}/renew"
+    assert post(four, renew, {"reason": WHY, "expires_in_s": 0.1}).status_code == 422
+    asked(four, {"reason": WHY, "expires_in_s": 60}, renew)
+    assert get(four, "/admin/overrides")["overrides"][0]["id"] == laid["id"]
+    assert post(four, renew, {"reason": WHY, "expires_in_s": 7_200}).status_code == 201
+
+
 def test_what_the_service_took_back_takes_two_to_return_to(four: Service) -> None:
     new, promotions = version(four), four.runtime.experiments.promotions
     assert not promotions.returns(new) and promotions.returns(four.runtime.learner.version.id)
@@ -187,6 +197,25 @@ def test_it_is_void_when_what_it_acts_on_has_changed(four: Service) -> None:
     assert told.status_code == 409 and told.json()["error"]["code"] == "approval_void"
     assert in_force(four) == ["exclude"] and acts(four, waiting)[-1] == "approval.void"
     assert post(four, f"/admin/approvals/{waiting}/approve", YES, second).status_code == 404
+
+
+def test_it_is_void_when_the_name_stands_for_another_experiment_now(four: Service) -> None:
+    design = design_of(slug="named")
+    aside = {"layer": "aside", "reason": WHY}
+    made = post(four, "/admin/experiments", {"design": design, **aside})
+    assert made.status_code == 201, made.text
+    start = "/admin/experiments/named/start"
+    waiting, second = asked(four, {"reason": WHY}, start), make_key(four, "operator")
+    assert post(four, "/admin/experiments/named/rollback", {"reason": WHY}).status_code == 200
+    variants = [design["variants"][0], design["variants"][1] | {"settings": {}}]
+    other = {"design": design | {"variants": variants}, **aside}
+    assert post(four, "/admin/experiments", other).status_code == 201
+    told = post(four, f"/admin/approvals/{waiting}/approve", YES, second)
+    assert told.json()["error"]["code"] == "approval_void", told.text
+    states = [e["state"] for e in get(four, "/admin/experiments")["experiments"]
+              if e["id"].startswith("named")]  # fmt: skip
+    assert states == ["draft", "rolled back"]
+    post(four, "/admin/experiments/named/rollback", {"reason": WHY})
 
 
 def test_it_is_void_when_there_is_nothing_to_act_on_any_more(four: Service) -> None:
@@ -254,6 +283,21 @@ def test_an_operators_key_takes_two_and_its_secret_goes_to_who_approves(four: Se
     assert secret not in kept
 
 
+def test_nobody_approves_with_a_key_whose_secret_the_asker_was_shown(four: Service) -> None:
+    glass = {"reason": WHY, "break_glass": True}
+    bob = post(four, "/admin/keys", {"name": "bob", "role": "operator", **glass}).json()["key"]
+    asked(four, {"reason": WHY, "grace_s": 0}, "/admin/keys/bob/rotate")
+    assert get(four, "/admin/status", bob)["ready"], "it is the same secret still"
+    approve = f"/admin/approvals/{asked(four)}/approve"
+    told = post(four, approve, YES, bob)
+    assert told.status_code == 403 and "was shown the secret" in told.text
+    own = post(four, "/admin/keys/bob/rotate", {}, bob)
+    assert own.status_code == 200 and own.headers["cache-control"] == "no-store"
+    assert post(four, "/admin/keys/bootstrap/rotate", {}, bob).status_code == 403
+    done = post(four, approve, YES, own.json()["key"])
+    assert done.status_code == 200 and done.headers["cache-control"] == "no-store"
+
+
 RAISING: dict[str, Callable[[Service], tuple[str, Any]]] = {
     "promote": lambda s: (f"/admin/policies/{version(s)}/promote", {"reason": WHY}),
     "start": lambda s: (f"/admin/experiments/{experiment(s)}/start", {"reason": WHY}),
@@ -271,7 +315,7 @@ def version(service: Service) -> str:
 def experiment(service: Service) -> str:
     known = get(service, "/admin/experiments")["experiments"]
     if known:
-        return str(known[0]["id"])
+        return str(known[-1]["id"])
     variants = [
         {"name": "control", "share": 0.5},
         {"name": "treatment", "share": 0.5, "settings": {"deployment": "mill"}},
