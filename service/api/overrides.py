@@ -22,7 +22,7 @@ from service.api.shown_overrides import override as shown
 from service.domain.errors import NotFound, StorageUnavailable, Unprocessable
 from service.domain.records import Override
 from service.operating.overrides import laid, words
-from service.operating.wanted import Wanted, lifting_reduces
+from service.operating.wanted import Wanted, lifting_reduces, meet
 from service.runtime import Runtime
 from service.storage.errors import StorageError
 from service.storage.overrides import Known, known_overrides
@@ -67,16 +67,15 @@ async def set_override(
     draft = desk.drafted(wanted(body), by)
     if approved(request) or not desk.reduces(draft):
         what = words(draft).removeprefix(draft.action).strip() or "everywhere"
-        raises = Raises(f"override.{draft.action}", what, _beside(runtime, draft))
+        raises = Raises(f"override.{draft.action}", what, _beside(runtime, draft),
+                        desk.version(), tag is not None)  # fmt: skip
         await raises_exposure(request, key, body, raises)
     return _shown(runtime, Known(await desk.lay(wanted(body), by, tag)))
 
 
 def _beside(runtime: Runtime, draft: Override) -> list[str]:
-    """The overrides that may act in the same place: what an approval of it is about."""
-    return sorted(
-        each.id for each in runtime.operating.holding if each.task in ("", draft.task)
-    )  # fmt: skip
+    """The overrides that may act on the same request: what an approval of it is about."""
+    return sorted(each.id for each in runtime.operating.holding if meet(each, draft))
 
 
 def wanted(body: OverrideBody) -> Wanted:

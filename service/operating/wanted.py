@@ -201,6 +201,14 @@ def _meets(override: Override, scope: tuple[str, str, str]) -> bool:
     return all(not mine or mine == its for mine, its in zip(scope_of(override), scope, strict=True))
 
 
+def meet(one: Override, other: Override) -> bool:
+    """Whether a request can lie in both scopes."""
+    return all(
+        not mine or not its or mine == its
+        for mine, its in zip(scope_of(one), scope_of(other), strict=True)
+    )
+
+
 def reduces(override: Override, holding: Sequence[Override], plan: Plan, now_us: int = 0) -> bool:
     """Whether laying it can only lower risk: it acts before it is durable. A cap or a bound that
     takes the place of a lower one raises it, and so does a kill that is a force in other words.
