@@ -191,6 +191,12 @@ class OverrideDesk:
             return version
         if wanted.action == Action.KILL_EXPERIMENT:
             found = self._parts.experiments.find(wanted.target)
+            if found.design.reverse:
+                raise Conflict(
+                    f"{found.id} watches a promotion, and without it nobody would: roll the "
+                    "promotion back instead (headgate policy rollback)",
+                    code="experiment_state",
+                )
             if not found.holds_buckets:
                 raise Conflict(
                     f"{found.id} is {found.standing.state} already", code="experiment_state"
