@@ -199,6 +199,48 @@ def test_it_is_void_when_what_it_acts_on_has_changed(four: Service) -> None:
     assert post(four, f"/admin/approvals/{waiting}/approve", YES, second).status_code == 404
 
 
+def test_it_is_void_when_a_narrower_override_is_laid_meanwhile(four: Service) -> None:
+    waiting, second = asked(four, {**FORCE, "tenant": "acme"}), make_key(four, "operator")
+    elsewhere = {**EXCLUDE, "tenant": "other"}
+    assert post(four, "/admin/overrides", elsewhere).status_code == 201
+    assert post(four, f"/admin/approvals/{waiting}/approve", YES, second).status_code == 200
+    waiting = asked(four)
+    assert post(four, "/admin/overrides", {**EXCLUDE, "task": "code"}).status_code == 201
+    told = post(four, f"/admin/approvals/{waiting}/approve", YES, second)
+    assert told.json()["error"]["code"] == "approval_void"
+
+
+def test_what_was_looked_at_counts_for_the_approval_too(four: Service) -> None:
+    body, second = {**FORCE, "tenant": "acme"}, make_key(four, "operator")
+
+    def looked() -> str:
+        tag = get(four, "/admin/overrides")["version"]
+        headers = {"Authorization": f"Bearer {KEY}", "If-Match": f'"{tag}"'}
+        answer = httpx.post(four.url + "/admin/overrides", json=body, headers=headers)
+        assert answer.status_code == 202
+        return f"/admin/approvals/{answer.json()['approval']}/approve"
+
+    approve = looked()
+    assert post(four, "/admin/overrides", {**EXCLUDE, "tenant": "other"}).status_code == 201
+    assert post(four, approve, YES, second).json()["error"]["code"] == "approval_void"
+    assert post(four, looked(), YES, second).status_code == 200
+
+
+def test_a_watch_is_not_blinded(four: Service) -> None:
+    first = four.runtime.learner.version.id
+    glass = {"reason": WHY, "break_glass": True}
+    assert post(four, f"/admin/policies/{version(four)}/promote", glass).status_code == 200
+    (watch,) = four.runtime.experiments.promotions.watches()
+    kill = {"action": "kill_experiment", "experiment": watch.id, "reason": WHY}
+    told = post(four, "/admin/overrides", kill)
+    assert told.status_code == 409 and "roll the promotion back" in told.text
+    for step in ("pause", "stop"):
+        asked(four, {"reason": WHY}, f"/admin/experiments/{watch.id}/{step}")
+    assert four.runtime.experiments.promotions.watches() == [watch]
+    back = post(four, f"/admin/experiments/{watch.id}/rollback", {"reason": WHY})
+    assert back.status_code == 200 and four.runtime.learner.version.id == first
+
+
 def test_it_is_void_when_the_name_stands_for_another_experiment_now(four: Service) -> None:
     design = design_of(slug="named")
     aside = {"layer": "aside", "reason": WHY}
