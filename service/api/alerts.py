@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.access import allowed, author, signed
-from service.api.schemas import Author, ErrorAnswer, LiftBody
+from service.api.four_eyes import Raises, approved, raises_exposure
+from service.api.schemas import Author, EndOverrideBody, ErrorAnswer, LiftBody
 from service.api.shown import when
 from service.domain.acting import Told
 from service.domain.alerts import Alert, Silence, SilenceEnd
@@ -159,14 +160,18 @@ async def acknowledge(request: Request, alert_id: str, body: LiftBody) -> dict[s
 
 
 @router.post("/{alert_id}/resolve", responses=_ERRORS)
-async def resolve(request: Request, alert_id: str, body: LiftBody) -> dict[str, Any]:
+async def resolve(request: Request, alert_id: str, body: EndOverrideBody) -> dict[str, Any]:
     """An operator says that it is over, as where too little traffic is left to tell: what it laid
-    is given back, and it does not fire again before its cool-down is over.
+    is given back, which is a lift, and it does not fire again before its cool-down is over.
     """
     runtime, key = allowed(request, "operator")
     alert = _found(runtime, alert_id)
     if alert.resolved_us is not None:
         raise Conflict("this alert has ended already")
+    holds = any(each.id == alert.override_id for each in runtime.operating.holding)
+    if approved(request) or holds:
+        raises = Raises("alert.resolve", alert.id, alert.override_id)
+        await raises_exposure(request, key, body, raises)
     told = Told("alert.resolved", alert_id, body.reason, author(body.author, key))
     act = signed(request, key, told)
     return shown_alert(runtime, await runtime.alerts.watch.resolve(alert, act))

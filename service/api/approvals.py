@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.access import allowed, author, person
@@ -17,6 +17,7 @@ from service.domain.approvals import ACKNOWLEDGED, BROKE_GLASS, REJECTED, VOID, 
 from service.domain.errors import Conflict, NotFound, PermissionDenied
 from service.domain.records import Key
 from service.runtime import Runtime
+from service.storage.trail import who_knows
 
 router = APIRouter(prefix="/admin/approvals")
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -73,15 +74,19 @@ async def show(request: Request, approval_id: str) -> dict[str, Any]:
 
 
 @router.post("/{approval_id}/approve", responses=_ERRORS)
-async def approve(request: Request, approval_id: str, body: RulingBody) -> dict[str, Any]:
+async def approve(
+    request: Request, response: Response, approval_id: str, body: RulingBody
+) -> dict[str, Any]:
     """Let an act go on that another person has asked for: it is carried out now, as it was asked,
     unless what it acts on has changed since.
     """
     runtime, key = allowed(request, "operator")
+    response.headers["cache-control"] = "no-store"  # the secret of a key may be in it
     async with runtime.approving:
         found = _open(runtime, key, approval_id, WAITS)
         has_role(key, found.needs)
         _second(found, key, body)
+        await _own_secret(runtime, found, key)
         words, who = author(body.author, key), person(request, key)
         asker = runtime.kept.keys.by_id(found.key_id)
         if asker is None:
@@ -141,6 +146,18 @@ def _second(approval: Approval, key: Key, body: RulingBody) -> None:
         raise PermissionDenied(
             "this takes a second person: another key than the one that asked, with another name "
             "than its name and its author's",
+            code="second_person",
+        )
+
+
+async def _own_secret(runtime: Runtime, approval: Approval, key: Key) -> None:
+    """Whoever was shown the secret of the approving key could be approving their own act."""
+    cursor = runtime.kept.database.cursor()
+    key_id, name = await asyncio.to_thread(who_knows, cursor, key.id)
+    if key_id == approval.key_id or (name and name.casefold() == approval.actor.casefold()):
+        raise PermissionDenied(
+            f"{approval.actor} asked for this and was shown the secret of this key: first rotate "
+            "it with itself (headgate keys rotate)",
             code="second_person",
         )
 

@@ -59,7 +59,10 @@ class EvaluateBody(_Signed):
 
 
 class RollbackBody(_Signed):
-    """Back to the version before, or ``to`` one; its last checkpoint, or a named one."""
+    """Back to the version before, or ``to`` one; its last checkpoint, or a named one.
+    ``break_glass``: at once, where ``to`` would wait for a second person.
+    """
 
     to: Id | None = None
     checkpoint: Id | None = None
+    break_glass: bool = False

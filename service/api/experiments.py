@@ -8,13 +8,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from experiments.design import DesignError
-from experiments.design_json import from_json
+from experiments.design_json import from_json, to_json
 from experiments.errors import ExperimentError
 from experiments.states import Step
 from service.api import shown_experiments as shown
 from service.api.access import allowed, signature
 from service.api.experiment_schemas import ExperimentBody, StepBody, StepName
-from service.api.four_eyes import Raises, raises_exposure
+from service.api.four_eyes import Raises, approved, digest, raises_exposure
 from service.api.schemas import ErrorAnswer
 from service.domain.clock import new_id
 from service.domain.errors import Unprocessable
@@ -94,10 +94,11 @@ async def take(request: Request, experiment: str, step: StepName, body: StepBody
     runtime, key = allowed(request, "operator")
     promotions, wanted = runtime.experiments.promotions, _STEPS[step]
     found = runtime.experiments.desk.find(experiment)
-    if wanted not in REDUCING:
+    blinds = found.design.reverse and wanted is not Step.ROLL_BACK  # nobody watches a promotion
+    if approved(request) or blinds or wanted not in REDUCING:
         standing = {"state": found.standing.state.value, "steps": len(found.steps)}
-        raises = Raises(f"experiment.{step}", found.id, standing)
-        await raises_exposure(request, key, body, raises)
+        standing["design"] = digest(to_json(found.design))
+        await raises_exposure(request, key, body, Raises(f"experiment.{step}", found.id, standing))
     by = signature(request, key, body)
     if wanted is Step.SHIP:
         if body.variant is None:

@@ -33,13 +33,22 @@ LEAST_REASON = 20  # letters, of what breaks the glass
 
 @dataclass(frozen=True, slots=True)
 class Raises:
-    """An act that raises exposure. ``standing``: what it acts on, as it is now, in JSON; when that
-    is another by the time of the approval, the approval is void.
+    """An act that raises exposure. ``subject`` is resolved (an id, not the name that was given).
+    ``standing``: what it acts on, as it is now, in JSON; when either is another by the time of the
+    approval, the approval is void. ``whole``: all that is in force, which counts instead where the
+    request says what it looked at (``strictly``); the approved request says so no more.
     """
 
     act: str
     subject: str
     standing: Any = None
+    whole: Any = None
+    strictly: bool = False
+
+    def digests(self) -> tuple[str, str]:
+        """Of what it acts on, and of all that is in force too."""
+        on = [self.act, self.subject, self.standing]
+        return digest(on), digest([*on, {"whole": self.whole}])
 
 
 class Held(Exception):
@@ -54,16 +63,16 @@ async def raises_exposure(request: Request, key: Key, body: Any, raises: Raises)
     """The one line of a route that raises exposure: after ``allowed`` and after its own checks,
     before it acts. It returns where the act may go on; else the request ends here.
     """
-    standing = digest(raises.standing)
+    standings = raises.digests()
     carried: Carried | None = request.scope.get(APPROVED)
     if carried is not None:
-        await carried.begin(standing)
+        await carried.begin(standings)
         return
     runtime = runtime_of(request)
     if not runtime.plan.approvals.four_eyes:
         return
     broken = bool(getattr(body, "break_glass", False))
-    approval = await _asked(request, key, body, (raises, standing), broken)
+    approval = await _asked(request, key, body, (raises, standings[raises.strictly]), broken)
     if broken:
         await _break_glass(request, key, approval)
         return
@@ -72,6 +81,13 @@ async def raises_exposure(request: Request, key: Key, body: Any, raises: Raises)
     await durable(runtime, approval, signed(request, key, told))
     runtime.kept.approvals.put(approval)
     raise Held(approval)
+
+
+def approved(request: Request) -> bool:
+    """Whether it is an approved act that is carried out now: that asks for its approval to begin,
+    even where it would need none any more.
+    """
+    return request.scope.get(APPROVED) is not None
 
 
 def digest(standing: Any) -> str:
@@ -149,9 +165,11 @@ class Carried:
     reason: str
     begun: bool = field(default=False, init=False)
 
-    async def begin(self, standing: str) -> None:
-        """Durable before it acts, so that nothing that was approved is done twice."""
-        if standing != self.approval.standing:
+    async def begin(self, standings: tuple[str, str]) -> None:
+        """Durable before it acts, so that nothing that was approved is done twice. One of the
+        ``standings`` is what was asked for: they are never alike.
+        """
+        if self.approval.standing not in standings:
             await self.end(VOID, "what it acts on has changed since")
             raise Conflict(
                 "the approval is void: what it acts on has changed since it was asked for; ask for "

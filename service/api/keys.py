@@ -62,6 +62,7 @@ class RotateBody(EndBody):
     """A new secret. ``grace_s``: for how long the one before is valid beside it."""
 
     grace_s: Annotated[float, Field(ge=0.0, le=30 * 86_400.0, allow_inf_nan=False)] = 3_600.0
+    break_glass: bool = False
 
 
 @router.get("", responses=_ERRORS)
@@ -132,14 +133,22 @@ async def rotate(
     request: Request, response: Response, key_id: str, body: RotateBody
 ) -> dict[str, Any]:
     """Give a key a new secret; the old one is valid until the grace ends. The key stays the same:
-    its decisions, tickets and limits are kept.
+    its decisions, tickets and limits are kept. Operators may rotate their own; who rotates
+    another operator's key could be that person, so that raises exposure.
     """
-    runtime, key = allowed(request, "administrator")
+    runtime, key = allowed(request, "operator")
+    if key_id not in (key.id, key.name):
+        runtime, key = allowed(request, "administrator")
     async with runtime.key_changes:
         keys = runtime.kept.keys
         found = _found(runtime, key, key_id)
         if keys.by_id(found.id) is None:
             raise Conflict("the key has expired; make a new one")
+        if found.id != key.id:
+            allowed(request, "administrator")  # whatever the names of both
+        if found.id != key.id and found.role in STRONG:
+            raises = Raises("key.rotate", f"{found.name} ({found.role})", [found.id, found.at_us])
+            await raises_exposure(request, key, body, raises)
         made, secret = keys.rotated(found, body.grace_s)
         told = Told("key.rotated", found.id, body.reason, author(body.author, key),
                     {"key": key.id, "grace_s": body.grace_s}, _changed(found),

@@ -47,7 +47,7 @@ class DryRunBody(OverrideBody):
 class RenewBody(_Signed):
     """Goes on with an override."""
 
-    expires_in_s: Lasting = 4 * 3_600.0
+    expires_in_s: Annotated[Lasting, Field(ge=60.0)] = 4 * 3_600.0
 
 
 class OverrideShown(BaseModel):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.api.access import allowed, signature
-from service.api.four_eyes import Raises, raises_exposure
+from service.api.four_eyes import Raises, approved, raises_exposure
 from service.api.override_schemas import (
     DryRunBody,
     DryRunShown,
@@ -22,7 +22,7 @@ from service.api.shown_overrides import override as shown
 from service.domain.errors import NotFound, StorageUnavailable, Unprocessable
 from service.domain.records import Override
 from service.operating.overrides import laid, words
-from service.operating.wanted import Wanted, lifting_reduces, reduces
+from service.operating.wanted import Wanted, lifting_reduces, meet
 from service.runtime import Runtime
 from service.storage.errors import StorageError
 from service.storage.overrides import Known, known_overrides
@@ -65,18 +65,17 @@ async def set_override(
     if tag is not None:
         desk.check_unchanged(tag)
     draft = desk.drafted(wanted(body), by)
-    if not reduces(draft, desk.holding):
+    if approved(request) or not desk.reduces(draft):
         what = words(draft).removeprefix(draft.action).strip() or "everywhere"
-        raises = Raises(f"override.{draft.action}", what, _beside(runtime, draft))
+        raises = Raises(f"override.{draft.action}", what, _beside(runtime, draft),
+                        desk.version(), tag is not None)  # fmt: skip
         await raises_exposure(request, key, body, raises)
     return _shown(runtime, Known(await desk.lay(wanted(body), by, tag)))
 
 
 def _beside(runtime: Runtime, draft: Override) -> list[str]:
-    """The overrides that may act in the same place: what an approval of it is about."""
-    return sorted(
-        each.id for each in runtime.operating.holding if each.task in ("", draft.task)
-    )  # fmt: skip
+    """The overrides that may act on the same request: what an approval of it is about."""
+    return sorted(each.id for each in runtime.operating.holding if meet(each, draft))
 
 
 def wanted(body: OverrideBody) -> Wanted:
@@ -129,11 +128,15 @@ async def show_override(request: Request, override_id: str) -> OverrideShown:
 
 @router.post("/{override_id}/renew", status_code=201, responses=_ERRORS)
 async def renew_override(request: Request, override_id: str, body: RenewBody) -> OverrideShown:
-    """Go on with an override as a new record; the one before ends as renewed."""
+    """Go on with an override as a new record; the one before ends as renewed. One that ends sooner
+    is a lift in other words.
+    """
     runtime, key = allowed(request, "operator")
     by = signature(request, key, body)
     held = runtime.operating.find(override_id)
-    if not reduces(held, ()):
+    sooner = runtime.clock.wall_us() + body.expires_in_s * 1e6 < held.expires_us
+    lifts = sooner and not lifting_reduces(held)
+    if approved(request) or lifts or not runtime.operating.reduces(held):
         raises = Raises("override.renew", held.id, held.expires_us)
         await raises_exposure(request, key, body, raises)
     override = await runtime.operating.renew(override_id, body.expires_in_s, by)

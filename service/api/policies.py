@@ -12,7 +12,7 @@ from learning.policies import registry
 from service.api import shown_experiments as shown
 from service.api.access import allowed, author, signature, signed
 from service.api.experiment_schemas import EvaluateBody, PolicyBody, PromoteBody, RollbackBody
-from service.api.four_eyes import Raises, raises_exposure
+from service.api.four_eyes import Raises, approved, raises_exposure
 from service.api.schemas import ErrorAnswer
 from service.domain.acting import Told
 from service.domain.errors import Unprocessable
@@ -69,10 +69,18 @@ def _parameters(runtime: Runtime, body: PolicyBody) -> dict[str, Any]:
 
 @router.post("/policies/rollback", responses=_ERRORS)
 async def roll_back(request: Request, body: RollbackBody) -> dict[str, Any]:
-    """Return to the version before the live one with its last good checkpoint, byte for byte."""
+    """Return to the version before the live one with its last good checkpoint, byte for byte. To
+    one that was not live, or was taken back by the service itself, it is a promotion.
+    """
     runtime, key = allowed(request, "operator")
-    by, back = signature(request, key, body), Back(body.to, body.checkpoint)
-    return shown.promotion(await runtime.experiments.promotions.roll_back(by, back))
+    promotions, to = runtime.experiments.promotions, body.to
+    if to is not None:
+        to = promotions.to_return_to(to)
+        if approved(request) or not promotions.returns(to):
+            raises = Raises("policy.rollback", to, {"live": runtime.learner.version.id})
+            await raises_exposure(request, key, body, raises)
+    by, back = signature(request, key, body), Back(to, body.checkpoint)
+    return shown.promotion(await promotions.roll_back(by, back))
 
 
 @router.get("/policies/{version}", responses=_ERRORS)

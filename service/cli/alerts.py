@@ -9,6 +9,7 @@ import typer
 from service.cli.output import (
     DEFAULT_URL,
     AuthorOption,
+    GlassFlag,
     JsonFlag,
     ReasonOption,
     UrlOption,
@@ -59,12 +60,14 @@ def resolve(
     alert: Identity,
     reason: ReasonOption,
     author: AuthorOption = None,
+    break_glass: GlassFlag = False,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """Say that it is over where too little traffic is left to tell; what it laid is given back."""
     with service_errors():
-        found = client(url).post(f"/admin/alerts/{alert}/resolve", signed(author, reason))
+        body = {**signed(author, reason), "break_glass": break_glass}
+        found = client(url).post(f"/admin/alerts/{alert}/resolve", body)
         give(found, as_json, lambda content: say(f"{content['id']} {content['state']}"))
 
 

@@ -103,10 +103,14 @@ def rotate(
     ] = "1h",
     reason: Why = "",
     author: AuthorOption = None,
+    break_glass: GlassFlag = False,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """Give a key a new secret; it stays the same key, with its history and its limits."""
-    body = {"grace_s": duration_s("--grace", grace), **signed(author, reason)}
+    body = {
+        "grace_s": duration_s("--grace", grace), **signed(author, reason),
+        "break_glass": break_glass,
+    }  # fmt: skip
     with service_errors():
         give(client(url).post(f"/admin/keys/{key}/rotate", body), as_json, _show_secret)

@@ -136,12 +136,13 @@ def rollback(
         str | None, typer.Option(help="One of its checkpoints; its last by default.")
     ] = None,
     author: AuthorOption = None,
+    break_glass: GlassFlag = False,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
     """Return to the version before with its last good checkpoint, on the next request."""
     body = {
-        "to": to, "checkpoint": checkpoint, **signed(author, reason),
+        "to": to, "checkpoint": checkpoint, **signed(author, reason), "break_glass": break_glass,
     }  # fmt: skip
     with service_errors():
         give(client(url).post("/admin/policies/rollback", body), as_json, _promoted)

@@ -26,7 +26,7 @@ from service.domain.records import Override, Weight
 from service.domain.will import Action
 from service.feedback.promoting import Signature
 from service.operating.overrides import words
-from service.operating.wanted import Wanted, check, lifting_reduces, reduces
+from service.operating.wanted import Wanted, check, lifting_reduces
 
 LASTS = (
     ("900", "15 minutes"), ("3600", "1 hour"), ("14400", "4 hours"), ("43200", "12 hours"),
@@ -177,7 +177,7 @@ async def _check(looker: Looker, now: Open) -> list[Node]:
     now.fields["tag"] = desk.version()
     drafted = desk.drafted(wanted, Signature(looker.key.name, now.fields["reason"]))
     said = h("p", h("strong", told(drafted)), f", for {span(wanted.lasts_s)}.")
-    second = [] if reduces(drafted, desk.holding) else glass(looker)
+    second = [] if desk.reduces(drafted) else glass(looker)
     ask = button("Try it on the last day", ("try", ""))
     return [said, *preview(looker, wanted), *second, h("div", ask, cls="hg-line")]
 
@@ -358,7 +358,11 @@ def _renewed(looker: Looker, now: Open) -> list[Node]:
     except NotFound as error:
         return [h("p", error.message)]
     asked = choice("lasts", "From now on for", LASTS, now)
-    return [*_this(looker, now), asked, *([] if reduces(found, ()) else glass(looker))]
+    return [
+        *_this(looker, now),
+        asked,
+        *([] if looker.runtime.operating.reduces(found) else glass(looker)),
+    ]
 
 
 async def _renew(looker: Looker, now: Open, reason: str) -> str:

@@ -8,7 +8,17 @@ from dataclasses import replace
 from service.console.form_parts import Form, choice, nothing, radios
 from service.console.looker import Looker, Open
 from service.console.nodes import Column, Node, h, table
-from service.console.overriding import DEFAULT_LASTS, LASTS, lasts, preview, said_of, told
+from service.console.overriding import (
+    DEFAULT_LASTS,
+    LASTS,
+    broken,
+    glass,
+    lasts,
+    preview,
+    said_of,
+    told,
+    waits,
+)
 from service.console.wording import clock, plural, short, span
 from service.domain.errors import Unprocessable
 from service.domain.records import Version
@@ -52,10 +62,11 @@ async def _kill_check(looker: Looker, now: Open) -> list[Node]:
     if what in ("kill", "exclude"):
         wanted = check(_stop(now), runtime.plan)
         by = Signature(looker.key.name, now.fields["reason"])
-        said = told(runtime.operating.drafted(wanted, by))
+        drafted = runtime.operating.drafted(wanted, by)
+        second = [] if runtime.operating.reduces(drafted) else glass(looker)
         as_one = replace(wanted, action="force") if what == "kill" else wanted
-        return [h("p", h("strong", said), f", for {span(wanted.lasts_s)}."),
-                *preview(looker, as_one)]  # fmt: skip
+        return [h("p", h("strong", told(drafted)), f", for {span(wanted.lasts_s)}."),
+                *preview(looker, as_one), *second]  # fmt: skip
     if what == "experiments":
         running = runtime.experiments.desk.running()
         if not running:
@@ -73,8 +84,9 @@ async def _kill(looker: Looker, now: Open, reason: str) -> str:
     if what in ("kill", "exclude"):
         wanted = _stop(now)
         body = {"action": wanted.action, "deployment": wanted.deployment, "reason": reason,
-                "expires_in_s": wanted.lasts_s}  # fmt: skip
-        return said_of(looker, await looker.ask("/admin/overrides", body))
+                "expires_in_s": wanted.lasts_s, **broken(now)}  # fmt: skip
+        done = await looker.ask("/admin/overrides", body)
+        return waits(done) or said_of(looker, done)
     if what == "experiments":
         running = [each.id for each in looker.runtime.experiments.desk.running()]
         for each in running:
@@ -119,15 +131,20 @@ async def _back_check(looker: Looker, now: Open) -> list[Node]:
     said = h("p", f"From {live.policy} {short(live.id)} to ", h("strong", f"{to.policy} "),
              h("strong", short(to.id)), " with its last checkpoint",
              f" of {clock(kept[-1].at_us)}." if kept else ".")  # fmt: skip
+    second = [] if runtime.experiments.promotions.returns(to.id) else glass(looker)
     differ = versions_differ(live, to)
     if not differ:
-        return [said, h("p", "Both have the same parameters; they differ in what they learned.")]
+        return [
+            said,
+            *second,
+            h("p", "Both have the same parameters; they differ in what they learned."),
+        ]
     columns = Column("Parameter"), Column("Live now"), Column("After the rollback")
     rows = [(each["field"], (each["field"], _value(each["before"]), _value(each["after"])))
             for each in differ[:_MOST_CHANGES]]  # fmt: skip
     more = len(differ) - len(rows)
     rest = h("p", f"and {more} more", cls="hg-hint") if more > 0 else None
-    return [said, table("What changes", columns, rows), *([rest] if rest else [])]
+    return [said, table("What changes", columns, rows), *([rest] if rest else []), *second]
 
 
 def _value(value: object) -> str:
@@ -135,8 +152,10 @@ def _value(value: object) -> str:
 
 
 async def _roll_back(looker: Looker, now: Open, reason: str) -> str:
-    body = {"reason": reason, "to": now.fields.get("to") or None}
+    body = {"reason": reason, "to": now.fields.get("to") or None, **broken(now)}
     done = await looker.ask("/admin/policies/rollback", body)
+    if done.waits:
+        return waits(done)
     return f"Rolled back: version {short(str(done.content['version']))} decides again."
 
 

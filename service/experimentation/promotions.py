@@ -151,7 +151,7 @@ class Promotions:
     async def roll_back(self, by: Signature, back: Back | None = None) -> Promotion:
         """Return to the version before; a rollback of a rollback returns to what that left."""
         back = back or Back()
-        to = self.versions.find(back.to).id if back.to else self._before_live()
+        to = self.to_return_to(back.to) if back.to else self._before_live()
         if to is not None:
             self._stand_in(to)
         try:
@@ -164,6 +164,18 @@ class Promotions:
                 await self._stand_back(to)
         await self._let_go(made)
         return made
+
+    def to_return_to(self, name: str) -> str:
+        """The version that is named; raises NotFound, and Conflict where it may not be exposed."""
+        version = self.versions.find(name).id
+        if version != self._live_id():
+            self._desk.check_version(version)
+        return version
+
+    def returns(self, version: str) -> bool:
+        """Whether a rollback to it returns to what was live, and was not taken back for harm."""
+        was_live = any(each.version_id == version for each in self.versions.store.promotions)
+        return was_live and not self._desk.rollbacks(version)
 
     def _stand_in(self, version: str) -> None:
         """Let a version that learns beside the live one decide until the learner, which may be at

@@ -21,7 +21,7 @@ from service.feedback.child import run_child
 from service.feedback.promoting import Signature, VersionDesk
 from service.operating.overrides import OverrideDesk, words
 from service.operating.trying import CAP_TOKENS, HOUR_US, Job
-from service.operating.wanted import Wanted, check_room, reduces
+from service.operating.wanted import Wanted, check_room
 from service.plan.whole import Plan
 
 CHILD = (sys.executable, "-m", "service.operating.trying")
@@ -81,7 +81,7 @@ class DryRun:
             report = await self._report(self._job(override, holding, hours))
         told = {
             "words": words(override),
-            "reduces_risk": reduces(override, holding),
+            "reduces_risk": desk.reduces(override),
             "in_force": [words(each) for each in holding],
             **report,
         }

@@ -137,7 +137,7 @@ class OverrideDesk:
         override = self.drafted(wanted, by)
         check_room(override, self.holding, self._parts.plan())
         act = self._act(f"override.{override.action}", override, by, (None, laid(override)))
-        if reduces(override, self.holding):
+        if self.reduces(override):
             self._parts.store.put(override)
             await self._reduced(override, "in effect", override, act)
             return override
@@ -154,6 +154,11 @@ class OverrideDesk:
                 raise
             self._parts.store.put(override)
             return override
+
+    def reduces(self, override: Override) -> bool:
+        """Whether laying it, or going on with it, can only lower risk as things stand."""
+        others = [each for each in self.holding if each.id != override.id]
+        return reduces(override, others, self._parts.plan(), self._parts.clock.wall_us())
 
     def drafted(self, wanted: Wanted, by: Signature) -> Override:
         """The override that is wanted, checked, not yet in force."""
@@ -180,9 +185,18 @@ class OverrideDesk:
 
     def _target(self, wanted: Wanted) -> str:
         if wanted.action == Action.PIN:
-            return self._parts.versions.find(wanted.target).id
+            version = self._parts.versions.find(wanted.target).id
+            if version != self._parts.live().current.mark.version_id:
+                self._parts.experiments.check_version(version)
+            return version
         if wanted.action == Action.KILL_EXPERIMENT:
             found = self._parts.experiments.find(wanted.target)
+            if found.design.reverse:
+                raise Conflict(
+                    f"{found.id} watches a promotion, and without it nobody would: roll the "
+                    "promotion back instead (headgate policy rollback)",
+                    code="experiment_state",
+                )
             if not found.holds_buckets:
                 raise Conflict(
                     f"{found.id} is {found.standing.state} already", code="experiment_state"

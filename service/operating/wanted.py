@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from service.domain.catalog import typical_usd
 from service.domain.errors import Conflict, InvalidRequest, Unprocessable
 from service.domain.records import Override
 from service.domain.will import Action, scope_of, will_for
@@ -16,7 +17,7 @@ from service.plan.whole import Plan
 DEFAULT_S = 4 * 3_600.0
 LONGEST_S = 7 * 86_400.0
 MOST = 100  # in force at once: each costs every request of its scope a comparison
-REDUCING = (Action.KILL, Action.EXCLUDE, Action.FREEZE, Action.KILL_EXPERIMENT)
+REDUCING = (Action.EXCLUDE, Action.FREEZE, Action.KILL_EXPERIMENT)
 _SUM = 1e-9  # shares are given as decimal fractions
 _NAMES_ONE = (Action.KILL, Action.EXCLUDE, Action.FORCE, Action.BOUNDS)
 _NAMES_NONE = (Action.PIN, Action.KILL_EXPERIMENT)
@@ -200,12 +201,22 @@ def _meets(override: Override, scope: tuple[str, str, str]) -> bool:
     return all(not mine or mine == its for mine, its in zip(scope_of(override), scope, strict=True))
 
 
-def reduces(override: Override, holding: Sequence[Override]) -> bool:
+def meet(one: Override, other: Override) -> bool:
+    """Whether a request can lie in both scopes."""
+    return all(
+        not mine or not its or mine == its
+        for mine, its in zip(scope_of(one), scope_of(other), strict=True)
+    )
+
+
+def reduces(override: Override, holding: Sequence[Override], plan: Plan, now_us: int = 0) -> bool:
     """Whether laying it can only lower risk: it acts before it is durable. A cap or a bound that
-    takes the place of a lower one raises it.
+    takes the place of a lower one raises it, and so does a kill that is a force in other words.
     """
     if override.action in REDUCING:
         return True
+    if override.action == Action.KILL:
+        return _calms(override, holding, plan, now_us)
     replaced = [each for each in holding if _replaced(each, override)]
     if override.action == Action.COST_CAP and override.usd is not None:
         return all(each.usd is None or override.usd <= each.usd for each in replaced)
@@ -213,6 +224,24 @@ def reduces(override: Override, holding: Sequence[Override]) -> bool:
         greatest = 1.0 if override.greatest is None else override.greatest
         return all(each.greatest is None or greatest <= each.greatest for each in replaced)
     return False
+
+
+def _calms(kill: Override, holding: Sequence[Override], plan: Plan, now_us: int) -> bool:
+    """Whether a kill sends everything where it can harm least: to the plan's safe deployment, or
+    to the cheapest at list prices unless somebody excludes that; and not from a cheaper one.
+    """
+    prices = {each.name: typical_usd(each, now_us) for each in plan.catalog({})}
+    price = prices.get(kill.deployment, math.inf)
+    before = (
+        each for each in holding
+        if each.action == Action.KILL and scope_of(each) == scope_of(kill) and each.id != kill.id
+    )  # fmt: skip
+    if any(prices.get(each.deployment, 0.0) < price for each in before):
+        return False
+    if kill.deployment == plan.safe_deployment:
+        return True
+    excluded = {each.deployment for each in holding if each.action == Action.EXCLUDE}
+    return price <= min(prices.values()) and kill.deployment not in excluded
 
 
 def lifting_reduces(override: Override) -> bool:

@@ -69,6 +69,19 @@ def acts(cursor: Cursor, wanted: Wanted) -> list[dict[str, Any]]:
     return rows_of(cursor, sql, given)
 
 
+def who_knows(cursor: Cursor, key_id: str) -> tuple[str, str]:
+    """Who was shown a key's newest secret when it was issued: the id of the key that asked for it,
+    or the name of who approved that, to whom it went then; empty where no act tells of it.
+    """
+    sql = f"SELECT key_id, detail FROM {TABLE} WHERE subject = ? AND act IN (?, ?) "
+    sql += "ORDER BY log_seq DESC LIMIT 1"
+    rows = rows_of(cursor, sql, [key_id, "key.created", "key.rotated"])
+    if not rows:
+        return "", ""
+    approved_by = (_json(rows[0]["detail"]) or {}).get("approved_by", "")
+    return ("", str(approved_by)) if approved_by else (str(rows[0]["key_id"]), "")
+
+
 def all_acts(cursor: Cursor, wanted: Wanted) -> Iterator[dict[str, Any]]:
     """All of them, oldest first, a page at a time, so that a long trail is never in memory."""
     after = wanted.after or 0

@@ -253,6 +253,15 @@ def test_an_operator_ends_one(site: Site) -> None:
     fired(site, most)
     until(lambda: of(site, "firing", most)["override_id"])
     bound = of(site, "firing", most)
+    plan = site.runtime.plan
+    two = plan.approvals.model_copy(update={"four_eyes": True})
+    site.runtime.plan = plan.model_copy(update={"approvals": two})
+    try:
+        held = site.post(f"/{bound['id']}/resolve")
+        assert held.status_code == 202 and held.json()["act"] == "alert.resolve"
+        assert of(site, "firing", most)["override_id"] == bound["override_id"]
+    finally:
+        site.runtime.plan = plan
     code, out = site.run("resolve", bound["id"], "--reason", "nothing is sent there")
     assert code == 0 and f"{bound['id']} resolved" in out
     overrides = httpx.get(site.url + "/admin/overrides", headers=AUTH).json()["overrides"]

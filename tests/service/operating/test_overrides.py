@@ -201,8 +201,9 @@ def test_what_reduces_risk_acts_before_it_is_durable(
         assert held["deployment"] == "mill"
         warned = one.get("/admin/status")["warnings"]
         assert any("not durable yet" in each for each in warned)
-        taken = lay(one, "force", "fall", 503)
-        assert "not taken" in taken["error"]["message"]
+        for action in ("force", "kill"):
+            taken = lay(one, action, "fall", 503)
+            assert "not taken" in taken["error"]["message"]
         assert len(one.get("/admin/overrides")["overrides"]) == 1
     until(lambda: rows(one, "SELECT count(*) FROM overrides WHERE id = ?", held["id"]) == [(1,)])
     assert not any("not durable" in each for each in one.get("/admin/status")["warnings"])

@@ -99,7 +99,12 @@ def test_there_are_at_most_so_many() -> None:
 
 
 @pytest.mark.parametrize(("override", "holding", "reducing"), [
-    (laid("kill", "mill"), [], True), (laid("exclude", "mill"), [], True),
+    (laid("kill", "mill"), [], True), (laid("kill", "fall"), [], False),
+    (laid("kill", "brook"), [], True), (laid("kill", "brook"), [laid("exclude", "brook")], False),
+    (laid("kill", "mill"), [laid("exclude", "mill")], True),
+    (laid("kill", "mill"), [laid("kill", "brook")], False),
+    (laid("kill", "mill"), [laid("kill", "brook", task="code")], True),
+    (laid("kill", "brook"), [laid("kill", "fall")], True), (laid("exclude", "mill"), [], True),
     (laid("freeze"), [], True), (laid("kill_experiment", target="one@1"), [], True),
     (laid("force", "mill"), [], False), (laid("pin", target="v"), [], False),
     (laid("cost_cap", usd=0.1), [], True),
@@ -109,7 +114,8 @@ def test_there_are_at_most_so_many() -> None:
     (bounds("mill", greatest=0.5), [bounds("mill", greatest=0.2)], False),
 ])  # fmt: skip
 def test_what_only_lowers_risk(override: Override, holding: list[Override], reducing: bool) -> None:
-    assert reduces(override, holding) is reducing
+    safe = PLAN.model_copy(update={"safe_deployment": "mill"})
+    assert reduces(override, holding, safe) is reducing
 
 
 def test_lifting_a_force_or_a_pin_only_lowers_risk() -> None:
