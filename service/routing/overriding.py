@@ -10,7 +10,7 @@ from learning import exploration
 from learning.interaction import Vector
 from service.domain.catalog import typical_usd
 from service.domain.clock import Clock
-from service.domain.errors import CapabilityMissing, HeadgateError, NoDeployment
+from service.domain.errors import EXCLUDED, KILLED, CapabilityMissing, HeadgateError, NoDeployment
 from service.domain.live import LivePolicy
 from service.domain.records import Override
 from service.domain.will import NO_WILL, Will, limits, will_for
@@ -21,7 +21,6 @@ from service.routing.narrowing import Draft, Narrowing
 from service.routing.placed import placed
 from service.routing.treatments import DEPLOYMENT, VERSION, Treatment
 
-KILLED = "killed_by_operator"
 FORCED = "forced_by_operator"
 BOUNDED = "bounded_by_operator"
 PINNED = "pinned_by_operator"
@@ -85,7 +84,7 @@ class Overriding:
         if will.killed is None and name in will.excluded:
             raise NoDeployment(
                 f"{name} is excluded by an operator now; ask for auto to be routed",
-                code="excluded_by_operator",
+                code=EXCLUDED,
                 retry_after_s=AGAIN_S,
             )
 

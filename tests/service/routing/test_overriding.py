@@ -109,6 +109,24 @@ def test_what_is_under_way_when_a_kill_is_laid_goes_nowhere_else() -> None:
     assert other not in [each.name for each in world.router.alternatives(made)]
 
 
+def test_an_exclusion_hides_no_outage_of_the_others() -> None:
+    world = World()
+    for name in SERVING[1:]:
+        lay(world, "exclude", name)
+    with_ill = decide(world)
+    assert with_ill.deployment == "small"
+    world.windows.exhausted = (  # type: ignore[method-assign]
+        lambda deployment, *_: deployment.name in ("small", "wide")
+    )
+    with pytest.raises(NoDeployment) as no:
+        decide(world)
+    assert no.value.code == "deployments_rate_limited" and not no.value.willed
+    lay(world, "exclude", "small")
+    with pytest.raises(NoDeployment) as no:
+        decide(world)
+    assert no.value.code == "excluded_by_operator" and no.value.willed
+
+
 # scopes ---------------------------------------------------------------------------------------
 
 
