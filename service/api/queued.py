@@ -62,7 +62,7 @@ async def turned_away(
     if arrival is None or not isinstance(error, NOBODY):
         await send_error(send, error, request_id)
         return
-    if _open_to_all(arrival.request):
+    if _open_to_all(arrival.request) and not error.willed:
         runtime.outage.failed(error.code, error.message)
     if runtime.queue is not None:
         try:

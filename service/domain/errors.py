@@ -23,6 +23,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+EXCLUDED = "excluded_by_operator"
+KILLED = "killed_by_operator"
+
 
 class HeadgateError(Exception):
     """An error that people may read: it names the field and the mend, and nothing secret."""
@@ -46,6 +49,11 @@ class HeadgateError(Exception):
         self.retry_after_s = retry_after_s
         if code is not None:
             self.code = code
+
+    @property
+    def willed(self) -> bool:
+        """Whether an operator's override keeps it from an answer: that is no outage."""
+        return self.code in (EXCLUDED, KILLED)
 
 
 class InvalidRequest(HeadgateError):

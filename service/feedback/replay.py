@@ -17,7 +17,7 @@ from service.feedback.versions import restored
 from service.storage.audits import Between, updates_between
 from service.storage.cases import read_case
 from service.storage.database import Cursor
-from service.storage.overrides import bounds_then
+from service.storage.overrides import bounds_around
 from service.storage.versions import VersionStore
 
 VARIANT_NAMES = ("experiment", "holdout")
@@ -81,8 +81,13 @@ def replay(decision_id: str, store: VersionStore, cursor: Callable[[], Cursor]) 
     state = state_of(decision.policy, store, cursor)
     if isinstance(state, Missing):
         return Replay(decision_id, Verdict.MISSING, state.reason)
-    who, bounds = decision.caller, bounds_then(cursor(), decision) if decision.override_id else []
-    return drawn_again(decision, state, will_for(decision.task, bounds, who.tenant, who.tier))
+    who, found = decision.caller, []
+    for bounds in bounds_around(cursor(), decision):
+        will = will_for(decision.task, bounds, who.tenant, who.tier)
+        found.append(drawn_again(decision, state, will))
+        if found[-1].verdict is Verdict.EQUAL:
+            return found[-1]
+    return found[0]
 
 
 def not_drawn(decision: Decision) -> str:
@@ -201,7 +206,7 @@ def drawn_again(decision: Decision, state: State, will: Will = NO_WILL) -> Repla
         different.append("deployment")
     reason = ""
     if different and bounds is not None:
-        reason = "bounds were in force, and an operator may have changed them at that very moment"
+        reason = "bounds were in force, and none that may have been at that moment give the same"
     if different and state.checkpoint_id != decision.policy.checkpoint_id:
         reason = (
             "the checkpoint that it stood on is gone, and this began from one before it: a version "

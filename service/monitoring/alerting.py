@@ -75,6 +75,7 @@ class Alerting:
         self.windows.rebuild(past.minutes, past.counts, past.records)
         minutes, series = self.windows.minutes(LOOKED_AT), self.windows.series()
         await asyncio.to_thread(self.watch.replay, minutes, series)
+        await self.watch.resume()
 
     def minutes(self, last: int = 60) -> tuple[Minute, ...]:
         """The last closed minutes, oldest first, in total and by deployment."""

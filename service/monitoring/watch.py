@@ -48,8 +48,11 @@ class Shift(Protocol):
     ) -> Shifted | str:
         """Bound it; or why there is nothing to bound."""
 
-    async def lift(self, override_id: str, reason: str) -> bool:
-        """End that before its time; False where it has ended already."""
+    def found(self, alert: Alert) -> Shifted | None:
+        """What was laid for an alert and is in force, whoever has renewed it."""
+
+    async def lift(self, alert: Alert, why: str) -> str:
+        """End that before its time, unless a person has renewed it; what came of it, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +188,26 @@ class AlertWatch:
         if isinstance(laid, str):
             return await self._acted(alert, detail, laid)
         detail |= {"override_id": laid.override_id, "greatest": laid.greatest}
-        said = f"{alert.scope} gets at most {laid.greatest:.3g} of any task for now"
-        return await self._acted(alert, detail, said)
+        return await self._acted(alert, detail, _bounded(alert, laid))
 
     async def _acted(self, alert: Alert, detail: dict[str, Any], said: str) -> Alert:
         return await self._add(alert, Step.ACTED, said, detail)
+
+    async def resume(self) -> None:
+        """At the start: what a kill -9 kept from being said of the alerts that had just fired."""
+        for alert in self.book.firing():
+            told = any(_is_shift(event) for event in alert.events)
+            plan, shift = self.parts.plan(), self.parts.shift
+            if alert.rule != "latency" or not alert.scope or told or shift is None:
+                continue
+            if plan.latency.keep_share is None:
+                continue
+            detail: dict[str, Any] = {"action": "shift"}
+            said = "its share is not bounded: the service ended before that was done"
+            if (laid := shift.found(alert)) is not None:
+                detail |= {"override_id": laid.override_id, "greatest": laid.greatest}
+                said = _bounded(alert, laid)
+            await self._acted(alert, detail, said)
 
     async def _page(self, rule: Rule, alert: Alert, run: Run, plan: AlertsPlan) -> None:
         """Somebody is called once an alert has stayed so long that nobody has seen."""
@@ -212,15 +230,15 @@ class AlertWatch:
         plan = self.parts.plan()
         if rule.name == "latency" and self.parts.raise_caching is not None:
             self.parts.raise_caching(alert, False)
-        if alert.override_id and self.parts.shift is not None:
+        shift = self.parts.shift
+        found = shift.found(alert) if shift is not None else None
+        laid = alert.override_id or (found.override_id if found else "")
+        if shift is not None and laid:
             try:
-                lifted = await asyncio.wait_for(
-                    self.parts.shift.lift(alert.override_id, f"alert {alert.id}: {why}"), DURABLE_S
-                )
-                said = "its share is no longer bounded" if lifted else "its bound had ended already"
+                said = await asyncio.wait_for(shift.lift(alert, why), DURABLE_S)
             except (HeadgateError, TimeoutError) as error:  # it expires by itself
                 said = f"its bound could not be lifted and ends by itself: {error}"
-            alert = await self._add(alert, Step.REVERTED, said, {"override_id": alert.override_id})
+            alert = await self._add(alert, Step.REVERTED, said, {"override_id": laid})
         now = self.book.find(alert.id)
         if now is None or now.resolved_us is not None:
             return  # somebody was faster, by hand
@@ -366,3 +384,11 @@ class AlertWatch:
             alert.scope, severity or alert.severity, alert.value, alert.threshold, text,
             by.get("author", HEADGATE), by.get("reason", ""), json.dumps(detail),
         )  # fmt: skip
+
+
+def _bounded(alert: Alert, laid: Shifted) -> str:
+    return f"{alert.scope} gets at most {laid.greatest:.3g} of any task for now"
+
+
+def _is_shift(event: AlertEvent) -> bool:
+    return event.step is Step.ACTED and json.loads(event.detail).get("action") == "shift"

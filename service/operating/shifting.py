@@ -53,18 +53,34 @@ class ShareShift:
             await asyncio.wait_for(asyncio.shield(laying), PATIENCE_S)
         except (HeadgateError, TimeoutError) as error:
             trouble = error
-        laid = next((each for each in self.desk.holding if each.ticket == alert.id), None)
-        if laid is None:
-            return f"its share could not be bounded: {trouble}"
-        return Shifted(laid.id, greatest, laid.expires_us)
+        return self.found(alert) or f"its share could not be bounded: {trouble}"
 
-    async def lift(self, override_id: str, reason: str) -> bool:
-        """Give its share back; False where that has ended already."""
+    def found(self, alert: Alert) -> Shifted | None:
+        """What was laid for an alert and is in force, by its ticket, which a renewal keeps."""
+        held = self._held(alert)
+        if held is None:
+            return None
+        return Shifted(held.id, 1.0 if held.greatest is None else held.greatest, held.expires_us)
+
+    def _held(self, alert: Alert) -> Override | None:
+        mine = [each for each in self.desk.holding if each.ticket == alert.id]
+        return min(mine, key=lambda each: each.author != HEADGATE, default=None)
+
+    async def lift(self, alert: Alert, why: str) -> str:
+        """Give its share back, unless a person has renewed the bound; what came of it, in words."""
+        held = self._held(alert)
+        if held is None:
+            return "its bound had ended already"
+        if held.author != HEADGATE:
+            return (
+                f"{held.author} has renewed its bound (override {held.id}), which stands until it "
+                "ends or is lifted"
+            )
         try:
-            await self.desk.lift(override_id, Signature(HEADGATE, reason))
+            await self.desk.lift(held.id, Signature(HEADGATE, f"alert {alert.id}: {why}"))
         except NotFound:
-            return False
-        return True
+            return "its bound had ended already"
+        return "its share is no longer bounded"
 
 
 def _of(override: Override, deployment: str) -> bool:

@@ -134,7 +134,7 @@ def _target(job: Job, seen: Seen, usual: Shares, drawn: Shares | None) -> Shares
 
 def _will(job: Job, seen: Seen, overrides: list[Override]) -> Will:
     return will_for(
-        seen.task, overrides, seen.tenant, seen.tier, lambda name: job.prices.get(name, 0.0)
+        seen.task, overrides, seen.tenant, seen.tier, lambda name: job.prices.get(name, math.inf)
     )
 
 

@@ -81,7 +81,8 @@ class Desk:
 
     async def take(self, arrival: Arrival, error: HeadgateError) -> Ticket:
         """A ticket, durable; or the error itself where no time is left to wait."""
-        self._parts.gate.callers_refused(error.retry_after_s)
+        if not error.willed:
+            self._parts.gate.callers_refused(error.retry_after_s)
         options = arrival.request.options
         whole_s = min(options.deadline_s or self._longest_s, self._longest_s)
         left_s = whole_s - (self._parts.clock.monotonic_s() - arrival.at_s)

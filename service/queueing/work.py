@@ -145,8 +145,9 @@ class Workers:
         try:
             decision, answer, served = await self._answer(claim, key)
         except (NoDeployment, UpstreamExhausted) as error:
-            self._parts.gate.refused(error.retry_after_s)
-            await self._back(claim, error, counted)
+            if not error.willed:
+                self._parts.gate.refused(error.retry_after_s)
+            await self._back(claim, error, counted and not error.willed)
         except HeadgateError as error:
             if error.retry_after_s is not None:  # it passes by itself; the deadline bounds it
                 await self._back(claim, error, False)

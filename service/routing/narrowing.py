@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from service.domain.errors import CapabilityMissing, NoDeployment
+from service.domain.errors import EXCLUDED, CapabilityMissing, NoDeployment
 from service.domain.experiments import Assigned
 from service.domain.live import Published
 from service.domain.records import Disqualified
@@ -166,10 +166,14 @@ class Narrowing:
     def nobody(self, draft: Draft) -> Exception:
         """The error that says why nobody may answer."""
         reasons = {each.reason for each in draft.out}
-        if "override" in reasons:
+        ill = {
+            each.deployment for each in draft.out
+            if each.reason in UNWELL or each.reason == "rate_limit"
+        }  # fmt: skip
+        if "override" in reasons and ill <= set(draft.will.excluded):
             return NoDeployment(
                 "every deployment that could serve this is excluded by an operator now",
-                code="excluded_by_operator",
+                code=EXCLUDED,
                 retry_after_s=60.0,
             )
         if "rate_limit" in reasons:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from learning import exploration
 from learning.interaction import Vector
 from service.domain.catalog import typical_usd
 from service.domain.clock import Clock
-from service.domain.errors import CapabilityMissing, HeadgateError, NoDeployment
+from service.domain.errors import EXCLUDED, KILLED, CapabilityMissing, HeadgateError, NoDeployment
 from service.domain.live import LivePolicy
 from service.domain.records import Override
 from service.domain.will import NO_WILL, Will, limits, will_for
@@ -21,7 +22,6 @@ from service.routing.narrowing import Draft, Narrowing
 from service.routing.placed import placed
 from service.routing.treatments import DEPLOYMENT, VERSION, Treatment
 
-KILLED = "killed_by_operator"
 FORCED = "forced_by_operator"
 BOUNDED = "bounded_by_operator"
 PINNED = "pinned_by_operator"
@@ -57,7 +57,9 @@ class Overriding:
 
     def _price(self, deployment: str) -> float:
         index = self._index.get(deployment)
-        return 0.0 if index is None else typical_usd(self._catalog[index], self._clock.wall_us())
+        return (
+            math.inf if index is None else typical_usd(self._catalog[index], self._clock.wall_us())
+        )
 
     def settle(self, draft: Draft) -> tuple[int, str] | None:
         """Who answers by a kill or a force, and why; None where neither settles it. Exclusions are
@@ -85,7 +87,7 @@ class Overriding:
         if will.killed is None and name in will.excluded:
             raise NoDeployment(
                 f"{name} is excluded by an operator now; ask for auto to be routed",
-                code="excluded_by_operator",
+                code=EXCLUDED,
                 retry_after_s=AGAIN_S,
             )
 
@@ -151,7 +153,7 @@ class Overriding:
             return
         if not fits.any():
             fits[int(scores.cost_usd.argmin())] = True
-        draft.override_id = draft.override_id or acted
+        draft.override_id = acted
         use = [self._names[i] for i, fit in zip(draft.eligible, fits, strict=True) if fit]
         self._narrowing.keep(draft, use, (), COST_CAP)
 
@@ -170,7 +172,8 @@ class Overriding:
 
     def bounded(self, draft: Draft, probabilities: Vector, named: int | None) -> Vector:
         """The probabilities within the bounds, if there are any on those that are eligible; the
-        draw is made from them. ``named``: who has all of it, but for the bounds.
+        draw is made from them. Where they differ, the decision has the id of the bounds whose
+        deployment moved the most. ``named``: who has all of it, but for the bounds.
         """
         names = [self._names[i] for i in draft.eligible]
         found = limits(names, draft.will.bounds)
@@ -181,10 +184,14 @@ class Overriding:
             sure[draft.eligible.index(named)] = 1.0 - NEGLIGIBLE
             probabilities = sure + NEGLIGIBLE * probabilities
         within = exploration.between(probabilities, *found)
-        acting = next(b.override_id for b in map(draft.will.bounds.get, names) if b is not None)
-        draft.override_id = draft.override_id or acting
-        if within is not probabilities and not draft.note:
-            draft.note = BOUNDED
+        if within is probabilities:
+            return within
+        moved = {
+            bound.override_id: abs(float(within[at] - probabilities[at]))
+            for at, bound in enumerate(map(draft.will.bounds.get, names)) if bound is not None
+        }  # fmt: skip
+        draft.override_id = max(moved, key=moved.__getitem__)
+        draft.note = draft.note or BOUNDED
         return within
 
     def bounds(self, draft: Draft) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,11 @@ from service.domain.will import Action
 from service.storage.cases import at_time, rows_of, us
 from service.storage.database import Cursor, Database
 from service.storage.event_log import EventLog
+
+NEAR_US = 60_000_000  # of a decision: a change that was stamped so near may have acted on it
+MOST_NEAR = 100  # changes on either side
+
+_Change = tuple[int, int, Override, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +66,81 @@ def known_overrides(cursor: Cursor, override_id: str | None, most: int) -> list[
     ]
 
 
-def bounds_then(cursor: Cursor, decision: Decision) -> list[Override]:
-    """The bounds that were in force when a decision was made, by the log; blocks."""
-    at = at_time(decision.at_us)
+def bounds_around(cursor: Cursor, decision: Decision) -> list[tuple[Override, ...]]:
+    """The sets of bounds that may have been in force when a decision was made, the likeliest
+    first; blocks.
+
+    The decision's place among the changes of the log says which, whatever the wall clock did. A
+    change acts a moment before or after its row is written, so the sets beside that place may be
+    it too; but bounds that moved the draw are named by the decision, and were in force.
+    """
+    if decision.override_id is None:
+        return [()]
+    changes, place = _changes(cursor), _place(cursor, decision)
+    here = sum(seq < place for seq, _, _, _ in changes)
+    sets: dict[tuple[str, ...], tuple[Override, ...]] = {}
+    named = any(override.id == decision.override_id for _, _, override, _ in changes)
+    if not named:  # what another override did; bounds moved nothing, but in rows of long ago
+        sets[()] = ()
+    for count in _near(changes, here, decision.at_us):
+        for held in _held(changes[:count], decision.at_us):
+            ids = tuple(each.id for each in held)
+            if not named or decision.override_id in ids:
+                sets.setdefault(ids, held)
+    return list(sets.values()) or [()]
+
+
+def _changes(cursor: Cursor) -> list[_Change]:
+    """Row, time, override, and whether it begins: every beginning and end of bounds, in order."""
     rows = rows_of(
         cursor,
-        "SELECT o.* FROM overrides o LEFT JOIN override_ends e ON e.override_id = o.id "
-        "WHERE o.action = 'bounds' AND o.starts_at <= ? AND o.expires_at > ? "
-        "AND (e.ts IS NULL OR e.ts > ?) ORDER BY o.log_seq",
-        [at, at, at],
+        "SELECT o.*, e.seq AS e_seq, e.ts AS e_ts FROM overrides o LEFT JOIN ("
+        "SELECT override_id, min(log_seq) AS seq, min(ts) AS ts FROM override_ends "
+        "GROUP BY override_id) e ON e.override_id = o.id WHERE o.action = 'bounds'",
     )
-    return [override_from(row) for row in rows]
+    changes: list[_Change] = []
+    for row in rows:
+        override = override_from(row)
+        changes.append((row["log_seq"], override.starts_us, override, True))
+        if row["e_seq"] is not None:
+            changes.append((row["e_seq"], us(row["e_ts"]), override, False))
+    return sorted(changes, key=lambda change: change[0])
+
+
+def _place(cursor: Cursor, decision: Decision) -> int:
+    (row,) = rows_of(
+        cursor, "SELECT log_seq FROM decisions WHERE id = ?::UUID AND ts = ?",
+        [decision.id, at_time(decision.at_us)],
+    )  # fmt: skip
+    return int(row["log_seq"])
+
+
+def _near(changes: Sequence[_Change], here: int, at_us: int) -> list[int]:
+    """How many changes may have been made: by the log, one more or less, and those that were
+    stamped so near that the log may have them on the wrong side; the nearest first.
+    """
+    first = last = here
+    while first > 0 and (
+        here - first < 1 or (changes[first - 1][1] > at_us - NEAR_US and here - first < MOST_NEAR)
+    ):
+        first -= 1
+    while last < len(changes) and (
+        last - here < 1 or (changes[last][1] < at_us + NEAR_US and last - here < MOST_NEAR)
+    ):
+        last += 1
+    return sorted(range(first, last + 1), key=lambda count: abs(count - here))
+
+
+def _held(changes: Sequence[_Change], at_us: int) -> list[tuple[Override, ...]]:
+    """What is in force after the changes; and that less what had run its time unseen."""
+    held: dict[str, Override] = {}
+    for _, _, override, begins in changes:
+        if begins:
+            held[override.id] = override
+        else:
+            held.pop(override.id, None)
+    every = tuple(held.values())
+    return [every, tuple(each for each in every if each.expires_us > at_us)]
 
 
 class OverrideStore:

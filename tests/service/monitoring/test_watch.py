@@ -233,6 +233,30 @@ async def test_a_restart_fires_nothing_twice(watched: Watched) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("was_laid", [True, False])
+async def test_a_kill_between_what_is_done_and_what_is_logged(
+    watched: Watched, was_laid: bool
+) -> None:
+    await watched.minutes(5, 60.0)
+    assert watched.bounds is not None
+    laid = watched.alert.override_id
+    watched.log.flush().result(5)
+    watched.database.cursor().execute("DELETE FROM alert_events WHERE step = 'acted'")
+    if not was_laid:
+        watched.bounds.laid.clear()
+    watched.start()
+    assert watched.alert.override_id == ""
+    await watched.minute(60.0)
+    acted = [each for each in watched.alert.events if each.step is Step.ACTED]
+    assert len(acted) == 1 and watched.alert.override_id == (laid if was_laid else "")
+    told = "gets at most 0.3" if was_laid else "its share is not bounded: the service ended before"
+    assert told in acted[0].text
+    watched.start()
+    await watched.minutes(11, 1.0)
+    assert watched.alerting.firing() == [] and watched.bounds.laid == {}
+    assert watched.bounds.lifted == ([laid] if was_laid else [])
+
+
 async def test_who_was_not_reached_is_told_after_a_restart(watched: Watched) -> None:
     watched.reaches = False
     await watched.minutes(6, 60.0)

@@ -49,9 +49,14 @@ class Bounds:
         self.laid[name] = deployment, greatest, lasts_s
         return Shifted(name, greatest, alert.fired_us + int(lasts_s * 1e6))
 
-    async def lift(self, override_id: str, reason: str) -> bool:
-        self.lifted.append(override_id)
-        return self.laid.pop(override_id, None) is not None
+    def found(self, alert: Alert) -> Shifted | None:
+        laid = self.laid.get(f"o-{alert.id}")
+        return None if laid is None else Shifted(f"o-{alert.id}", laid[1], 0)
+
+    async def lift(self, alert: Alert, why: str) -> str:
+        self.lifted.append(f"o-{alert.id}")
+        laid = self.laid.pop(f"o-{alert.id}", None)
+        return "its bound had ended already" if laid is None else "its share is no longer bounded"
 
 
 class Watched:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import random
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
 from service.domain.errors import Conflict, StorageUnavailable
 from service.feedback.promoting import Signature
+from service.feedback.replay import Verdict, replay
 from service.operating.wanted import Wanted
 from service.storage.errors import WriteFailed
-from tests.service.experimentation.rig import BY, Site, site, until
+from service.storage.versions import VersionStore
+from tests.service.experimentation.rig import AUTH, BY, Site, site, until
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +82,54 @@ def test_a_decision_under_bounds_is_made_again_bit_for_bit(one: Site) -> None:
     for each in made:
         found = one.get(f"/admin/decisions/{each}/replay")
         assert found["verdict"] == "equal", found
+
+
+def test_decisions_around_every_lay_and_lift_of_bounds_replay_bit_for_bit(
+    one: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seeded: twelve pairs under traffic, on a disk so slow that what is stamped and what acts
+    lie well apart.
+    """
+    database, chance, ids = one.runtime.kept.database, random.Random(5), list[str]()
+    real, stop = database.write, threading.Event()
+
+    def slowly(batches: Any) -> None:
+        time.sleep(0.03)
+        real(batches)
+
+    def ask() -> None:
+        with httpx.Client(base_url=one.url, headers=AUTH, trust_env=False, timeout=20.0) as http:
+            body = {"model": "auto", "messages": [{"role": "user", "content": "Describe a kite."}]}
+            while not stop.is_set():
+                answer = http.post("/v1/chat/completions", json=body)
+                ids.append(answer.headers["x-headgate-decision-id"])
+                time.sleep(0.01)
+
+    monkeypatch.setattr(database, "write", slowly)
+    with ThreadPoolExecutor(2) as callers:
+        asking = [callers.submit(ask) for _ in range(2)]
+        try:
+            other = lay(one, "bounds", "fall", greatest=0.3)
+            for turn in range(12):
+                more: dict[str, Any] = {"least": 0.6} if turn % 3 else {"greatest": 0.01}
+                made = lay(one, "bounds", "mill", **more)
+                time.sleep(chance.uniform(0.0, 0.05))
+                one.post(f"/admin/overrides/{made['id']}/lift")
+            one.post(f"/admin/overrides/{other['id']}/lift")
+        finally:
+            stop.set()
+            for each in asking:
+                each.result(20)
+    late = rows(
+        one, "SELECT d.id::VARCHAR FROM decisions d JOIN override_ends e "
+        "ON e.override_id = d.override_id WHERE d.ts >= e.ts AND list_contains(?, d.id::VARCHAR)",
+        ids,
+    )  # fmt: skip
+    assert late, "some were made under bounds whose end was stamped already"
+    store = VersionStore(database, one.runtime.kept.state_dir)
+    chosen = {each for (each,) in late[:25]} | set(chance.sample(ids, min(len(ids), 40)))
+    found = {each: replay(each, store, database.cursor) for each in sorted(chosen)}
+    assert {each.verdict for each in found.values()} == {Verdict.EQUAL}, found
 
 
 def test_a_cost_cap_over_http(one: Site) -> None:

@@ -60,9 +60,22 @@ def test_half_of_what_it_has_and_back(one: Site) -> None:
     assert (override.greatest, override.least, override.task) == (0.3, None, "")
     assert laid.expires_us == override.expires_us == override.starts_us + 600_000_000
     assert override.reason == "alert latency: p95 of mill is 60 s"
-    assert call(one, shift(one).lift(laid.override_id, "alert: clear for ten minutes")) is True
-    assert one.runtime.operating.holding == ()
-    assert call(one, shift(one).lift(laid.override_id, "alert: once more, in vain")) is False
+    said = call(one, shift(one).lift(of, "clear for ten minutes"))
+    assert said == "its share is no longer bounded" and not one.runtime.operating.holding
+    assert call(one, shift(one).lift(of, "once more")) == "its bound had ended already"
+
+
+def test_what_a_person_has_renewed_is_theirs(one: Site) -> None:
+    of, desk = alert(), one.runtime.operating
+    laid = call(one, shift(one).lay("mill", 0.5, 600.0, of))
+    assert isinstance(laid, Shifted)
+    for name in (laid.override_id, ""):
+        renewed = call(one, desk.renew(name or desk.holding[0].id, 900.0, ANN))
+    found = shift(one).found(of)
+    assert found is not None and found.override_id == renewed.id
+    said = call(one, shift(one).lift(of, "clear for ten minutes"))
+    assert said.startswith(f"ann has renewed its bound (override {renewed.id})")
+    assert [each.id for each in desk.holding] == [renewed.id]
 
 
 @pytest.mark.parametrize(("share", "floor", "greatest"), [(0.03, 0.02, 0.02), (0.015, 0.0, 0.01)])

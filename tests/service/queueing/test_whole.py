@@ -193,3 +193,33 @@ def test_H01_kill_nine_many_times(tmp_path: Path) -> None:
 def body(text: str) -> dict[str, Any]:
     return {"model": "auto", "messages": [{"role": "user", "content": text}],
             "headgate": {"queue": True}}  # fmt: skip
+
+
+def test_what_operators_keep_from_one_tenant_is_no_outage(tmp_path: Path) -> None:
+    with rig(tmp_path) as world:
+        world.upstream.act = UP
+        acme = world.key("acme")
+        assert world.ask(queue=False).status_code == 200
+        laid = []
+        for name in ("one", "two"):
+            body = {
+                "action": "exclude",
+                "deployment": name,
+                "tenant": "acme",
+                "reason": "a bill that is open",
+            }
+            laid.append(world.call("POST", "/admin/overrides", body=body).json()["id"])
+        for _ in range(5):
+            refused = world.ask(acme, queue=False)
+            assert refused.json()["error"]["code"] == "excluded_by_operator"
+        ticket = world.ask(acme)
+        assert ticket.status_code == 202
+        until(lambda: world.call("GET", "/admin/queue").json()["tickets"],
+              lambda found: found[0]["code"] == "excluded_by_operator")  # fmt: skip
+        assert world.runtime.outage.current is None
+        assert world.acts("outage.began") == []
+        assert not world.call("GET", "/admin/queue").json()["probing"]
+        total = world.runtime.ledger.windows._open.total
+        assert (total.failed, total.errors) == (0, {}), "nothing of it is in the alerts' minutes"
+        for each in laid:
+            world.call("POST", f"/admin/overrides/{each}/lift", body={"reason": "the bill is paid"})

@@ -109,6 +109,53 @@ def test_what_is_under_way_when_a_kill_is_laid_goes_nowhere_else() -> None:
     assert other not in [each.name for each in world.router.alternatives(made)]
 
 
+def test_an_exclusion_hides_no_outage_of_the_others() -> None:
+    world = World()
+    for name in SERVING[1:]:
+        lay(world, "exclude", name)
+    with_ill = decide(world)
+    assert with_ill.deployment == "small"
+    world.windows.exhausted = (  # type: ignore[method-assign]
+        lambda deployment, *_: deployment.name in ("small", "wide")
+    )
+    with pytest.raises(NoDeployment) as no:
+        decide(world)
+    assert no.value.code == "deployments_rate_limited" and not no.value.willed
+    lay(world, "exclude", "small")
+    with pytest.raises(NoDeployment) as no:
+        decide(world)
+    assert no.value.code == "excluded_by_operator" and no.value.willed
+
+
+def test_of_two_kills_one_that_the_plan_has_lost_is_not_the_cheaper() -> None:
+    world = world_of()
+    lay(world, "kill", "gone from the plan")
+    kept = lay(world, "kill", "wide", task="other")
+    lay(world, "kill", "gone too", tenant="acme")
+    assert decide(world).override_id == kept.id
+    assert decide(world, ACME).deployment == "wide"
+
+
+def test_the_one_id_is_of_the_last_that_changed_the_draw() -> None:
+    world = world_of(sticky=False)
+    shares = dict(zip(*_drawn(decide(world)), strict=True))
+    loose = lay(world, "bounds", "wide", greatest=0.999)
+    assert decide(world).override_id is None
+    excluded = lay(world, "exclude", "seeing")
+    assert decide(world).override_id == excluded.id, "the loose bounds move nothing"
+    slight = lay(world, "bounds", "small", least=shares["small"] / 3.0, greatest=0.9)
+    strong = lay(world, "bounds", "wide", least=0.95)
+    made = decide(world)
+    assert made.override_id == strong.id and made.reason == "bounded_by_operator"
+    assert slight.id != strong.id != loose.id
+    world.overrides[:] = [excluded, slight]
+    assert decide(world).override_id == excluded.id
+
+
+def _drawn(made: Decision) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    return made.candidates.names, made.candidates.propensities
+
+
 # scopes ---------------------------------------------------------------------------------------
 
 
@@ -156,12 +203,12 @@ def test_propensities_under_bounds_are_the_frequencies_that_are_drawn() -> None:
     assert told.pvalue > 0.001
 
 
-def test_bounds_that_hold_anyhow_change_nothing_but_the_mark() -> None:
+def test_bounds_that_hold_anyhow_change_nothing_and_leave_no_mark() -> None:
     world, plain = world_of(), world_of()
     lay(world, "bounds", "wide", greatest=1.0)
     made, other = decide(world), decide(plain)
     assert made.candidates == other.candidates and made.deployment == other.deployment
-    assert made.reason in ("policy", "exploration") and made.override_id == "bounds-0"
+    assert made.reason in ("policy", "exploration") and made.override_id is None
 
 
 def test_bounds_stand_over_what_a_variant_names_and_it_stays_in_its_experiment() -> None:

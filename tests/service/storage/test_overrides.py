@@ -14,7 +14,7 @@ from service.domain.records import Override, OverrideEnd
 from service.domain.will import Action
 from service.storage.database import Database
 from service.storage.event_log import EventLog
-from service.storage.overrides import OverrideStore, bounds_then, known_overrides
+from service.storage.overrides import OverrideStore, bounds_around, known_overrides
 from tests.conftest import HandClock
 from tests.service.storage.test_tables import decision
 
@@ -185,16 +185,35 @@ def test_a_renewal_takes_the_place_of_the_old_one_at_once() -> None:
     assert [each.id for each in store.holding()] == ["new"]
 
 
-def test_bounds_that_were_in_force_are_found_again() -> None:
+def test_bounds_that_were_in_force_are_found_again_whatever_the_clock_did() -> None:
     clock, database = HandClock(), Database(None)
     log = EventLog(database)
     log.start()
-    now = clock.wall_us()
-    first = laid(id="first", at_us=now, starts_us=now, expires_us=now + 60_000_000)
-    other = laid(id="other", action="exclude", at_us=now, starts_us=now, expires_us=now + 10**8)
-    lifted = OverrideEnd("first", now + 30_000_000, "lifted", "me", "done with it")
-    log.append_durable(first, other, lifted).result(5)
-    for after_s, expected in ((10, [first]), (40, []), (-10, [])):
-        made = decision(at_us=now + after_s * 1_000_000)
-        assert bounds_then(database.cursor(), made) == expected
+    now, hour_us = clock.wall_us(), 3_600_000_000
+    told = {"at_us": now, "starts_us": now, "expires_us": now + 4 * hour_us}
+    first, second = laid(id="first", **told), laid(id="second", deployment="fall", **told)
+    made = {
+        after: replace(decision(at_us=now + at_us), override_id=name)
+        for after, at_us, name in (
+            ("lay", hour_us, "first"), ("jump", -9 * hour_us, "first"),
+            ("both", 1, "second"), ("lift", hour_us, "second"),
+            ("none", 2, None), ("other", 3, "x"),
+        )
+    }  # fmt: skip
+    for record in (
+        first, made["lay"], made["jump"], laid(id="x", action="exclude", **told), second,
+        made["both"], OverrideEnd("first", now + 5, "lifted", "me", "done with it"), made["lift"],
+        made["none"], made["other"],
+    ):  # fmt: skip
+        log.append_durable(record).result(5)
+
+    def found(after: str) -> list[list[str]]:
+        sets = bounds_around(database.cursor(), made[after])
+        return [[each.id for each in one] for one in sets]
+
+    assert found("lay")[0] == found("jump")[0] == ["first"]
+    assert found("both")[0] == ["first", "second"] and ["second"] in found("both")
+    assert found("lift")[0] == ["second"]
+    assert found("none") == [[]] and found("other")[0] == []
+    assert all("second" in each for each in found("lift")), "what it names was in force"
     log.stop()
