@@ -37,7 +37,7 @@ class RulingBody(BaseModel):
 @router.get("", responses=_ERRORS)
 async def list_approvals(request: Request) -> dict[str, Any]:
     """What waits, what was done without a second person and not looked at yet, and what ended."""
-    runtime, key = allowed(request, "analyst")
+    runtime, key = allowed(request, "analyst", tenant_scoped=True)
     store = runtime.kept.approvals
     ended = await asyncio.to_thread(store.ended)
     seen = [a for a in store.open() if _reaches(runtime, key, a.key_id)]
@@ -59,7 +59,7 @@ async def list_approvals(request: Request) -> dict[str, Any]:
 @router.get("/{approval_id}", responses=_ERRORS)
 async def show(request: Request, approval_id: str) -> dict[str, Any]:
     """One, with the request exactly as it was asked."""
-    runtime, key = allowed(request, "analyst")
+    runtime, key = allowed(request, "analyst", tenant_scoped=True)
     found, end = runtime.kept.approvals.find(approval_id), None
     if found is None:
         was = await asyncio.to_thread(runtime.kept.approvals.was, approval_id)
@@ -77,7 +77,7 @@ async def approve(request: Request, approval_id: str, body: RulingBody) -> dict[
     """Let an act go on that another person has asked for: it is carried out now, as it was asked,
     unless what it acts on has changed since.
     """
-    runtime, key = allowed(request, "operator")
+    runtime, key = allowed(request, "operator", tenant_scoped=True)
     async with runtime.approving:
         found = _open(runtime, key, approval_id, WAITS)
         has_role(key, found.needs)
@@ -103,7 +103,7 @@ async def approve(request: Request, approval_id: str, body: RulingBody) -> dict[
 @router.post("/{approval_id}/reject", responses=_ERRORS)
 async def reject(request: Request, approval_id: str, body: RulingBody) -> dict[str, Any]:
     """Let it not be done. Who asked may take it back this way."""
-    runtime, key = allowed(request, "operator")
+    runtime, key = allowed(request, "operator", tenant_scoped=True)
     async with runtime.approving:
         found = _open(runtime, key, approval_id, WAITS)
         by = person(request, key), author(body.author, key), body.reason
@@ -114,7 +114,7 @@ async def reject(request: Request, approval_id: str, body: RulingBody) -> dict[s
 @router.post("/{approval_id}/acknowledge", responses=_ERRORS)
 async def acknowledge(request: Request, approval_id: str, body: RulingBody) -> dict[str, Any]:
     """Another person has looked at what was done without one."""
-    runtime, key = allowed(request, "operator")
+    runtime, key = allowed(request, "operator", tenant_scoped=True)
     async with runtime.approving:
         found = _open(runtime, key, approval_id, BROKE_GLASS)
         _second(found, key, body)

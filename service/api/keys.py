@@ -67,7 +67,7 @@ class RotateBody(EndBody):
 @router.get("", responses=_ERRORS)
 async def list_keys(request: Request) -> dict[str, Any]:
     """All keys without their secrets, which are kept nowhere; of a tenant's key its tenant's."""
-    runtime, key = allowed(request, "administrator")
+    runtime, key = allowed(request, "administrator", tenant_scoped=True)
     found = runtime.kept.keys.standings()
     return {"keys": [shown(each) for each in found if _reaches(key, each.key)]}
 
@@ -75,7 +75,7 @@ async def list_keys(request: Request) -> dict[str, Any]:
 @router.post("", status_code=201, responses=_ERRORS)
 async def create(request: Request, response: Response, body: KeyBody) -> dict[str, Any]:
     """Make a key: durable when it is answered, and shown in this answer and never again."""
-    runtime, key = allowed(request, "administrator")
+    runtime, key = allowed(request, "administrator", tenant_scoped=True)
     wanted = _wanted(runtime, key, body)
     async with runtime.key_changes:
         keys = runtime.kept.keys
@@ -99,7 +99,7 @@ async def revoke(request: Request, key_id: str, body: EndBody) -> dict[str, Any]
     """End a key: from the next request on it opens nothing. It acts first and is then made durable,
     as all that reduces exposure.
     """
-    runtime, key = allowed(request, "administrator")
+    runtime, key = allowed(request, "administrator", tenant_scoped=True)
     async with runtime.key_changes:
         keys = runtime.kept.keys
         found = _found(runtime, key, key_id)
@@ -134,7 +134,7 @@ async def rotate(
     """Give a key a new secret; the old one is valid until the grace ends. The key stays the same:
     its decisions, tickets and limits are kept.
     """
-    runtime, key = allowed(request, "administrator")
+    runtime, key = allowed(request, "administrator", tenant_scoped=True)
     async with runtime.key_changes:
         keys = runtime.kept.keys
         found = _found(runtime, key, key_id)
