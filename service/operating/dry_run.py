@@ -76,7 +76,7 @@ class DryRun:
         """
         desk = self._parts.desk
         override = desk.drafted(wanted, by)
-        check_room(override, desk.holding, self._parts.plan())
+        check_room(override, desk.holding, self._parts.plan(), tenant)
         async with self._one_at_a_time:
             version, holding = desk.version(tenant), desk.holding
             await asyncio.wrap_future(self._parts.versions.flush())

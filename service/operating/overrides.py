@@ -145,7 +145,7 @@ class OverrideDesk:
         if unless_changed is not None:
             self.check_unchanged(unless_changed, tenant)
         override = self.drafted(wanted, by)
-        check_room(override, self.holding, self._parts.plan())
+        check_room(override, self.holding, self._parts.plan(), tenant)
         act = self._act(f"override.{override.action}", override, by, (None, laid(override)))
         if reduces(override, self.holding):
             self._parts.store.put(override)
@@ -155,7 +155,7 @@ class OverrideDesk:
             await self.retry()
             if unless_changed is not None:
                 self.check_unchanged(unless_changed, tenant)
-            check_room(override, self.holding, self._parts.plan())
+            check_room(override, self.holding, self._parts.plan(), tenant)
             await self._follow(override)
             try:
                 await self._durable(override, act)

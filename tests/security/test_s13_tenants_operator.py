@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from service.domain.clock import new_id
+from service.operating.wanted import MOST, MOST_OF_A_TENANT
 from tests.conftest import KEY, Service
 from tests.service.api.test_auth import make_key
 from tests.service.api.test_four_eyes import EXCLUDE, FORCE, WHY, YES, asked, four, get, post
@@ -144,3 +145,17 @@ def test_S13_no_approval_carries_a_tenants_key_beyond_its_tenant(four: Service) 
     told = post(four, f"/admin/approvals/{wrong.id}/approve", YES)
     assert told.status_code == 409 and "of the tenant acme" in told.text, told.text
     assert four.runtime.operating.holding == ()
+
+
+def test_S13_a_tenant_cannot_jam_the_kill_switch(service: Service, tina: str) -> None:
+    body = {**MINE, "action": "cost_cap", "usd": 1.0, "deployment": ""}
+    answers = [post(service, OVERRIDES, body, tina) for _ in range(MOST_OF_A_TENANT + 1)]
+    assert [each.status_code for each in answers] == [201] * MOST_OF_A_TENANT + [409]
+    assert code(answers[-1]) == "too_many_overrides"
+    held = answers[0].json()["id"]
+    old = service.runtime.operating.find(held)
+    for _ in range(MOST - MOST_OF_A_TENANT):
+        service.runtime.kept.overrides.put(replace(old, id=new_id(), tenant="umbrella"))
+    assert code(post(service, OVERRIDES, {**FORCE})) == "too_many_overrides"
+    killed = post(service, OVERRIDES, {**EXCLUDE, "action": "kill"})
+    assert killed.status_code == 201, killed.text
