@@ -23,6 +23,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorAnswer},
     "5XX": {"model": ErrorAnswer},
 }
+MOST_SHOWN = 500
 
 
 class RulingBody(BaseModel):
@@ -43,7 +44,8 @@ async def list_approvals(request: Request) -> dict[str, Any]:
     seen = [a for a in store.open() if _reaches(runtime, key, a.key_id)]
     return {
         "four_eyes": runtime.plan.approvals.four_eyes,
-        "open": [shown(each) for each in seen],
+        "open": [shown(each) for each in seen[:MOST_SHOWN]],
+        "more": len(seen) > MOST_SHOWN,
         "ended": [
             {
                 "id": row["id"], "act": row["act"], "subject": row["subject"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.access import allowed, author, signed
@@ -32,6 +32,9 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,63}$")]
 STRONG = ("operator", "administrator")  # whose keys raise what can be done
 MOST_S = 3_650 * 86_400.0
+MOST_SHOWN = 1_000
+Limit = Annotated[int, Query(ge=1, le=MOST_SHOWN)]
+Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 
 
 class KeyBody(BaseModel):
@@ -65,11 +68,14 @@ class RotateBody(EndBody):
 
 
 @router.get("", responses=_ERRORS)
-async def list_keys(request: Request) -> dict[str, Any]:
-    """All keys without their secrets, which are kept nowhere; of a tenant's key its tenant's."""
+async def list_keys(
+    request: Request, limit: Limit = MOST_SHOWN, offset: Offset = 0
+) -> dict[str, Any]:
+    """A page of the keys without their secrets, which are kept nowhere; of a tenant's its own."""
     runtime, key = allowed(request, "administrator", tenant_scoped=True)
-    found = runtime.kept.keys.standings()
-    return {"keys": [shown(each) for each in found if _reaches(key, each.key)]}
+    found = [each for each in runtime.kept.keys.standings() if _reaches(key, each.key)]
+    page = found[offset : offset + limit]
+    return {"keys": [shown(each) for each in page], "more": len(found) > offset + limit}
 
 
 @router.post("", status_code=201, responses=_ERRORS)
