@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api import four_eyes
 from service.domain.clock import new_id
 from service.operating.wanted import MOST, MOST_OF_A_TENANT
 from tests.conftest import KEY, Service
@@ -132,6 +133,16 @@ def test_S13_what_it_asks_for_is_its_tenants_also_where_two_approve(four: Servic
     for_all = asked(four)
     for step in ("approve", "reject"):
         assert post(four, f"/admin/approvals/{for_all}/{step}", YES, mate).status_code == 404
+
+
+def test_S13_a_tenant_cannot_fill_what_waits_for_a_second_person(four: Service) -> None:
+    tina, body = make_key(four, "operator", "acme"), {**FORCE, "tenant": "acme"}
+    asks = [post(four, OVERRIDES, body, tina) for _ in range(four_eyes.MOST_OF_A_TENANT + 1)]
+    assert [each.status_code for each in asks] == [202] * four_eyes.MOST_OF_A_TENANT + [409]
+    assert "decide some" in asks[-1].text and "acme" in asks[-1].text
+    assert post(four, OVERRIDES, body).status_code == 202
+    other = {**FORCE, "tenant": "umbrella"}
+    assert post(four, OVERRIDES, other, make_key(four, "operator", "umbrella")).status_code == 202
 
 
 def test_S13_no_approval_carries_a_tenants_key_beyond_its_tenant(four: Service) -> None:
