@@ -181,6 +181,17 @@ def test_broken_glass_acts_at_once_and_is_loud(
     assert acts(four, item["id"]) == ["approval.acknowledged"]
 
 
+def test_glass_that_breaks_often_does_not_flood_the_warnings(
+    four: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.storage.approvals.MOST_WARNINGS", 2)
+    for count in range(1, 5):
+        assert post(four, "/admin/overrides", {**FORCE, "break_glass": True}).status_code == 201
+        told = [each for each in get(four, "/admin/status")["warnings"] if "glass was" in each]
+        assert len(told) == min(count, 3)
+    assert told[-1] == "glass was broken 2 more times: headgate approvals list"
+
+
 def test_of_what_is_open_the_oldest_are_listed(
     four: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
