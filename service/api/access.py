@@ -10,7 +10,7 @@ from fastapi import Request
 
 from service.api.auth import authenticate, has_role
 from service.domain.acting import ITSELF, VISITOR, Person, Told, act_of
-from service.domain.errors import Unprocessable
+from service.domain.errors import PermissionDenied, Unprocessable
 from service.domain.records import Act, Key
 from service.feedback.promoting import Signature
 from service.runtime import Runtime
@@ -33,17 +33,28 @@ def runtime_of(request: Request) -> Runtime:
     return runtime
 
 
-def allowed(request: Request, least: str) -> tuple[Runtime, Key]:
-    """The runtime, and the caller's key if it has at least the role."""
+def allowed(request: Request, least: str, tenant_scoped: bool = False) -> tuple[Runtime, Key]:
+    """The runtime, and the caller's key if it has at least the role. A tenant's key opens of the
+    operators' routes those alone that say ``tenant_scoped``: they show and touch only its tenant's.
+    """
     runtime = runtime_of(request)
     request.scope[NEEDS] = least
     approved = request.scope.get(APPROVED)
-    if approved is not None:
-        return runtime, has_role(approved.key, least)
     visitor = request.scope.get(VISITOR)
-    if visitor is not None:
-        return runtime, has_role(visitor, least)
-    return runtime, authenticate(request.scope, runtime.kept.keys, least)
+    if approved is not None:
+        key = has_role(approved.key, least)
+    elif visitor is not None:
+        key = has_role(visitor, least)
+    else:
+        key = authenticate(request.scope, runtime.kept.keys, least)
+    if key.tenant and least != "caller" and not tenant_scoped:
+        raise PermissionDenied(
+            f"this is about all tenants, and the key is of the tenant {key.tenant}: use a key "
+            "without a tenant; this one opens /v1, and of /admin its tenant's overrides, reviews, "
+            "approvals, keys and replays",
+            code="tenant_key",
+        )
+    return runtime, key
 
 
 def person(request: Request, key: Key) -> Person:

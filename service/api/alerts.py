@@ -24,6 +24,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorAnswer},
     "5XX": {"model": ErrorAnswer},
 }
+MOST_SHOWN = 500
 
 
 class SilenceBody(BaseModel):
@@ -49,12 +50,12 @@ class TestBody(BaseModel):
 
 @router.get("", responses=_ERRORS)
 async def alerts(request: Request) -> dict[str, Any]:
-    """What lasts, what has ended of late, what is silenced, and who is told."""
+    """What lasts (the newest 500), what has ended of late, what is silenced, and who is told."""
     runtime, _ = allowed(request, "analyst")
     alerting = runtime.alerts
     failures = alerting.channels.failures
     return {
-        "firing": [shown_alert(runtime, each) for each in alerting.firing()],
+        "firing": [shown_alert(runtime, each) for each in alerting.firing()[-MOST_SHOWN:]],
         "recent": [shown_alert(runtime, each) for each in alerting.watch.book.recent()],
         "silences": [shown_silence(each) for each in alerting.watch.book.silences()],
         "channels": [

@@ -24,6 +24,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorAnswer},
     "5XX": {"model": ErrorAnswer},
 }
+MOST_SHOWN = 500
 
 
 class RulingBody(BaseModel):
@@ -38,13 +39,14 @@ class RulingBody(BaseModel):
 @router.get("", responses=_ERRORS)
 async def list_approvals(request: Request) -> dict[str, Any]:
     """What waits, what was done without a second person and not looked at yet, and what ended."""
-    runtime, key = allowed(request, "analyst")
+    runtime, key = allowed(request, "analyst", tenant_scoped=True)
     store = runtime.kept.approvals
     ended = await asyncio.to_thread(store.ended)
     seen = [a for a in store.open() if _reaches(runtime, key, a.key_id)]
     return {
         "four_eyes": runtime.plan.approvals.four_eyes,
-        "open": [shown(each) for each in seen],
+        "open": [shown(each) for each in seen[:MOST_SHOWN]],
+        "more": len(seen) > MOST_SHOWN,
         "ended": [
             {
                 "id": row["id"], "act": row["act"], "subject": row["subject"],
@@ -60,7 +62,7 @@ async def list_approvals(request: Request) -> dict[str, Any]:
 @router.get("/{approval_id}", responses=_ERRORS)
 async def show(request: Request, approval_id: str) -> dict[str, Any]:
     """One, with the request exactly as it was asked."""
-    runtime, key = allowed(request, "analyst")
+    runtime, key = allowed(request, "analyst", tenant_scoped=True)
     found, end = runtime.kept.approvals.find(approval_id), None
     if found is None:
         was = await asyncio.to_thread(runtime.kept.approvals.was, approval_id)
@@ -80,7 +82,7 @@ async def approve(
     """Let an act go on that another person has asked for: it is carried out now, as it was asked,
     unless what it acts on has changed since.
     """
-    runtime, key = allowed(request, "operator")
+    runtime, key = allowed(request, "operator", tenant_scoped=True)
     response.headers["cache-control"] = "no-store"  # the secret of a key may be in it
     async with runtime.approving:
         found = _open(runtime, key, approval_id, WAITS)
@@ -108,7 +110,7 @@ async def approve(
 @router.post("/{approval_id}/reject", responses=_ERRORS)
 async def reject(request: Request, approval_id: str, body: RulingBody) -> dict[str, Any]:
     """Let it not be done. Who asked may take it back this way."""
-    runtime, key = allowed(request, "operator")
+    runtime, key = allowed(request, "operator", tenant_scoped=True)
     async with runtime.approving:
         found = _open(runtime, key, approval_id, WAITS)
         by = person(request, key), author(body.author, key), body.reason
@@ -119,7 +121,7 @@ async def reject(request: Request, approval_id: str, body: RulingBody) -> dict[s
 @router.post("/{approval_id}/acknowledge", responses=_ERRORS)
 async def acknowledge(request: Request, approval_id: str, body: RulingBody) -> dict[str, Any]:
     """Another person has looked at what was done without one."""
-    runtime, key = allowed(request, "operator")
+    runtime, key = allowed(request, "operator", tenant_scoped=True)
     async with runtime.approving:
         found = _open(runtime, key, approval_id, BROKE_GLASS)
         _second(found, key, body)

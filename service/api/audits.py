@@ -30,7 +30,7 @@ async def replayed(request: Request, decision_id: str) -> dict[str, Any]:
     """The decision made again from the log: the nearest checkpoint, the updates after it, the
     logged draw; and whether that is what was logged, bit for bit.
     """
-    runtime, key = allowed(request, "analyst")
+    runtime, key = allowed(request, "analyst", tenant_scoped=True)
     case = await case_for(runtime, key, decision_id)
     async with runtime.replaying:
         return await asyncio.to_thread(_replayed, runtime, case.decision.id)

@@ -28,6 +28,7 @@ from service.runtime import Runtime
 log = logging.getLogger("headgate.approvals")
 
 MOST_WAITING = 200
+MOST_OF_A_TENANT = 20  # of these
 LEAST_REASON = 20  # letters, of what breaks the glass
 
 
@@ -112,8 +113,8 @@ async def _asked(
             f"reason: breaking the glass takes a reason of at least {LEAST_REASON} characters",
             param="reason",
         )
-    if not broken and runtime.kept.approvals.counts()["waiting"] >= MOST_WAITING:
-        raise Conflict(f"{MOST_WAITING} acts wait for approval, which is the most; decide some")
+    if not broken:
+        _check_room(runtime, key)
     try:
         text = (await request.body()).decode("utf-8")
     except UnicodeDecodeError:
@@ -128,6 +129,21 @@ async def _asked(
         needs=request.scope.get(NEEDS, "operator"),
         expires_us=now_us + round(runtime.plan.approvals.expires_h * 3_600e6),
     )  # fmt: skip
+
+
+def _check_room(runtime: Runtime, key: Key) -> None:
+    """So many wait at most, and of a tenant's keys so few that others can ask still."""
+    waiting = [each for each in runtime.kept.approvals.open() if each.kind == WAITS]
+    if len(waiting) >= MOST_WAITING:
+        raise Conflict(f"{MOST_WAITING} acts wait for approval, which is the most; decide some")
+    if not key.tenant:
+        return
+    askers = (runtime.kept.keys.named(each.key_id) for each in waiting)
+    if sum(a is not None and a.tenant == key.tenant for a in askers) >= MOST_OF_A_TENANT:
+        raise Conflict(
+            f"{MOST_OF_A_TENANT} acts that keys of {key.tenant} asked for wait for approval, which "
+            "is the most; decide some"
+        )
 
 
 async def _break_glass(request: Request, key: Key, approval: Approval) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.access import allowed, author, signed
@@ -32,6 +32,9 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,63}$")]
 STRONG = ("operator", "administrator")  # whose keys raise what can be done
 MOST_S = 3_650 * 86_400.0
+MOST_SHOWN = 1_000
+Limit = Annotated[int, Query(ge=1, le=MOST_SHOWN)]
+Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 
 
 class KeyBody(BaseModel):
@@ -66,17 +69,20 @@ class RotateBody(EndBody):
 
 
 @router.get("", responses=_ERRORS)
-async def list_keys(request: Request) -> dict[str, Any]:
-    """All keys without their secrets, which are kept nowhere; of a tenant's key its tenant's."""
-    runtime, key = allowed(request, "administrator")
-    found = runtime.kept.keys.standings()
-    return {"keys": [shown(each) for each in found if _reaches(key, each.key)]}
+async def list_keys(
+    request: Request, limit: Limit = MOST_SHOWN, offset: Offset = 0
+) -> dict[str, Any]:
+    """A page of the keys without their secrets, which are kept nowhere; of a tenant's its own."""
+    runtime, key = allowed(request, "administrator", tenant_scoped=True)
+    found = [each for each in runtime.kept.keys.standings() if _reaches(key, each.key)]
+    page = found[offset : offset + limit]
+    return {"keys": [shown(each) for each in page], "more": len(found) > offset + limit}
 
 
 @router.post("", status_code=201, responses=_ERRORS)
 async def create(request: Request, response: Response, body: KeyBody) -> dict[str, Any]:
     """Make a key: durable when it is answered, and shown in this answer and never again."""
-    runtime, key = allowed(request, "administrator")
+    runtime, key = allowed(request, "administrator", tenant_scoped=True)
     wanted = _wanted(runtime, key, body)
     async with runtime.key_changes:
         keys = runtime.kept.keys
@@ -100,7 +106,7 @@ async def revoke(request: Request, key_id: str, body: EndBody) -> dict[str, Any]
     """End a key: from the next request on it opens nothing. It acts first and is then made durable,
     as all that reduces exposure.
     """
-    runtime, key = allowed(request, "administrator")
+    runtime, key = allowed(request, "administrator", tenant_scoped=True)
     async with runtime.key_changes:
         keys = runtime.kept.keys
         found = _found(runtime, key, key_id)
@@ -136,16 +142,16 @@ async def rotate(
     its decisions, tickets and limits are kept. Operators may rotate their own; who rotates
     another operator's key could be that person, so that raises exposure.
     """
-    runtime, key = allowed(request, "operator")
+    runtime, key = allowed(request, "operator", tenant_scoped=True)
     if key_id not in (key.id, key.name):
-        runtime, key = allowed(request, "administrator")
+        runtime, key = allowed(request, "administrator", tenant_scoped=True)
     async with runtime.key_changes:
         keys = runtime.kept.keys
         found = _found(runtime, key, key_id)
         if keys.by_id(found.id) is None:
             raise Conflict("the key has expired; make a new one")
         if found.id != key.id:
-            allowed(request, "administrator")  # whatever the names of both
+            allowed(request, "administrator", tenant_scoped=True)  # whatever the names of both
         if found.id != key.id and found.role in STRONG:
             raises = Raises("key.rotate", f"{found.name} ({found.role})", [found.id, found.at_us])
             await raises_exposure(request, key, body, raises)

@@ -41,7 +41,7 @@ async def reviews(
     what was decided or left to its default, newest first. ``mine``: what that reviewer has claimed,
     or decided, with the same key.
     """
-    runtime, key = allowed(request, "analyst")
+    runtime, key = allowed(request, "analyst", tenant_scoped=True)
     desk, wanted = runtime.people.desk, kind or ""
     holder, past = Holder(key.id, mine) if mine else None, offset + limit + 1
     if state in ("open", "claimed"):
@@ -65,21 +65,21 @@ def _is_of(found: Found, holder: Holder) -> bool:
 @router.get("/stats", responses=_ERRORS)
 async def stats(request: Request) -> dict[str, Any]:
     """What waits and for how long, and what was decided within a week, by kind."""
-    runtime, key = allowed(request, "analyst")
+    runtime, key = allowed(request, "analyst", tenant_scoped=True)
     return await asyncio.to_thread(runtime.people.stats, key.tenant)
 
 
 @router.get("/quality", responses=_ERRORS)
 async def quality(request: Request, days: Days = 30.0) -> dict[str, Any]:
     """How well requests are classified, by what people said of those that were drawn."""
-    runtime, key = allowed(request, "analyst")
+    runtime, key = allowed(request, "analyst", tenant_scoped=True)
     return await asyncio.to_thread(runtime.people.quality, days, key.tenant)
 
 
 @router.get("/{review_id}", responses=_ERRORS)
 async def review(request: Request, review_id: str) -> dict[str, Any]:
     """One review with what is known of its subject; no prompt and no answer."""
-    runtime, key = allowed(request, "analyst")
+    runtime, key = allowed(request, "analyst", tenant_scoped=True)
     found = await asyncio.to_thread(runtime.people.desk.find, review_id)
     if found is None or (key.tenant and found.item.tenant != key.tenant):
         raise NotFound("no review of that id")
@@ -92,7 +92,7 @@ async def review(request: Request, review_id: str) -> dict[str, Any]:
 @router.post("/{review_id}/claim", responses=_ERRORS)
 async def claim(request: Request, review_id: str, body: ReviewerBody) -> dict[str, Any]:
     """Work on a review until the lease lapses, or renew the lease; durable."""
-    runtime, key = allowed(request, "operator")
+    runtime, key = allowed(request, "operator", tenant_scoped=True)
     holder = Holder(key.id, author(body.reviewer, key))
     return shown_review(await runtime.people.desk.claim(review_id, holder, key.tenant))
 
@@ -100,7 +100,7 @@ async def claim(request: Request, review_id: str, body: ReviewerBody) -> dict[st
 @router.post("/{review_id}/release", responses=_ERRORS)
 async def release(request: Request, review_id: str, body: ReviewerBody) -> dict[str, Any]:
     """Let go of a review, so that another may claim it; durable."""
-    runtime, key = allowed(request, "operator")
+    runtime, key = allowed(request, "operator", tenant_scoped=True)
     holder = Holder(key.id, author(body.reviewer, key))
     return shown_review(await runtime.people.desk.release(review_id, holder, key.tenant))
 
@@ -108,7 +108,7 @@ async def release(request: Request, review_id: str, body: ReviewerBody) -> dict[
 @router.post("/{review_id}/decide", responses=_ERRORS)
 async def decide(request: Request, review_id: str, body: RulingBody) -> dict[str, Any]:
     """End a review by a verdict of its kind; durable, with all that follows from it."""
-    runtime, key = allowed(request, "operator")
+    runtime, key = allowed(request, "operator", tenant_scoped=True)
     ruled = Ruled(
         body.verdict, author(body.reviewer, key), body.note, key, body.idempotency_key,
         person(request, key),

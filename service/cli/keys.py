@@ -23,6 +23,7 @@ from service.cli.output import (
 
 app = typer.Typer(help="Who may call: keys by role, tenant and tier.")
 
+PAGE = 1_000
 KeyId = Annotated[str, typer.Argument(help="The key's id, or its name.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; kept in the audit trail.")]
 
@@ -66,8 +67,13 @@ def _show_secret(found: dict[str, Any]) -> None:
 @app.command("list", epilog="Example: headgate keys list --json")
 def list_keys(url: UrlOption = DEFAULT_URL, as_json: JsonFlag = False) -> None:
     """All keys: what each may do, when it was last used, whether it still is one."""
+    found: list[dict[str, Any]] = []
     with service_errors():
-        give(client(url).get("/admin/keys"), as_json, _show)
+        page = {"more": True}
+        while page["more"]:
+            page = client(url).get("/admin/keys", offset=len(found), limit=PAGE)
+            found += page["keys"]
+        give({"keys": found}, as_json, _show)
 
 
 def _show(found: dict[str, Any]) -> None:

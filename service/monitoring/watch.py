@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from service.domain.alerts import Alert, AlertEvent, Severity, Silence, SilenceEnd, Step
 from service.domain.clock import Clock, new_id
-from service.domain.errors import HeadgateError, StorageUnavailable
+from service.domain.errors import Conflict, HeadgateError, StorageUnavailable
 from service.domain.minutes import MINUTE_US, Minute, Series
 from service.domain.records import Act
-from service.monitoring.alert_book import AlertBook
+from service.monitoring.alert_book import MOST_SILENCES, AlertBook
 from service.monitoring.alert_words import digest_notice, notice_of, warning
 from service.monitoring.notify import Notice
 from service.monitoring.rules import ALERT_RULES, Finding, Rule, Run, Seen, absent
@@ -82,6 +82,7 @@ class AlertWatch:
     runs: dict[tuple[str, str], Run] = field(default_factory=dict)
     words: dict[tuple[str, str], Finding] = field(default_factory=dict)  # the last breach of each
     _end_us: int = 0
+    _laying: int = 0  # silences that are being made durable
     _announced: set[str] = field(default_factory=set)  # alerts of which this process has told
 
     # minutes ------------------------------------------------------------------------------------
@@ -304,9 +305,18 @@ class AlertWatch:
         return self.book.find(alert.id) or alert
 
     async def silence(self, silence: Silence, act: Act) -> None:
-        """Nobody is told for a while; durable, then in force."""
-        await asyncio.wrap_future(self.parts.log.append_durable(silence, act))
-        self.book.silence(silence)
+        """Nobody is told for a while; durable, then in force. Conflict where too many hold."""
+        if len(self.book.silences()) + self._laying >= MOST_SILENCES:
+            raise Conflict(
+                f"{MOST_SILENCES} silences hold, which is the most; end some",
+                code="too_many_silences",
+            )
+        self._laying += 1
+        try:
+            await asyncio.wrap_future(self.parts.log.append_durable(silence, act))
+            self.book.silence(silence)
+        finally:
+            self._laying -= 1
 
     async def unsilence(self, end: SilenceEnd, act: Act) -> None:
         """The end of a silence before its time; durable."""

@@ -67,24 +67,29 @@ class DryRun:
         for leftover in parts.state_dir.glob(WORK + "*"):
             shutil.rmtree(leftover, ignore_errors=True)
 
-    async def __call__(self, wanted: Wanted, by: Signature, hours: float) -> Tried:
+    async def __call__(
+        self, wanted: Wanted, by: Signature, hours: float, tenant: str = ""
+    ) -> Tried:
         """What it would have done to the last hours; raises HeadgateError as laying it would, and
-        StorageUnavailable where the log cannot be read.
+        StorageUnavailable where the log cannot be read. ``tenant``: of the key that asks; it is
+        told of nothing that is not its tenant's.
         """
         desk = self._parts.desk
         override = desk.drafted(wanted, by)
-        check_room(override, desk.holding, self._parts.plan())
+        check_room(override, desk.holding, self._parts.plan(), tenant)
         async with self._one_at_a_time:
-            version, holding = desk.version(), desk.holding
+            version, holding = desk.version(tenant), desk.holding
             await asyncio.wrap_future(self._parts.versions.flush())
             await asyncio.to_thread(self._parts.publish)
             report = await self._report(self._job(override, holding, hours))
         told = {
             "words": words(override),
             "reduces_risk": desk.reduces(override),
-            "in_force": [words(each) for each in holding],
+            "in_force": [words(each) for each in holding if tenant in ("", each.tenant)],
             **report,
         }
+        if tenant:
+            told["read"] = report["decisions"]
         return Tried(override, version, told)
 
     def _job(self, override: Override, holding: tuple[Override, ...], hours: float) -> Job:

@@ -49,10 +49,13 @@ class OperatingParts:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What a tag stands for: the overrides in force, in words by id, and the live version."""
+    """What a tag stands for: the overrides in force, in words by id, and the live version; of
+    somebody who sees a tenant's alone, that tenant's.
+    """
 
     overrides: dict[str, str]
     version: str
+    tenant: str
 
 
 class OverrideDesk:
@@ -72,6 +75,10 @@ class OverrideDesk:
         """Those in force."""
         return self._parts.store.holding()
 
+    def of(self, tenant: str) -> tuple[Override, ...]:
+        """Those in force that a tenant's key sees: its tenant's; of no tenant: all."""
+        return tuple(each for each in self.holding if tenant in ("", each.tenant))
+
     # what stands ------------------------------------------------------------------------------
 
     def warnings(self) -> list[str]:
@@ -80,25 +87,27 @@ class OverrideDesk:
             return []
         return [f"{len(self._unlogged)} acts on overrides are in effect and not durable yet"]
 
-    def find(self, override_id: str) -> Override:
+    def find(self, override_id: str, tenant: str = "") -> Override:
         """One in force, by its id or the beginning of it that no other has; raises NotFound."""
         exact = self._parts.store.find(override_id)
-        if exact is not None:
+        if exact is not None and tenant in ("", exact.tenant):
             return exact
-        found = [each for each in self.holding if override_id and each.id.startswith(override_id)]
+        seen = self.of(tenant)
+        found = [each for each in seen if override_id and each.id.startswith(override_id)]
         if len(found) == 1:
             return found[0]
         raise NotFound(
             "no override of that id is in force; it may have expired, been lifted or been renewed"
         )
 
-    def version(self) -> str:
+    def version(self, tenant: str = "") -> str:
         """A tag of what is in force: the overrides and the live version."""
         state = _State(
-            {each.id: words(each) for each in self.holding},
+            {each.id: words(each) for each in self.of(tenant)},
             self._parts.live().current.mark.version_id,
+            tenant,
         )
-        text = json.dumps([sorted(state.overrides), state.version])
+        text = json.dumps([sorted(state.overrides), state.version, tenant])
         tag = hashlib.sha256(text.encode()).hexdigest()[:16]
         self._seen[tag] = state
         self._seen.move_to_end(tag)
@@ -106,13 +115,13 @@ class OverrideDesk:
             self._seen.popitem(last=False)
         return tag
 
-    def check_unchanged(self, tag: str) -> None:
+    def check_unchanged(self, tag: str, tenant: str = "") -> None:
         """Refuse where something else is in force than when ``tag`` was given; raises Conflict."""
-        before, now = self._seen.get(tag), self.version()
+        before, now = self._seen.get(tag), self.version(tenant)
         if tag == now:
             return
         changes = ["what it names was not given by this process; look again"]
-        if before is not None:
+        if before is not None and before.tenant == tenant:
             changes = list(_changes(before, self._seen[now]))
         raise Conflict(
             f"something else is in force than was looked at: {'; '.join(changes)}. Try it again "
@@ -124,18 +133,19 @@ class OverrideDesk:
     # what is done -----------------------------------------------------------------------------
 
     async def lay(
-        self, wanted: Wanted, by: Signature, unless_changed: str | None = None
+        self, wanted: Wanted, by: Signature, unless_changed: str | None = None, tenant: str = ""
     ) -> Override:
         """An override, in force on the next request when this returns. What only lowers risk acts
         at once and is then made durable; StorageUnavailable says where that is still to come. All
         else is durable first. Raises HeadgateError that names what is wrong.
 
         ``unless_changed``: the tag that was looked at; Conflict where something else is in force.
+        ``tenant``: of the key that asks for it.
         """
         if unless_changed is not None:
-            self.check_unchanged(unless_changed)
+            self.check_unchanged(unless_changed, tenant)
         override = self.drafted(wanted, by)
-        check_room(override, self.holding, self._parts.plan())
+        check_room(override, self.holding, self._parts.plan(), tenant)
         act = self._act(f"override.{override.action}", override, by, (None, laid(override)))
         if self.reduces(override):
             self._parts.store.put(override)
@@ -144,8 +154,8 @@ class OverrideDesk:
         async with self._one_at_a_time:
             await self.retry()
             if unless_changed is not None:
-                self.check_unchanged(unless_changed)
-            check_room(override, self.holding, self._parts.plan())
+                self.check_unchanged(unless_changed, tenant)
+            check_room(override, self.holding, self._parts.plan(), tenant)
             await self._follow(override)
             try:
                 await self._durable(override, act)

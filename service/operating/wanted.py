@@ -17,6 +17,8 @@ from service.plan.whole import Plan
 DEFAULT_S = 4 * 3_600.0
 LONGEST_S = 7 * 86_400.0
 MOST = 100  # in force at once: each costs every request of its scope a comparison
+MOST_AT_ALL = 200  # with what stops traffic, for which there is room when all else is full
+MOST_OF_A_TENANT = 20  # for one, where its own key lays them
 REDUCING = (Action.EXCLUDE, Action.FREEZE, Action.KILL_EXPERIMENT)
 _SUM = 1e-9  # shares are given as decimal fractions
 _NAMES_ONE = (Action.KILL, Action.EXCLUDE, Action.FORCE, Action.BOUNDS)
@@ -133,13 +135,20 @@ def _numbers(wanted: Wanted) -> None:
         raise Unprocessable(f"{wanted.action} takes no usd; cost_cap does", param="usd")
 
 
-def check_room(override: Override, holding: Sequence[Override], plan: Plan) -> None:
-    """Refuse what cannot hold together with what is in force, with the numbers; raises Conflict."""
-    if len(holding) >= MOST:
-        raise Conflict(
-            f"{len(holding)} overrides are in force, and {MOST} are the most; lift some",
-            code="too_many_overrides",
-        )
+def check_room(
+    override: Override, holding: Sequence[Override], plan: Plan, tenant: str = ""
+) -> None:
+    """Refuse what cannot hold together with what is in force, with the numbers; raises Conflict.
+    ``tenant``: of the key that asks for it.
+    """
+    most = MOST_AT_ALL if _stops(override, tenant) else MOST
+    own = [each for each in holding if tenant and each.tenant == tenant]
+    for those, limit, of in ((own, MOST_OF_A_TENANT, f" of {tenant}"), (holding, most, "")):
+        if len(those) >= limit:
+            raise Conflict(
+                f"{len(those)} overrides{of} are in force, and {limit} are the most; lift some",
+                code="too_many_overrides",
+            )
     if override.action != Action.BOUNDS:
         return
     together = [*holding, override]
@@ -155,6 +164,12 @@ def check_room(override: Override, holding: Sequence[Override], plan: Plan) -> N
                 code="bounds_infeasible",
             )
         _sums(together, (task, tenant, tier), plan)
+
+
+def _stops(override: Override, tenant: str) -> bool:
+    """Whether it is an operator's way to stop traffic: a kill, or an exclusion for all tenants."""
+    wide = override.action == Action.EXCLUDE and not override.tenant
+    return not tenant and (override.action == Action.KILL or wide)
 
 
 def _replaced(old: Override, new: Override) -> bool:

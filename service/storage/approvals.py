@@ -13,6 +13,7 @@ _FIELDS = (
     "kind", "act", "subject", "standing", "method", "path", "body", "reason", "author", "actor",
     "role", "key_id", "ip", "request_id", "needs",
 )  # fmt: skip
+MOST_WARNINGS = 20
 
 
 class ApprovalStore:
@@ -77,12 +78,17 @@ class ApprovalStore:
         return (_approval(rows[0]), rows[0]) if rows else None
 
     def warnings(self) -> list[str]:
-        """What an operator should be told."""
+        """What an operator should be told: each, but where there are many the first of them."""
+        broken = [each for each in self.open() if each.kind == BROKE_GLASS]
+        more = len(broken) - MOST_WARNINGS
         return [
-            f"glass was broken: {a.actor} did {a.act} on {a.subject} without a second person "
-            f"({a.reason}); somebody else must look at it: headgate approvals acknowledge {a.id}"
-            for a in self.open()
-            if a.kind == BROKE_GLASS
+            *(
+                f"glass was broken: {a.actor} did {a.act} on {a.subject} without a second person "
+                f"({a.reason}); somebody else must look at it: headgate approvals acknowledge "
+                f"{a.id}"
+                for a in broken[:MOST_WARNINGS]
+            ),
+            *([f"glass was broken {more} more times: headgate approvals list"] if more > 0 else []),
         ]
 
     def counts(self) -> dict[str, int]:

@@ -46,14 +46,19 @@ class Known:
     end: OverrideEnd | None = None
 
 
-def known_overrides(cursor: Cursor, override_id: str | None, most: int) -> list[Known]:
-    """Overrides of the log with their ends, the newest first; one alone by its id. Blocks."""
+def known_overrides(
+    cursor: Cursor, override_id: str | None, most: int, tenant: str = ""
+) -> list[Known]:
+    """Overrides of the log with their ends, the newest first; one alone by its id, or a tenant's.
+    Blocks.
+    """
     rows = rows_of(
         cursor,
         "SELECT o.*, e.ts AS e_ts, e.how AS e_how, e.author AS e_author, e.reason AS e_reason "
         "FROM overrides o LEFT JOIN override_ends e ON e.override_id = o.id "
-        "WHERE o.id = coalesce(?, o.id) ORDER BY o.log_seq DESC LIMIT ?",
-        [override_id, most],
+        "WHERE o.id = coalesce(?, o.id) AND (? = '' OR o.tenant = ?) "
+        "ORDER BY o.log_seq DESC LIMIT ?",
+        [override_id, tenant, tenant, most],
     )
     return [
         Known(

@@ -14,6 +14,10 @@ from tests.conftest import KEY
 from tests.security.bodies import NAMES, ROUTES, path_of, smallest
 
 pytestmark = pytest.mark.slow
+SCOPED = (  # /admin paths that show and touch only the tenant of a key that has one
+    "/admin/approvals", "/admin/decisions/{decision_id}/replay", "/admin/keys", "/admin/overrides",
+    "/admin/review",
+)  # fmt: skip
 CASES = pytest.mark.parametrize(("method", "route"), ROUTES, ids=[f"S05-{n}" for n in NAMES])
 
 
@@ -53,6 +57,25 @@ def test_a_role_below_does_not_open_it(
     if route.path.startswith("/admin"):
         assert seen[0], "a caller is kept out"
         assert seen[1] or method == "GET", "an analyst changes nothing"
+
+
+@CASES
+def test_a_tenants_key_opens_no_route_that_is_about_all_tenants(
+    http: httpx.Client, document: dict[str, Any], foreign: dict[str, str], method: str,
+    route: APIRoute,
+) -> None:  # fmt: skip
+    """Whatever its role; a new route under /admin is about all until it is named in SCOPED."""
+    path, body = path_of(route), smallest(document, method, route.path)
+    if isinstance(body, dict) and route.path.startswith("/admin/overrides"):
+        body |= {"tenant": "umbrella"} if "action" in body else {}
+    answer = http.request(method, path, headers=bearer(foreign["administrator"]), json=body)
+    refused = answer.status_code == 403 and answer.json()["error"]["code"] == "tenant_key"
+    about_all = route.path.startswith("/admin") and not route.path.startswith(SCOPED)
+    assert refused == about_all, answer.text
+    assert not refused or "use a key without a tenant" in answer.text
+    if about_all:
+        low = http.request(method, path, headers=bearer(foreign["caller"]), json=body)
+        assert "this needs the role" in low.text, "the role is looked at first"
 
 
 @CASES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from service.api import alerts
 from service.app import create_app
 from service.cli import output
 from service.cli.main import app
+from service.domain.alerts import AlertEvent, Severity, Step
 from service.domain.clock import SystemClock, new_id
 from service.domain.minutes import MINUTE_US
 from service.runtime import Runtime
@@ -204,6 +207,19 @@ def test_a_silence_is_laid_shown_and_ended(site: Site) -> None:
         ({"rule": "latency", "reason": "short"}, 422), ({"rule": "latency", "more": 1}, 422),
     ):  # fmt: skip
         assert site.post("/silences", **wrong).status_code == status_code
+
+
+def test_of_what_fires_the_newest_are_listed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    book, now_us = site.runtime.alerts.watch.book, site.clock.wall_us()
+    like = AlertEvent("", now_us, "", Step.FIRED, "drift", "", Severity.INFO, 1.0, None, "drifts",
+                      "headgate", "", "{}")  # fmt: skip
+    made = [replace(like, id=new_id(), alert_id=new_id(), scope=str(n)) for n in range(3)]
+    for each in made:
+        book.take(each)
+    monkeypatch.setattr(alerts, "MOST_SHOWN", 2)
+    assert [each["scope"] for each in site.get()["firing"]] == ["1", "2"]
+    for each in made:
+        book.take(replace(each, id=new_id(), step=Step.RESOLVED))
 
 
 def test_the_command_line_says_all_of_it(site: Site) -> None:

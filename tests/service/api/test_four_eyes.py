@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api import approvals
 from service.app import create_app
 from service.domain.approvals import WAITS, Approval
 from service.domain.experiments import Promotion
@@ -309,6 +310,27 @@ def test_broken_glass_acts_at_once_and_is_loud(
     assert post(four, f"{path}/acknowledge", YES, second).status_code == 200
     assert not any("glass" in w for w in get(four, "/admin/status")["warnings"])
     assert acts(four, item["id"]) == ["approval.acknowledged"]
+
+
+def test_glass_that_breaks_often_does_not_flood_the_warnings(
+    four: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.storage.approvals.MOST_WARNINGS", 2)
+    for count in range(1, 5):
+        assert post(four, "/admin/overrides", {**FORCE, "break_glass": True}).status_code == 201
+        told = [each for each in get(four, "/admin/status")["warnings"] if "glass was" in each]
+        assert len(told) == min(count, 3)
+    assert told[-1] == "glass was broken 2 more times: headgate approvals list"
+
+
+def test_of_what_is_open_the_oldest_are_listed(
+    four: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = [asked(four) for _ in range(3)]
+    assert get(four, "/admin/approvals")["more"] is False
+    monkeypatch.setattr(approvals, "MOST_SHOWN", 2)
+    found = get(four, "/admin/approvals")
+    assert [each["id"] for each in found["open"]] == waiting[:2] and found["more"] is True
 
 
 def test_an_operators_key_takes_two_and_its_secret_goes_to_who_approves(four: Service) -> None:

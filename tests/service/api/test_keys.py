@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.cli import keys
 from service.domain.errors import StorageUnavailable
 from tests.conftest import KEY, Server, Service, plan_text
 from tests.service.api.test_auth import make_key
@@ -81,6 +82,26 @@ def test_a_rotated_key_stays_the_same_key(service: Service) -> None:
     newest = call(service, "POST", "/admin/keys/shop/rotate", {"grace_s": 0}).json()
     assert [call(service, "GET", "/v1/models", key=each["key"]).status_code
             for each in (one, new, newest)] == [401, 401, 200]  # fmt: skip
+
+
+def test_the_list_comes_in_pages_and_the_command_shows_all(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        made(service, f"paged {number}")
+    whole = call(service, "GET", "/admin/keys").json()
+    count, got = len(whole["keys"]), []
+    assert not whole["more"]
+    for at in range(0, count, 2):
+        page = call(service, "GET", f"/admin/keys?limit=2&offset={at}").json()
+        got += page["keys"]
+        assert len(page["keys"]) <= 2 and page["more"] == (at + 2 < count)
+    assert [each["id"] for each in got] == [each["id"] for each in whole["keys"]]
+    for wrong in ("limit=0", "limit=1001", "offset=-1"):
+        assert call(service, "GET", f"/admin/keys?{wrong}").status_code == 422
+    monkeypatch.setattr(keys, "PAGE", 2)
+    code, out, _ = run("keys", "list", "--url", service.url, "--json")
+    assert code == 0 and len(json.loads(out)["keys"]) == count
 
 
 def test_an_administrator_of_a_tenant_reaches_that_tenant_alone(service: Service) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from service.domain.alerts import Severity, Silence, Step
+from service.domain.alerts import Severity, Silence, SilenceEnd, Step
 from service.domain.clock import new_id
+from service.domain.errors import Conflict
 from service.domain.minutes import MINUTE_US
+from service.monitoring.alert_book import MOST_SILENCES
 from service.monitoring.rules import ALERT_RULES, Finding, Seen
 from service.plan.alerts import AlertsPlan
 from tests.conftest import HandClock
@@ -44,6 +47,27 @@ async def test_a_silence_keeps_quiet_and_its_end_speaks(watched: Watched) -> Non
     await watched.watch.silence(silence(watched, 100, ""), act("known"))
     await watched.minutes(30, 60.0)
     assert watched.said == ["alert.fired"], "nobody is called either"
+
+
+async def test_so_many_silences_hold_and_no_more_also_where_they_come_together(
+    watched: Watched,
+) -> None:
+    """At a time; what has run out or was ended makes room."""
+    laying = [
+        watched.watch.silence(silence(watched, 20 + number), act("known"))
+        for number in range(MOST_SILENCES + 5)
+    ]
+    ended = await asyncio.gather(*laying, return_exceptions=True)
+    refused = [each for each in ended if each is not None]
+    assert len(refused) == 5 and all(isinstance(each, Conflict) for each in refused)
+    held = watched.watch.book.silences()
+    assert len(held) == MOST_SILENCES
+    with pytest.raises(Conflict, match="end some"):
+        await watched.watch.silence(silence(watched, 20), act("known"))
+    end = SilenceEnd(held[0].id, watched.clock.wall_us(), "ann", "over")
+    await watched.watch.unsilence(end, act("over"))
+    await watched.watch.silence(silence(watched, 20), act("known"))
+    assert len(watched.watch.book.silences()) == MOST_SILENCES
 
 
 async def test_the_digest_lists_each_once_a_day_at_its_time() -> None:

@@ -11,6 +11,8 @@ from service.domain.errors import Conflict, HeadgateError
 from service.domain.records import Override
 from service.operating.wanted import (
     MOST,
+    MOST_AT_ALL,
+    MOST_OF_A_TENANT,
     Wanted,
     check,
     check_room,
@@ -93,9 +95,38 @@ def test_a_least_share_above_a_greatest_one_is_refused_but_for_its_own_replaceme
     check_room(bounds("mill", least=0.5), [standing], PLAN)  # it takes the place of the first
 
 
-def test_there_are_at_most_so_many() -> None:
+STOPPING = [laid("kill", "mill"), laid("kill", "mill", tenant="acme"),
+            laid("exclude", "mill"), laid("exclude", "mill", task="code")]  # fmt: skip
+OTHERS = [laid("freeze"), laid("force", "mill"), laid("exclude", "mill", tenant="acme"),
+          laid("cost_cap", usd=0.1), bounds("mill", greatest=0.5)]  # fmt: skip
+
+
+@pytest.mark.parametrize("override", STOPPING + OTHERS)
+def test_there_are_at_most_so_many(override: Override) -> None:
+    """When all is full a deployment can be stopped all the same, for all tenants; up to a limit."""
+    check_room(override, [laid("freeze")] * (MOST - 1), PLAN)
+    full = [laid("freeze")] * MOST
+    if override in OTHERS:
+        with pytest.raises(Conflict, match=r"100 overrides are in force, and 100 .*lift some"):
+            check_room(override, full, PLAN)
+        return
+    check_room(override, full, PLAN)
+    check_room(override, [laid("freeze")] * (MOST_AT_ALL - 1), PLAN)
     with pytest.raises(Conflict, match="lift some"):
-        check_room(laid("exclude", "mill"), [laid("exclude", "fall")] * MOST, PLAN)
+        check_room(override, [laid("freeze")] * MOST_AT_ALL, PLAN)
+
+
+def test_a_tenants_key_takes_no_room_from_others_for_long() -> None:
+    """Nor has it the room that is kept for what stops traffic."""
+    for override in (laid("kill", "mill", tenant="acme"), laid("freeze", tenant="acme")):
+        mine = [laid("freeze", tenant="acme")] * MOST_OF_A_TENANT
+        others = [laid("freeze", tenant="umbrella")] * (MOST - MOST_OF_A_TENANT)
+        check_room(override, [*mine[1:], *others], PLAN, "acme")
+        with pytest.raises(Conflict, match="20 overrides of acme are in force"):
+            check_room(override, mine, PLAN, "acme")
+        check_room(override, mine, PLAN)  # an operator of all tenants has all the room
+        with pytest.raises(Conflict, match="100 overrides are in force"):
+            check_room(override, [*mine[1:], *others, laid("freeze")], PLAN, "acme")
 
 
 @pytest.mark.parametrize(("override", "holding", "reducing"), [
