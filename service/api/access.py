@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from dataclasses import replace
 from typing import Protocol
 
@@ -67,7 +68,10 @@ def person(request: Request, key: Key) -> Person:
 def author(text: str | None, key: Key) -> str:
     """Who says that they want it; where nobody says so, the key's name."""
     told = (text or "").strip()
-    if told.casefold() == ITSELF:
+    seen = "".join(
+        c for c in unicodedata.normalize("NFKC", told) if unicodedata.category(c) != "Cf"
+    )
+    if seen.strip().casefold() == ITSELF:
         raise Unprocessable(
             f"author: {ITSELF} is the service itself; give a person", param="author"
         )

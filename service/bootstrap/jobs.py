@@ -61,13 +61,16 @@ def approvals_job(runtime: Runtime) -> Job:
     kept = runtime.kept
 
     async def expire() -> None:
-        for held in kept.approvals.overdue():
-            kept.approvals.end(held.id)
-            told = Told("approval.expired", held.id, "nobody has approved it in time",
-                        detail={"act": held.act, "subject": held.subject})  # fmt: skip
-            now_us = runtime.clock.wall_us()
-            kept.log.append(ApprovalEnd(held.id, now_us, EXPIRED, ITSELF, "", "", told.reason))
-            kept.log.append(act_of(None, now_us, told))
+        if not kept.approvals.overdue():
+            return
+        async with runtime.approving:  # one that is being approved ends as that
+            for held in kept.approvals.overdue():
+                kept.approvals.end(held.id)
+                told = Told("approval.expired", held.id, "nobody has approved it in time",
+                            detail={"act": held.act, "subject": held.subject})  # fmt: skip
+                now_us = runtime.clock.wall_us()
+                kept.log.append(ApprovalEnd(held.id, now_us, EXPIRED, ITSELF, "", "", told.reason))
+                kept.log.append(act_of(None, now_us, told))
 
     return Job("approvals", 0.5, expire)
 

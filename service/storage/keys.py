@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from service.domain.acting import Told, act_of
 from service.domain.clock import Clock, new_id
 from service.domain.records import Key
 from service.storage.cases import rows_of, us
@@ -204,7 +205,9 @@ class KeyStore:
 
     def _create(self, secret: str, name: str, role: str) -> None:
         key = Key(new_id(), self._clock.wall_us(), name, role, "", "", digest(secret))
-        self._log.append_durable(key).result(timeout=30)
+        told = Told("key.created", key.id, "nobody could make a key without one at the start",
+                    after={"name": name, "role": role})  # fmt: skip
+        self._log.append_durable(key, act_of(None, key.at_us, told)).result(timeout=30)
         self._put(key)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from service.api import approvals
 from service.app import create_app
+from service.bootstrap.jobs import approvals_job
 from service.domain.approvals import WAITS, Approval
 from service.domain.experiments import Promotion
 from service.storage.approvals import ApprovalStore
@@ -469,6 +471,37 @@ def test_it_survives_a_restart_and_expires_whatever_the_wall_clock_does(tmp_path
     hand.monotonic += 1_801.0
     assert store.find("a1") is None and store.overdue() == [one] and store.open() == []
     database.close()
+
+
+@pytest.mark.parametrize("name", ["headgate", "Head\u200bgate", "\uff28eadgate", "headgate\u00ad"])
+def test_nobody_signs_as_the_service(four: Service, name: str) -> None:
+    told = post(four, "/admin/overrides", {**EXCLUDE, "author": name})
+    assert told.status_code == 422 and told.json()["error"]["param"] == "author"
+
+
+def test_the_act_of_the_first_key(four: Service) -> None:
+    (boot,) = [k["id"] for k in get(four, "/admin/keys")["keys"] if k["name"] == "bootstrap"]
+    (act,) = get(four, f"/admin/audit?subject={boot}")["acts"]
+    assert (act["act"], act["actor"]) == ("key.created", "headgate")
+    assert act["after"] == {"name": "bootstrap", "role": "administrator"}
+
+
+def test_what_is_being_approved_does_not_run_out_meanwhile(four: Service) -> None:
+    waiting, store = asked(four), four.runtime.kept.approvals
+    loop = next(iter(four.runtime.scheduler._tasks.values())).get_loop()
+
+    async def story() -> bool:
+        async with four.runtime.approving:
+            store._open[waiting] = (store._open[waiting][0], 0.0)
+            job = asyncio.ensure_future(approvals_job(four.runtime).run())
+            for _ in range(20):
+                await asyncio.sleep(0)
+            kept = waiting in store._open
+        await job
+        return kept
+
+    assert asyncio.run_coroutine_threadsafe(story(), loop).result(20)
+    assert waiting not in store._open
 
 
 def test_what_nobody_approves_in_time_ends_by_itself(four: Service) -> None:
