@@ -81,6 +81,6 @@ def way_out(
         providers[dialect].incidents.tell = ground.telemetry.incident
     means = Means(
         catalog, providers, router.alternatives, health, ground.ledger, clock, bounds(plan),
-        traceparent=ground.ledger.traceparent,
+        allowed=router.allowed, traceparent=ground.ledger.traceparent,
     )  # fmt: skip
     return WayOut(catalog, health, router, Dispatcher(means), providers)

@@ -108,13 +108,15 @@ def applies(override: Override, task: str, tenant: str, tier: str) -> bool:
     )
 
 
-def frozen(decision: Decision, holding: Sequence[Override]) -> bool:
-    """Whether nothing is to be learned now of what a decision's request came to."""
-    who = decision.caller
+def frozen(decision: Decision, holding: Sequence[Override], answered_by: str | None = None) -> bool:
+    """Whether nothing is to be learned now of what a decision's request came to: of who was drawn,
+    or of who answered in its place.
+    """
+    who, of = decision.caller, ("", decision.deployment, answered_by)
     return any(
         each.action == Action.FREEZE
         and applies(each, decision.task, who.tenant, who.tier)
-        and each.deployment in ("", decision.deployment)
+        and each.deployment in of
         for each in holding
     )
 

@@ -29,7 +29,7 @@ class Freeze:
     def takes(self, case: Case, feedback: Feedback | None = None) -> bool:
         """Whether this is held back now: an outcome, or a rating."""
         holding = self.holding()
-        if not holding or not frozen(case.decision, holding):
+        if not holding or not frozen(case.decision, holding, case.answered_by):
             return False
         self.held_back += 1
         if self.late is not None:

@@ -108,7 +108,7 @@ class Thaw:
         while parts.learner.waiting > MOST_WAITING:
             await asyncio.sleep(PAUSE_S)
         case = await parts.case(row.decision_id)
-        if case is None or frozen(case.decision, parts.store.holding()):
+        if case is None or frozen(case.decision, parts.store.holding(), case.answered_by):
             return 0  # left to the freeze that holds still
         if row.feedback_id is None:
             parts.learner.ended(case, late=True)

@@ -266,7 +266,9 @@ class Dispatcher:
     def _open_to(self, run: Run, target: Deployment, now_s: float) -> bool:
         fleet = self.means.fleet
         full = fleet.windows.exhausted(target, run.tokens, now_s)
-        return not full and not fleet.refusal(target.name, now_s)
+        if full or fleet.refusal(target.name, now_s):
+            return False
+        return self.means.allowed(run.decision, target.name)  # what was laid since counts
 
     def _now_free(self, run: Run, now_s: float) -> list[Deployment]:
         """The others that may be called at this moment, those that are crowded or mute last."""

@@ -301,6 +301,17 @@ class Router:
             others.sort(key=lambda i: tiers[i] or 0)
         return [catalog[i] for i in others]
 
+    def allowed(self, decision: Decision, deployment: str) -> bool:
+        """Whether no kill or exclusion, laid at whatever moment, keeps a call from a deployment."""
+        holding = self._parts.holding()
+        if not holding:
+            return True
+        who = decision.caller
+        will = self._overriding.will(decision.task, holding, who.tenant, who.tier)
+        if will.killed is not None:
+            return will.killed.deployment == deployment
+        return deployment not in will.excluded
+
     def _decision(self, draft: Draft, verdict: _Verdict) -> Decision:
         asked = draft.asked
         return Decision(

@@ -58,6 +58,7 @@ class Means:
     clock: Clock
     bounds: Bounds
     accept: Accept = form
+    allowed: Callable[[Decision, str], bool] = lambda decision, deployment: True
     traceparent: Callable[[str, int], str] = lambda decision_id, number: ""
 
 

@@ -35,7 +35,8 @@ _PAGE = """
     JOIN decisions d ON d.id = r.decision_id
     WHERE ($task = '' OR d.task = $task) AND ($tenant = '' OR d.tenant = $tenant)
           AND ($tier = '' OR d.tier = $tier)
-          AND ($deployment = '' OR d.deployment = $deployment)
+          AND ($deployment = '' OR d.deployment = $deployment OR d.id IN (
+              SELECT decision_id FROM outcomes WHERE deployment = $deployment))
     ORDER BY r.log_seq LIMIT $most"""
 
 

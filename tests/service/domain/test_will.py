@@ -111,6 +111,7 @@ def test_a_freeze_is_of_its_scope_and_deployment() -> None:
     assert frozen(made, [laid(Action.FREEZE)]) and frozen_whole([laid(Action.FREEZE)])
     mine = laid(Action.FREEZE, made.deployment, task=task, tenant=who.tenant, tier=who.tier)
     assert frozen(made, [mine]) and not frozen_whole([mine])
-    assert not frozen(made, [replace(mine, deployment="another")])
+    assert not frozen(made, [replace(mine, deployment="another")], made.deployment)
+    assert frozen(made, [replace(mine, deployment="another")], "another"), "as a fallback"
     assert not frozen(made, [laid(Action.FREEZE, tenant="another")])
     assert not frozen(made, [laid("exclude", made.deployment)])

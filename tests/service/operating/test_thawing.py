@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.providers.simulated import Weather
 from tests.service.experimentation.rig import AUTH, Site, site, until
 
 pytestmark = pytest.mark.slow
@@ -115,6 +116,28 @@ def test_a_freeze_of_a_task_holds_back_that_task_alone(one: Site) -> None:
     assert learned(one, held) == learned(one, both) == []
     lift(one, freeze)
     assert learned(one, held) == learned(one, both) == ["outcome"]
+
+
+def test_a_freeze_of_a_deployment_holds_back_what_it_answered_as_a_fallback(one: Site) -> None:
+    freeze, held = lay(one, deployment="mill"), ""
+    one.world.set_weather("brook", Weather(error_rate=1.0))
+    only = {"headgate": {"deployments": ["brook", "mill"]}}
+    for turn in range(200):
+        answer = one.ask(text=f"Describe kite {turn}.", **only)
+        if answer.headers.get("x-headgate-fallback-from") == "brook":
+            held = answer.headers["x-headgate-decision-id"]
+            break
+    one.world.weather.clear()
+    assert held, "brook was drawn, and mill answered"
+    free = str(one.ask(headgate={"deployments": ["river"]}).headers["x-headgate-decision-id"])
+    rate(one, held, 0.75)
+    until(lambda: learned(one, free) == ["outcome"])
+    settle(one)
+    assert learned(one, held) == []
+    lift(one, freeze)
+    assert learned(one, held) == ["outcome", "outcome", "rating"]
+    arms = rows(one, "SELECT arm FROM updates WHERE decision_id = ? ORDER BY seq", held)
+    assert [arm for (arm,) in arms] == ["brook", "mill", "mill"]
 
 
 def test_a_renewed_freeze_goes_on(one: Site) -> None:

@@ -17,7 +17,7 @@ from service.domain.errors import (
     UpstreamExhausted,
     UpstreamRefused,
 )
-from service.domain.records import Attempt, Decision, ErrorKind, Mode, Outcome, Role
+from service.domain.records import Attempt, Decision, ErrorKind, Mode, Outcome, Override, Role
 from service.providers.base import Answer, Chunk, Names, Provider, ProviderFailure, Tokens
 from service.routing.dispatch import Bounds, Dispatcher, Means
 from service.routing.exhaustion import Failed, next_target
@@ -106,7 +106,8 @@ class Stage:
         bounds = Bounds((0.3, 0.2, 0.1), 0.1, 0.6)
         self.dispatcher = Dispatcher(
             Means(CATALOG, {"openai": self.script}, self.world.router.alternatives,
-                  self.world.fleet, self.book, SystemClock(), bounds)
+                  self.world.fleet, self.book, SystemClock(), bounds,
+                  allowed=self.world.router.allowed)
         )  # fmt: skip
 
     @property
@@ -168,6 +169,26 @@ async def test_when_all_fail_it_is_503_with_the_shortest_wait() -> None:
     assert caught.value.retry_after_s == pytest.approx(7.0, abs=0.5)
     assert len(stage.book.attempts) == 3
     assert (stage.book.outcomes[0].status, stage.book.outcomes[0].deployment) == (503, None)
+
+
+@pytest.mark.parametrize(("action", "of"), [("exclude", SMALL), ("kill", SEEING)])
+async def test_what_is_laid_between_two_fallbacks_holds_for_the_second(
+    action: str, of: str
+) -> None:
+    class Laying(Script):
+        async def complete(self, deployment: Deployment, body: bytes, names: Names) -> Answer:
+            if deployment.name == SEEING:
+                stage.world.overrides.append(
+                    Override("laid", 0, action, of, "", "because", "me", 0, 10)
+                )
+            return await super().complete(deployment, body, names)
+
+    stage = Stage(wide=fails(ErrorKind.SERVER), seeing=fails(ErrorKind.SERVER))
+    script = Laying(acts=stage.script.acts)
+    stage.dispatcher.means = replace(stage.dispatcher.means, providers={"openai": script})
+    with pytest.raises(UpstreamExhausted):
+        await stage.dispatcher.complete(stage.decision, stage.request)
+    assert SMALL not in script.calls and script.calls[:2] == [WIDE, SEEING]
 
 
 @pytest.mark.parametrize("kind", [ErrorKind.INVALID, ErrorKind.POLICY])
