@@ -168,9 +168,9 @@ def test_it_fires_is_told_seen_to_and_logged(site: Site) -> None:
     assert missing.status_code == 404
     rows = rows_of(
         site.runtime.kept.database.cursor(),
-        "SELECT actor, subject FROM acts WHERE act = 'alert.acknowledged'",
+        "SELECT author, subject FROM acts WHERE act = 'alert.acknowledged'",
     )
-    assert rows == [{"actor": "ann", "subject": alert["id"]}]
+    assert rows == [{"author": "ann", "subject": alert["id"]}]
     everything = json.dumps(site.get()) + json.dumps(status) + metrics
     assert "canary-secret" not in everything and "secret-path" not in everything
 
