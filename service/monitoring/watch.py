@@ -283,14 +283,8 @@ class AlertWatch:
 
     async def acknowledge(self, alert: Alert, act: Act) -> Alert:
         """Somebody sees to it: nobody is called any more; durable when this returns."""
-        event = self._of(
-            alert,
-            Step.ACKNOWLEDGED,
-            alert.text,
-            {},
-            author=act.author or act.actor,
-            reason=act.reason,
-        )
+        who = act.author or act.actor
+        event = self._of(alert, Step.ACKNOWLEDGED, alert.text, {}, author=who, reason=act.reason)
         await asyncio.wrap_future(self.parts.log.append_durable(event, act))
         return self.book.take(event) or alert
 

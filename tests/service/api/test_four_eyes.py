@@ -14,65 +14,43 @@ import httpx
 import pytest
 
 from service.api import approvals
-from service.app import create_app
 from service.bootstrap.jobs import approvals_job
 from service.domain.approvals import WAITS, Approval
 from service.domain.experiments import Promotion
 from service.storage.approvals import ApprovalStore
 from service.storage.database import Database
 from service.storage.event_log import EventLog
-from tests.conftest import KEY, HandClock, Server, Service, make_runtime, plan_text
+from tests.conftest import KEY, HandClock, Server, Service
+from tests.service.api.four_eyes import (
+    EXCLUDE,
+    FORCE,
+    WHY,
+    YES,
+    acts,
+    asked,
+    clear,
+    experiment,
+    get,
+    in_force,
+    post,
+    serving,
+    version,
+)
 from tests.service.api.test_auth import make_key
 from tests.service.cli.test_commands import run
-from tests.service.experimentation.rig import design_of
 
 pytestmark = pytest.mark.slow
-WHY = "the reason is long enough to break the glass"
-FORCE = {"action": "force", "deployment": "mill", "reason": WHY, "author": "ann"}
-EXCLUDE = {**FORCE, "action": "exclude"}
-YES = {"reason": "I have looked at it"}
 
 
 @pytest.fixture(scope="module")
 def four(providers: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    text = plan_text(providers.url) + "\napprovals: {four_eyes: true}\n"
-    runtime = make_runtime(tmp_path_factory.mktemp("state"), text)
-    with Server(create_app(runtime)) as server:
-        yield Service(runtime, server)
+    yield from serving(providers, tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(autouse=True)
 def clean(four: Service) -> Iterator[None]:
     yield
-    for each in get(four, "/admin/overrides")["overrides"]:
-        four.runtime.kept.overrides.remove(each["id"])
-    for item in four.runtime.kept.approvals.open():
-        four.runtime.kept.approvals.end(item.id)
-
-
-def post(service: Service, path: str, body: Any, key: str = KEY) -> httpx.Response:
-    return httpx.post(service.url + path, json=body, headers={"Authorization": f"Bearer {key}"})
-
-
-def get(service: Service, path: str, key: str = KEY) -> Any:
-    return httpx.get(service.url + path, headers={"Authorization": f"Bearer {key}"}).json()
-
-
-def acts(service: Service, subject: str) -> list[str]:
-    service.runtime.kept.log.flush().result(10)
-    return [a["act"] for a in get(service, f"/admin/audit?subject={subject}")["acts"]][::-1]
-
-
-def in_force(service: Service) -> list[str]:
-    return [each["action"] for each in get(service, "/admin/overrides")["overrides"]]
-
-
-def asked(service: Service, body: Any = FORCE, path: str = "/admin/overrides") -> str:
-    answer = post(service, path, body)
-    assert answer.status_code == 202, answer.text
-    found: str = answer.json()["approval"]
-    assert answer.headers["location"] == f"/admin/approvals/{found}"
-    return found
+    clear(four)
 
 
 def test_it_waits_and_is_carried_out_as_it_was_asked(four: Service) -> None:
@@ -193,95 +171,6 @@ def test_what_the_service_took_back_takes_two_to_return_to(four: Service) -> Non
         del store.promotions[:2]
 
 
-def test_it_is_void_when_what_it_acts_on_has_changed(four: Service) -> None:
-    waiting, second = asked(four), make_key(four, "operator")
-    assert post(four, "/admin/overrides", EXCLUDE).status_code == 201
-    told = post(four, f"/admin/approvals/{waiting}/approve", YES, second)
-    assert told.status_code == 409 and told.json()["error"]["code"] == "approval_void"
-    assert in_force(four) == ["exclude"] and acts(four, waiting)[-1] == "approval.void"
-    assert post(four, f"/admin/approvals/{waiting}/approve", YES, second).status_code == 404
-
-
-def test_it_is_void_when_a_narrower_override_is_laid_meanwhile(four: Service) -> None:
-    waiting, second = asked(four, {**FORCE, "tenant": "acme"}), make_key(four, "operator")
-    elsewhere = {**EXCLUDE, "tenant": "other"}
-    assert post(four, "/admin/overrides", elsewhere).status_code == 201
-    assert post(four, f"/admin/approvals/{waiting}/approve", YES, second).status_code == 200
-    waiting = asked(four)
-    assert post(four, "/admin/overrides", {**EXCLUDE, "task": "code"}).status_code == 201
-    told = post(four, f"/admin/approvals/{waiting}/approve", YES, second)
-    assert told.json()["error"]["code"] == "approval_void"
-
-
-def test_what_was_looked_at_counts_for_the_approval_too(four: Service) -> None:
-    body, second = {**FORCE, "tenant": "acme"}, make_key(four, "operator")
-
-    def looked() -> str:
-        tag = get(four, "/admin/overrides")["version"]
-        headers = {"Authorization": f"Bearer {KEY}", "If-Match": f'"{tag}"'}
-        answer = httpx.post(four.url + "/admin/overrides", json=body, headers=headers)
-        assert answer.status_code == 202
-        return f"/admin/approvals/{answer.json()['approval']}/approve"
-
-    approve = looked()
-    assert post(four, "/admin/overrides", {**EXCLUDE, "tenant": "other"}).status_code == 201
-    assert post(four, approve, YES, second).json()["error"]["code"] == "approval_void"
-    assert post(four, looked(), YES, second).status_code == 200
-
-
-def test_a_watch_is_not_blinded(four: Service) -> None:
-    first = four.runtime.learner.version.id
-    glass = {"reason": WHY, "break_glass": True}
-    assert post(four, f"/admin/policies/{version(four)}/promote", glass).status_code == 200
-    (watch,) = four.runtime.experiments.promotions.watches()
-    kill = {"action": "kill_experiment", "experiment": watch.id, "reason": WHY}
-    told = post(four, "/admin/overrides", kill)
-    assert told.status_code == 409 and "roll the promotion back" in told.text
-    for step in ("pause", "stop"):
-        asked(four, {"reason": WHY}, f"/admin/experiments/{watch.id}/{step}")
-    assert four.runtime.experiments.promotions.watches() == [watch]
-    back = post(four, f"/admin/experiments/{watch.id}/rollback", {"reason": WHY})
-    assert back.status_code == 200 and four.runtime.learner.version.id == first
-
-
-def test_it_is_void_when_the_name_stands_for_another_experiment_now(four: Service) -> None:
-    design = design_of(slug="named")
-    aside = {"layer": "aside", "reason": WHY}
-    made = post(four, "/admin/experiments", {"design": design, **aside})
-    assert made.status_code == 201, made.text
-    start = "/admin/experiments/named/start"
-    waiting, second = asked(four, {"reason": WHY}, start), make_key(four, "operator")
-    assert post(four, "/admin/experiments/named/rollback", {"reason": WHY}).status_code == 200
-    variants = [design["variants"][0], design["variants"][1] | {"settings": {}}]
-    other = {"design": design | {"variants": variants}, **aside}
-    assert post(four, "/admin/experiments", other).status_code == 201
-    told = post(four, f"/admin/approvals/{waiting}/approve", YES, second)
-    assert told.json()["error"]["code"] == "approval_void", told.text
-    states = [e["state"] for e in get(four, "/admin/experiments")["experiments"]
-              if e["id"].startswith("named")]  # fmt: skip
-    assert states == ["draft", "rolled back"]
-    post(four, "/admin/experiments/named/rollback", {"reason": WHY})
-
-
-def test_it_is_void_when_there_is_nothing_to_act_on_any_more(four: Service) -> None:
-    laid = post(four, "/admin/overrides", EXCLUDE).json()
-    waiting = asked(four, {"reason": WHY}, f"/admin/overrides/{laid['id']}/lift")
-    four.runtime.kept.overrides.remove(laid["id"])
-    second = make_key(four, "operator")
-    told = post(four, f"/admin/approvals/{waiting}/approve", YES, second)
-    assert told.status_code == 409 and "no override of that id" in told.text
-    assert acts(four, waiting)[-1] == "approval.void"
-
-
-def test_it_is_void_when_the_key_that_asked_is_revoked(four: Service) -> None:
-    boss, second = make_key(four, "administrator"), make_key(four, "operator")
-    answer = post(four, "/admin/overrides", FORCE, boss)
-    boss_id = four.runtime.kept.approvals.open()[-1].key_id
-    assert post(four, f"/admin/keys/{boss_id}/revoke", {}).status_code == 200
-    told = post(four, f"/admin/approvals/{answer.json()['approval']}/approve", YES, second)
-    assert told.status_code == 409 and "valid no more" in told.text and in_force(four) == []
-
-
 def test_it_is_rejected_or_taken_back(four: Service) -> None:
     for key in (KEY, make_key(four, "operator")):
         waiting = asked(four)
@@ -371,26 +260,6 @@ RAISING: dict[str, Callable[[Service], tuple[str, Any]]] = {
                        {"reason": WHY, "variant": "treatment"}),
     "an administrator": lambda s: ("/admin/keys", {"name": "boss", "role": "administrator"}),
 }  # fmt: skip
-
-
-def version(service: Service) -> str:
-    made = post(service, "/admin/policies", {"kind": "uniform", "reason": WHY})
-    return str(made.json()["id"])
-
-
-def experiment(service: Service) -> str:
-    known = get(service, "/admin/experiments")["experiments"]
-    if known:
-        return str(known[-1]["id"])
-    variants = [
-        {"name": "control", "share": 0.5},
-        {"name": "treatment", "share": 0.5, "settings": {"deployment": "mill"}},
-    ]
-    design = {"slug": "one", "hypothesis": "mill is better", "variants": variants,
-              "goals": ["success_rate"], "unit": "session"}  # fmt: skip
-    made = post(service, "/admin/experiments", {"design": design, "reason": WHY})
-    assert made.status_code == 201, made.text
-    return str(made.json()["id"])
 
 
 @pytest.mark.parametrize("name", RAISING)

@@ -19,6 +19,8 @@ from service.storage.cases import rows_of
 from tests.conftest import KEY, Server, make_runtime, plan_text
 from tests.service.cli.test_commands import run
 
+pytestmark = pytest.mark.slow  # one after the other, on the calls of the first
+
 AUTH = {"Authorization": f"Bearer {KEY}"}
 WHY = {"reason": "to see what it would do", "author": "ann"}
 
@@ -93,7 +95,6 @@ def test_what_is_refused_names_the_field_and_the_mend(stage: Stage) -> None:
     assert stage.client.get(f"/admin/shadows/{stage.version}").status_code == 404
 
 
-@pytest.mark.slow
 def test_a_shadow_mirrored_and_judged_by_the_simulated_world(stage: Stage, world: Stream) -> None:
     assert stage.start(mirror_share=1.0, usd_per_day=0.5, judge="fall").status_code == 201
     texts = prompts(5, 14)
