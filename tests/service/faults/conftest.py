@@ -12,6 +12,17 @@ from tests.service.faults.rig import CANARY, HASTY, Rig, rigged
 from tests.upstream import Upstream
 
 
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The fault list takes minutes together: it runs with all tests, not with the fast ones."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAOS_KEY", CANARY)
