@@ -11,7 +11,6 @@ from tests.service.faults.refusing import Stage, staged
 from tests.service.faults.rig import CANARY, HASTY, Rig, rigged
 from tests.upstream import Upstream
 
-
 HERE = Path(__file__).parent
 
 
