@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import json
 import logging
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 
 from service.api.access import APPROVED, NEEDS, REQUEST_ID, author, person, runtime_of, signed
-from service.api.asgi import Message, Scope
 from service.domain.acting import Person, Told, act_of
 from service.domain.approvals import (
     APPROVED as GRANTED,
@@ -21,6 +20,7 @@ from service.domain.approvals import (
 from service.domain.approvals import BROKE_GLASS, VOID, WAITS, Approval, ApprovalEnd
 from service.domain.clock import new_id
 from service.domain.errors import Conflict, InvalidRequest, Unprocessable
+from service.domain.inward import Inward
 from service.domain.records import Key
 from service.monitoring.notify import Notice
 from service.runtime import Runtime
@@ -222,29 +222,9 @@ async def carry_out(request: Request, carried: Carried) -> tuple[int, Any]:
     key nor its approval can be said by a caller: both stand in the scope alone.
     """
     approval = carried.approval
-    sent: list[Message] = []
-    body = approval.body.encode()
-    scope: Scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http",
-        "method": approval.method, "path": approval.path, "raw_path": quote(approval.path).encode(),
-        "root_path": "", "query_string": b"", "client": (approval.ip, 0), "server": ("headgate", 0),
-        "headers": [(b"content-type", b"application/json"),
-                    (b"content-length", str(len(body)).encode())],
-        "state": {}, APPROVED: carried, REQUEST_ID: request.scope.get(REQUEST_ID, ""),
-    }  # fmt: skip
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    try:
-        # Past the part of the app that looks for a key in the headers.
-        await FastAPI.__call__(request.app, scope, receive, send)
-    except Exception:
-        if not sent:
-            raise
-    status = next(m["status"] for m in sent if m["type"] == "http.response.start")
-    parts = [m.get("body", b"") for m in sent if m["type"] == "http.response.body"]
-    return int(status), json.loads(b"".join(parts) or b"null")
+    marks = {APPROVED: carried, REQUEST_ID: request.scope.get(REQUEST_ID, "")}
+    asked = Inward(
+        approval.method, approval.path, approval.body.encode(), approval.ip, marks
+    )  # fmt: skip
+    # Past the part of the app that looks for a key in the headers.
+    return await asked.through(functools.partial(FastAPI.__call__, request.app))

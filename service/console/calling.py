@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp
 
 from service.domain.acting import VISITOR
 from service.domain.clock import new_id
 from service.domain.errors import HeadgateError
+from service.domain.inward import Inward
 from service.domain.records import Key
 
 REQUEST_ID = "headgate.request_id"  # as the app's own requests carry it
@@ -50,42 +50,20 @@ class Api:
 
     async def post(self, key: Key, path: str, body: Mapping[str, Any], if_match: str = "") -> Done:
         """Send a body; raises Refused with what the API says."""
-        content = json.dumps(body).encode()
-        headers = [(b"content-type", b"application/json"),
-                   (b"content-length", str(len(content)).encode())]  # fmt: skip
-        if if_match:
-            headers.append((b"if-match", if_match.encode()))
-        return await self._asked(key, "POST", path, headers, content)
+        headers = ((b"if-match", if_match.encode()),) if if_match else ()
+        return await self._asked(key, "POST", path, json.dumps(body).encode(), headers)
 
     async def get(self, key: Key, path: str) -> Done:
         """Ask for something."""
-        return await self._asked(key, "GET", path, [], b"")
+        return await self._asked(key, "GET", path, b"", ())
 
     async def _asked(
-        self, key: Key, method: str, path: str, headers: list[tuple[bytes, bytes]], content: bytes
-    ) -> Done:
-        sent: list[Message] = []
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http",
-            "method": method, "path": path, "raw_path": quote(path).encode(), "root_path": "",
-            "query_string": b"", "client": (self.address, 0), "server": ("headgate", 0),
-            "headers": headers, "state": {}, VISITOR: key, REQUEST_ID: new_id(),
-        }  # fmt: skip
-
-        async def receive() -> Message:
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        try:
-            await self.app(scope, receive, send)
-        except Exception:
-            if not sent:
-                raise
-        status = next(m["status"] for m in sent if m["type"] == "http.response.start")
-        parts = [m.get("body", b"") for m in sent if m["type"] == "http.response.body"]
-        told = json.loads(b"".join(parts) or b"null")
+        self, key: Key, method: str, path: str, content: bytes,
+        headers: tuple[tuple[bytes, bytes], ...],
+    ) -> Done:  # fmt: skip
+        marks = {VISITOR: key, REQUEST_ID: new_id()}
+        asked = Inward(method, path, content, self.address, marks, headers)
+        status, told = await asked.through(self.app)
         if status >= 400:
             raise Refused(status, _message(told))
         return Done(status, told)
