@@ -17,7 +17,7 @@ from learning.pacing import LEAST_DIAL, Pacer, weight_of
 from learning.policies.base import Chooser, Expected, Scores
 from learning.regression import Matrix
 
-HOPE = 1.5  # deviations that an arm on trial may be behind
+HOPE = 2.5  # deviations that an arm on trial may be behind
 
 
 @dataclass(frozen=True, slots=True)
