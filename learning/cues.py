@@ -88,9 +88,10 @@ _CUES: Mapping[str, str] = {
         invoice iban order items action owners deadlines ingredients companies persons places
         locations organisations organizations timestamp user contained appear""",
     "classification": """classify classified classification classifier categorise categorize
-        category categories label labels labelled tag tags sentiment positive negative neutral spam ham
-        toxic toxicity hate priority urgency urgent low medium high intent topic genre tone angry
-        calm happy sad emotion emotions assign belongs belong fits fit sort group detect whether
+        category categories label labels labelled tag tags sentiment positive negative
+        neutral spam ham toxic toxicity hate priority urgency urgent low medium high intent topic
+        genre tone angry calm happy sad emotion emotions assign belongs belong fits fit sort group
+        detect whether
         yes no clickbait satisfied unhappy department rate rating score scale flag class formal
         fiction type decide determine""",
     "planning": """plan plans planning schedule scheduling timetable itinerary agenda roadmap
@@ -108,8 +109,8 @@ _CUES: Mapping[str, str] = {
         segment segments group groups compare compared comparison noise ab variant experiment
         statistics statistical columns rows month region branches performs odd unusual""",
     "talk": """hi hello hey hiya morning evening night goodbye bye thanks thank feel feeling
-        feelings felt lonely sad happy tired bored excited nervous scared love miss friend chat talk joke
-        jokes funny lol haha hmm wow sorry favourite favorite opinion yourself you your pretend
+        feelings felt lonely sad happy tired bored excited nervous scared love miss friend chat talk
+        joke jokes funny lol haha hmm wow sorry favourite favorite opinion yourself you your pretend
         roleplay act imagine sleep awake today dream cry cried glad fun nice weather mood real
         human honestly boss mother father boyfriend girlfriend""",
     "me": """i im me my mine myself we our""",

@@ -95,7 +95,8 @@ def balanced(rows: LabelledRows) -> Vector:
     """The rows' weights, so that the tasks that have rows weigh alike; their mean is 1."""
     sums = np.bincount(rows.y, rows.weight, len(rows.tasks))
     weight: Vector = rows.weight / sums[rows.y]
-    return weight * (len(weight) / weight.sum())
+    weight *= len(weight) / weight.sum()
+    return weight
 
 
 def _regression(

@@ -13,7 +13,9 @@ from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest, derived_session, keyed_hash
 from service.domain.errors import InvalidRequest
 from service.domain.expressions import Expression
+from service.domain.guesses import CLASSIFIER, Guess
 from service.domain.records import Caller, Key
+from service.routing.finding import TaskFinder
 from service.routing.ladder import NO_LADDERS, Ladders
 
 OTHER = "other"
@@ -56,6 +58,7 @@ class RoutingTable:
     dials: Dials = Dials()
     ladders: Ladders = NO_LADDERS
     confidences: Mapping[str, float] = field(default_factory=dict)  # of a task's condition; else 1
+    finder: TaskFinder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Asked:
     source: str
     context: Context
     names: dict[str, Any]
+    guess: Guess | None = None
+    unsure: bool = False  # its task is less sure than the taxonomy's threshold
 
 
 class Reader:
@@ -78,6 +83,7 @@ class Reader:
         self._table, self._featurizer, self._secret = table, featurizer, secret
         self._deployments = {each.name for each in table.catalog}
         self._tasks = {name for name, _ in table.tasks} | {OTHER}
+        self._finder = table.finder
 
     def read(self, request: ChatRequest, key: Key, session_header: str) -> Asked:
         """What is asked; raises InvalidRequest for an option that cannot be."""
@@ -90,6 +96,11 @@ class Reader:
         signals = inspect(request.shape)
         names = names_of(request, signals, caller)
         task, confidence, source = self._task(request, names)
+        guess, unsure = None, False
+        if self._finder is not None and source != "caller":
+            if source == "none" and (guess := self._finder.guess(signals)) is not None:
+                (task, confidence), source = guess.best, CLASSIFIER
+            unsure = source != "none" and confidence < self._finder.threshold
         dial = self._table.dials.of(options.quality_cost, caller)
         context = Context(
             features=self._featurizer.vector(signals, task),
@@ -97,7 +108,7 @@ class Reader:
             tokens_out_limit=request.shape.tokens_out_limit,
             cost_dial=1.0 if dial is None else cost_dial(dial),
         )
-        return Asked(request, caller, task, confidence, source, context, names)
+        return Asked(request, caller, task, confidence, source, context, names, guess, unsure)
 
     def _caller(self, request: ChatRequest, key: Key, session_header: str) -> Caller:
         labels, options = request.labels, request.options
