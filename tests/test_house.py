@@ -134,6 +134,7 @@ def test_every_registered_thing_stands_in_the_docs() -> None:
 MIRRORED: dict[str, str] = {
     "learning/cues.py": "learning/test_taxonomy.py",
     "service/api/classify.py": "service/routing/test_classified.py",
+    "service/cli/classify.py": "service/routing/test_classified.py",
     "service/domain/guesses.py": "service/routing/test_finding.py",
     "service/feedback/classifying.py": "service/feedback/test_classifiers.py",
     "learning/errors.py": "learning/test_interaction.py",

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from learning.policies.base import STATES
-from service.api import shown
+from service.api import classify, shown
 from service.api.access import allowed, author, signed
 from service.api.audits import shown_audit
 from service.api.schemas import ErrorAnswer, LiftBody
@@ -48,6 +48,7 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.alerts.warnings(),
             *runtime.people.warnings(),
             *shown.troubles(runtime),
+            *classify.troubles(runtime),
             *override_troubles(runtime),
         ],
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,
@@ -75,6 +76,7 @@ async def status(request: Request) -> dict[str, Any]:
         "reviews": dict(zip(("open", "overdue"), runtime.refusals.reviews.counts(), strict=True)),
         "approvals": runtime.kept.approvals.counts(),
         "review_queue": runtime.people.standing(),
+        "taxonomy": classify.standing(runtime),
         "jobs_failing": runtime.scheduler.failures,
         "deployments": [
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()

@@ -8,13 +8,17 @@ from pathlib import Path
 from learning.taxonomies import default
 from learning.taxonomies.own import Wanted
 from learning.taxonomy import OTHER
+from service.bootstrap.shadow import strained
 from service.config import child_environment
 from service.domain.acting import Told, act_of
 from service.feedback.classifiers import Classifiers
+from service.orchestration.asking import Asker, AskParts, AskRules
+from service.orchestration.spend import day_of
 from service.plan.whole import Plan
 from service.routing.finding import TaskFinder
 from service.runtime import Runtime
 from service.scheduler import Job
+from service.storage.cases import at_time, rows_of
 
 log = logging.getLogger("headgate.learning")
 
@@ -87,3 +91,46 @@ def attach_taxonomy(runtime: Runtime) -> None:
         kept.log.append(act_of(None, runtime.clock.wall_us(), told))
 
     runtime.scheduler.put(Job("taxonomy", LOOK_EVERY_S, turn))
+
+
+def attach_asking(runtime: Runtime) -> None:
+    """Have a cheap deployment asked where the plan says so."""
+    held: list[tuple[Plan, AskRules | None]] = []
+
+    def rules() -> AskRules | None:
+        if not held or held[0][0] is not runtime.plan:
+            held[:] = [(runtime.plan, ask_rules(runtime.plan))]
+        return held[0][1]
+
+    parts = AskParts(
+        router=lambda: runtime.router,
+        dispatcher=lambda: runtime.dispatcher,
+        rules=rules,
+        strained=lambda: strained(runtime),
+        clock=runtime.clock,
+    )
+    runtime.asker = Asker(parts, _spent_today(runtime))
+
+
+def ask_rules(plan: Plan) -> AskRules | None:
+    """Whom the plan asks for tasks, and how; None where nobody is."""
+    ask = plan.taxonomy.ask if plan.taxonomy is not None else None
+    if ask is None:
+        return None
+    told = {task.name: task.description for task in default.TASKS}
+    told |= {task.name: task.description for task in plan.tasks if task.description}
+    return AskRules(
+        ask.deployment, ask.timeout_s, ask.share, ask.accuracy, round(ask.usd_per_day * 1e6), told
+    )
+
+
+def _spent_today(runtime: Runtime) -> int:
+    """What was spent on asking before a restart, micro-dollars; blocks."""
+    since = at_time(day_of(runtime.clock.wall_us()))
+    rows = rows_of(
+        runtime.kept.database.cursor(),
+        "SELECT coalesce(sum(cost_micro_usd), 0) AS spent FROM attempts "
+        "WHERE role = 'classify' AND ts >= ?",
+        [since],
+    )
+    return int(rows[0]["spent"])

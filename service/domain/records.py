@@ -38,11 +38,12 @@ class Role(StrEnum):
     SHADOW = "shadow"
     JUDGE = "judge"
     STEP = "step"
+    CLASSIFY = "classify"
 
     @property
     def beside(self) -> bool:
-        """Whether the call was made beside the answer, so that no caller waited or paid for it."""
-        return self in (Role.SHADOW, Role.JUDGE)
+        """Whether the call was not for the answer itself, so that no caller paid for it."""
+        return self in (Role.SHADOW, Role.JUDGE, Role.CLASSIFY)
 
 
 class ErrorKind(StrEnum):

@@ -15,14 +15,15 @@ Example = Annotated[str, Field(min_length=1, max_length=8_000)]
 
 class AskPlan(Strict):
     """A cheap deployment that is asked for the task of requests that are not sure. ``share``: of
-    these; ``usd_per_day``: what that may cost; beyond it nobody is asked.
+    these; ``accuracy``: how often its label is right, as far as is known; ``usd_per_day``: what
+    that may cost, beyond which nobody is asked.
     """
 
     deployment: Name
     timeout_s: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] = 1.0
     share: Share = 1.0
     usd_per_day: Annotated[float, Field(gt=0.0, le=1e6, allow_inf_nan=False)] = 1.0
-    confidence: Share = 0.8
+    accuracy: Share = 0.8
 
 
 class TaxonomyPlan(Strict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from learning.features import Featurizer, Signals, inspect
@@ -13,7 +13,7 @@ from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest, derived_session, keyed_hash
 from service.domain.errors import InvalidRequest
 from service.domain.expressions import Expression
-from service.domain.guesses import CLASSIFIER, Guess
+from service.domain.guesses import ASKED, CLASSIFIER, Guess
 from service.domain.records import Caller, Key
 from service.routing.finding import TaskFinder
 from service.routing.ladder import NO_LADDERS, Ladders
@@ -74,6 +74,7 @@ class Asked:
     names: dict[str, Any]
     guess: Guess | None = None
     unsure: bool = False  # its task is less sure than the taxonomy's threshold
+    id: str = ""  # of the decision to come, where it is known before
 
 
 class Reader:
@@ -109,6 +110,15 @@ class Reader:
             cost_dial=1.0 if dial is None else cost_dial(dial),
         )
         return Asked(request, caller, task, confidence, source, context, names, guess, unsure)
+
+    def settled(self, asked: Asked, task: str, confidence: float) -> Asked:
+        """The same with its task as somebody who was asked named it."""
+        signals = inspect(asked.request.shape)
+        context = replace(asked.context, features=self._featurizer.vector(signals, task))
+        unsure = self._finder is not None and confidence < self._finder.threshold
+        return replace(
+            asked, task=task, confidence=confidence, source=ASKED, context=context, unsure=unsure
+        )
 
     def _caller(self, request: ChatRequest, key: Key, session_header: str) -> Caller:
         labels, options = request.labels, request.options

@@ -79,14 +79,19 @@ class Router:
         self._names = tuple(each.name for each in table.catalog)
 
     def decide(
-        self, request: ChatRequest, key: Key, session_header: str = "", dry_run: bool = False
+        self,
+        request: ChatRequest,
+        key: Key,
+        session_header: str = "",
+        dry_run: bool = False,
+        asked: Asked | None = None,
     ) -> Decision:
         """The decision for a request; raises the HeadgateError that says why there is none.
 
-        A dry run decides alike but holds no session.
+        A dry run decides alike but holds no session. ``asked``: the request as it was read before.
         """
         target = self._target(request.model)
-        draft = self._draft(self._reader.read(request, key, session_header))
+        draft = self._draft(asked or self._reader.read(request, key, session_header))
         if target is not None:
             return self._pinned(draft, target)
         if draft.will is not NO_WILL:
@@ -117,6 +122,10 @@ class Router:
         """What is asked, as the router reads it, without a decision."""
         return self._reader.read(request, key, session_header)
 
+    def settled_task(self, asked: Asked, task: str, confidence: float) -> Asked:
+        """The same with its task as somebody who was asked named it."""
+        return self._reader.settled(asked, task, confidence)
+
     def prompt_hash(self, request: ChatRequest) -> str:
         """The keyed hash of the messages."""
         return keyed_hash(self._parts.secret, bytes(request.fields["messages"]))
@@ -137,7 +146,7 @@ class Router:
     def _draft(self, asked: Asked) -> Draft:
         now_s = self._parts.clock.monotonic_s()
         eligible, out = self._eligibility.split(asked.request, asked.task, now_s)
-        draft = Draft(new_id(), asked, self._parts.live.current, now_s, eligible, out)
+        draft = Draft(asked.id or new_id(), asked, self._parts.live.current, now_s, eligible, out)
         if holding := self._parts.holding():
             who = asked.caller
             draft.will = self._overriding.will(asked.task, holding, who.tenant, who.tier)
