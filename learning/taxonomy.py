@@ -30,7 +30,10 @@ THRESHOLD = 0.75
 OPENING, HEAD, BODY, TAIL = 128, 384, 256, 128  # buckets of each part, powers of two
 HEAD_WORDS, BODY_WORDS, TAIL_WORDS = 16, 64, 8
 PREFIX = 5
-FORM = ("colon", "colon_at", "given", "ends_asking", "quoted", "digits_first", "one_line", "bare")
+FORM = (
+    "colon", "colon_at", "given", "ends_asking", "quoted", "digits_first", "one_line", "bare",
+    "choices",
+)  # fmt: skip
 FIRST, LAST, ANYWHERE = len(GROUPS), len(GROUPS), len(GROUPS)  # cues, by where they stand
 _PLAIN, _HINTS = len(STRUCTURE) + len(FORM), FIRST + LAST + ANYWHERE
 DENSE = _PLAIN + _HINTS
@@ -39,6 +42,7 @@ STRUCTURE_SCALE, CUE_SCALE, OPENING_SCALE = 0.25, 0.5, 0.6
 MEMO_WORDS = 65_536
 NEVER = -1e3  # the intercept of a task of which no example is known
 
+_CHOICES = ("\nB", "(B)", " B) ", "\n(b)", "\nb)", "\n- ")  # the second of several answers
 # Words that say nothing of the task: who asks politely asks the same.
 _POLITE = frozenset(
     b"please pls kindly could can would will you u i d like want need to me my for us help with a "
@@ -121,6 +125,7 @@ def _form(signals: Signals) -> list[float]:
         1.0 if any(map(str.isdigit, text[:60])) else 0.0,
         0.0 if "\n" in text else 1.0,
         1.0 if signals.word_count < 4 else 0.0,
+        1.0 if any(mark in text for mark in _CHOICES) else 0.0,
     ]
 
 

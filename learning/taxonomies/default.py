@@ -68,11 +68,12 @@ NAMES = tuple(task.name for task in TASKS)
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Labelled prompts, and the number of the template that each came from."""
+    """Labelled prompts, the number of the template that each came from, and what each weighs."""
 
     tasks: tuple[str, ...]
     templates: tuple[int, ...]
     texts: tuple[str, ...]
+    weights: tuple[float, ...]
 
     def features(self) -> NDArray[np.float32]:
         """What the classifier sees of them, [n, width]."""
@@ -94,4 +95,6 @@ def prompts() -> Prompts:
     """The prompts that it was fitted from; a plan's own classifier begins with them."""
     lines = gzip.decompress(PROMPTS.read_bytes()).decode().splitlines()
     rows = [json.loads(line) for line in lines]
-    return Prompts(*(tuple(row[key] for row in rows) for key in ("task", "template", "text")))
+    return Prompts(
+        *(tuple(row[key] for row in rows) for key in ("task", "template", "text", "weight"))
+    )

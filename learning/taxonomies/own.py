@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from learning.interaction import Vector
 from learning.taxonomies import default
 from learning.taxonomies.default import prompts, signals_of
 from learning.taxonomy import OTHER, SCHEMA, LabelledRows, classifier_features
@@ -61,14 +63,16 @@ class Wanted:
         y = np.array([self.tasks.index(task) for task in tasks], np.int64)
         first = max(base.templates) + 1
         group = np.array([*base.templates, *range(first, first + len(self.examples))], np.int64)
-        return LabelledRows(self.tasks, x, y, self._weights(y, len(known)), group)
+        return LabelledRows(self.tasks, x, y, self._weights(y, base.weights), group)
 
-    def _weights(self, y: np.ndarray[Any, np.dtype[np.int64]], base: int) -> Any:
+    def _weights(self, y: NDArray[np.int64], base: tuple[float, ...]) -> Vector:
         """The examples of a task weigh half of what its rows weigh, however many they are."""
-        weight = np.ones(len(y))
-        for task in np.unique(y[base:]):
-            mine, theirs = np.flatnonzero(y == task), np.flatnonzero(y[:base] == task)
-            own = mine[mine >= base]
-            if len(theirs):
-                weight[own] = EXAMPLES_WEIGH / (1.0 - EXAMPLES_WEIGH) * len(theirs) / len(own)
+        weight = np.array([*base, *(1.0 for _ in self.examples)])
+        example = np.arange(len(y)) >= len(base)
+        for task in np.unique(y[example]):
+            mine = y == task
+            theirs = weight[mine & ~example].sum()
+            if theirs:
+                share = EXAMPLES_WEIGH / (1.0 - EXAMPLES_WEIGH)
+                weight[mine & example] = share * theirs / (mine & example).sum()
         return weight

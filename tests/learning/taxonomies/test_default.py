@@ -51,20 +51,20 @@ def test_the_prompts_that_ship_are_those_of_data() -> None:
     packed = default.prompts()
     lines = (DATA / "taxonomy" / "prompts.jsonl").read_text("utf-8").splitlines()
     assert len(lines) == len(packed.texts) > 2_000
-    hand = {text for _, _, _, texts in [by_hand("handwritten.tsv")] for text in texts}
+    hand = {text for _, _, _, texts in [by_hand("test.tsv")] for text in texts}
     assert not hand & set(packed.texts)
 
 
 def test_it_is_as_good_as_the_docs_say() -> None:
     """Pinned a little below what was measured, so that a change that costs is seen."""
     classifier = default.classifier()
-    assert classifier.about["held_out_accuracy"] > 0.86 and classifier.about["ece"] <= 0.05
-    p, y, pairs, _ = by_hand("handwritten.tsv")
+    assert classifier.about["held_out_accuracy"] > 0.83 and classifier.about["ece"] <= 0.05
+    p, y, pairs, _ = by_hand("test.tsv")
     right, sure = p.argmax(1) == y, p.max(1)
-    assert len(y) >= 150 and right.mean() > 0.84
+    assert len(y) >= 150 and right.mean() > 0.78
     kept = sure >= 0.75
-    assert kept.mean() > 0.7 and right[kept].mean() > 0.9
-    assert calibration_error(sure, right, np.ones(len(y))) < 0.09
+    assert kept.mean() > 0.7 and right[kept].mean() > 0.85
+    assert calibration_error(sure, right, np.ones(len(y))) < 0.08
     said = {pair: set(p.argmax(1)[[i for i, q in enumerate(pairs) if q == pair]].tolist())
             for pair in pairs if pair}  # fmt: skip
-    assert np.mean([len(each) == 1 for each in said.values()]) > 0.6
+    assert np.mean([len(each) == 1 for each in said.values()]) > 0.7
