@@ -109,7 +109,7 @@ def by_own(name: str, rows: dict[str, tuple[str, str]]) -> None:
     y = np.array([tasks.index(labels[i]) for i in kept], np.int64)
     order = np.random.default_rng(SEED).permutation(len(kept))
     early, late = order[: len(order) // 2], order[len(order) // 2 :]
-    made = fit(LabelledRows(tasks, x[early], y[early], np.ones(len(early))), name)
+    made = fit(LabelledRows(tasks, x[early], y[early], np.ones(len(early))), name, (1.0,))
     p = np.stack([made.of_features(each) for each in x[late]])
     sure, right = p.max(1), p.argmax(1) == y[late]
     most = np.bincount(y[early]).argmax()
