@@ -52,9 +52,12 @@ _SKETCH = OPENING + HEAD + BODY + TAIL
 _OPENING_AT, _HEAD_AT, _BODY_AT, _TAIL_AT = 0, OPENING, OPENING + HEAD, OPENING + HEAD + BODY
 _CUES_AT = 2 * _SKETCH  # what hints at a task is counted behind the grams
 _CUES = words_of_cues()
+_ANYWHERE = {
+    word: tuple(_CUES_AT + FIRST + LAST + group for group in hints) for word, hints in _CUES.items()
+}
 _CUE_WORDS = frozenset(_CUES)
 _Many = tuple[int, ...]
-_Places = tuple[int, int, int, int, int, int, int, _Many, _Many, _Many]
+_Places = tuple[int, int, int, int, _Many, _Many]
 
 
 def _place(hashed: int, at: int, size: int) -> int:
@@ -64,8 +67,7 @@ def _place(hashed: int, at: int, size: int) -> int:
 
 def _places(word: bytes) -> _Places:
     """A word's hash for pairs, and where it is counted: in the opening by itself and by its first
-    letters, in the head by both, in the body, in the tail; and the groups that it hints at, for
-    the opening, for the tail, for the whole.
+    letters, in the body; in the head and in the tail, with what it hints at.
     """
     whole, first = zlib.crc32(word), zlib.crc32(word[:PREFIX], 7)
     hints = _CUES.get(word, ())
@@ -73,14 +75,13 @@ def _places(word: bytes) -> _Places:
         whole,
         _place(whole * 0x9E3779B1 >> 11, _OPENING_AT, OPENING),
         _place(first * 0x9E3779B1 >> 11, _OPENING_AT, OPENING),
-        _place(whole, _HEAD_AT, HEAD),
-        _place(first, _HEAD_AT, HEAD),
         _place(whole >> 3, _BODY_AT, BODY),
-        _place(whole >> 5, _TAIL_AT, TAIL),
-        tuple(_CUES_AT + group for group in hints),
-        tuple(_CUES_AT + FIRST + group for group in hints),
-        tuple(_CUES_AT + FIRST + LAST + group for group in hints),
-    )
+        (
+            _place(whole, _HEAD_AT, HEAD), _place(first, _HEAD_AT, HEAD),
+            *(_CUES_AT + group for group in hints),
+        ),
+        (_place(whole >> 5, _TAIL_AT, TAIL), *(_CUES_AT + FIRST + group for group in hints)),
+    )  # fmt: skip
 
 
 class _Memo(dict[bytes, _Places]):
@@ -138,23 +139,25 @@ def _gather(out: NDArray[np.float32], signals: Signals) -> None:
     opening = [word for word in words[: 2 * HEAD_WORDS] if word not in _POLITE][:HEAD_WORDS]
     head = [memo[word] for word in (opening if len(opening) >= 3 else words[:HEAD_WORDS])]
     tail = [memo[word] for word in signals.sequence[-TAIL_WORDS:]]
-    at = [memo[word][5] for word in words]
+    at = [memo[word][3] for word in words]
     at += [each[1] for each in head[:2]]
     at.append(head[0][2])
     before = 0
-    for each in head:
-        pair = before * 31 + each[0]
-        at += (each[3], each[4], _HEAD_AT + pair % HEAD + (pair >> 9 & 1) * _SKETCH, *each[7])
-        before = each[0]
+    for whole, _, _, _, places, _ in head:
+        pair = before * 31 + whole
+        at.append(_HEAD_AT + pair % HEAD + (pair >> 9 & 1) * _SKETCH)
+        at += places
+        before = whole
     for each in head[:5]:
-        at += each[7]
+        at += each[4][2:]
     before = 0
-    for each in tail:
-        pair = before * 31 + each[0]
-        at += (each[6], _TAIL_AT + pair % TAIL + (pair >> 9 & 1) * _SKETCH, *each[8])
-        before = each[0]
+    for whole, _, _, _, _, places in tail:
+        pair = before * 31 + whole
+        at.append(_TAIL_AT + pair % TAIL + (pair >> 9 & 1) * _SKETCH)
+        at += places
+        before = whole
     for word in signals.words & _CUE_WORDS:
-        at += memo[word][9]
+        at += _ANYWHERE[word]
     counted = np.bincount(np.frombuffer(array("q", at), np.int64), minlength=_CUES_AT + _HINTS)
     cues = out[_PLAIN:DENSE]
     np.multiply(counted[_CUES_AT:], 0.5 * CUE_SCALE, out=cues, casting="unsafe")

@@ -73,8 +73,8 @@ def test_a_trace_is_that_of_many_words_so_that_no_word_can_be_read_from_it() -> 
     body, head = Counter[int](), Counter[int]()
     for number in range(20_000):
         places = _places(f"zz{number}qq".encode())
-        body[places[5]] += 1
-        head[places[3]] += 1
+        body[places[3]] += 1
+        head[places[4][0]] += 1
     assert len(body) == 2 * BODY and len(head) == 2 * HEAD
     assert min(head.values()) >= 8 and min(body.values()) >= 15
 
