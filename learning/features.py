@@ -123,6 +123,7 @@ class Signals:
     counts: NDArray[np.float64]
     has_code: bool
     has_maths: bool
+    sequence: Sequence[bytes] = ()  # the words in their order
 
 
 def inspect(shape: RequestShape) -> Signals:
@@ -141,6 +142,7 @@ def inspect(shape: RequestShape) -> Signals:
         has_maths=not _MATHS_WORDS.isdisjoint(distinct)
         or _has(data, _MATHS_MARKS)
         or (_HOW in data and any(mark in data for mark in _HOW_MUCH)),
+        sequence=words,
     )
 
 
@@ -203,7 +205,7 @@ class Featurizer:
     def vector(self, signals: Signals, task: str) -> NDArray[np.float32]:
         """The features of one request: float32, shape [dimension]."""
         out = np.zeros(self.dimension, dtype=np.float32)
-        out[: self._words_at] = _structure(signals)
+        out[: self._words_at] = structure_of(signals)
         if signals.words:
             found = np.array(self._lookup(signals.words))
             found.sort()  # a set's order differs between processes; sums must not
@@ -232,7 +234,8 @@ class Featurizer:
             return [memo[word] for word in words]
 
 
-def _structure(signals: Signals) -> list[float]:
+def structure_of(signals: Signals) -> list[float]:
+    """The features named in STRUCTURE, in their order."""
     shape = signals.shape
     size = signals.bytes_seen + 1.0
     words = signals.word_count

@@ -17,6 +17,7 @@ from service.domain.reachability import unreachable
 from service.feedback.versions import arm_of
 from service.plan.refusals import SuggestionPlan
 from service.plan.routing import RulePlan
+from service.plan.taxonomy_check import taxonomy_problems
 from service.plan.whole import Plan
 from service.providers.registry import PROVIDERS
 
@@ -54,6 +55,8 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
     _conditions(plan, found)
     _policy(plan, found)
     _feedback(plan, found)
+    for path, message, mend in taxonomy_problems(plan):
+        found.add(path, message, mend)
     if secrets:
         _notify(plan, found)
         _traces(plan, found)

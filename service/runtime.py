@@ -31,6 +31,7 @@ from service.monitoring.weights import WeightBoard
 from service.monitoring.windows import MinuteWindows
 from service.operating.dry_run import DryRun
 from service.operating.overrides import OverrideDesk
+from service.orchestration.asking import Asker
 from service.orchestration.mirror import Mirror
 from service.people.whole import People
 from service.plan.whole import Plan
@@ -229,6 +230,7 @@ class Runtime:
     operating: OverrideDesk = field(init=False)
     trying: DryRun = field(init=False)
     people: People = field(init=False)
+    asker: Asker = field(init=False)
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
     reload: Reload | None = None

@@ -132,6 +132,11 @@ def test_every_registered_thing_stands_in_the_docs() -> None:
 
 # Modules whose behaviour is tested through another one's tests, with the reason in the name.
 MIRRORED: dict[str, str] = {
+    "learning/cues.py": "learning/test_taxonomy.py",
+    "service/api/classify.py": "service/routing/test_classified.py",
+    "service/cli/classify.py": "service/routing/test_classified.py",
+    "service/domain/guesses.py": "service/routing/test_finding.py",
+    "service/feedback/classifying.py": "service/feedback/test_classifiers.py",
     "learning/errors.py": "learning/test_interaction.py",
     "learning/policies/base.py": "learning/policies/test_contract.py",
     "learning/policies/registry.py": "learning/policies/test_contract.py",

@@ -27,7 +27,7 @@ from service.api.queued import arrived, known, turned_away
 from service.domain.chat import ChatRequest
 from service.domain.clock import new_id, response_id
 from service.domain.errors import ContentRefused, HeadgateError, UpstreamExhausted
-from service.domain.records import Decision, Usage
+from service.domain.records import Decision, Key, Usage
 from service.providers.base import ProviderFailure
 from service.queueing.desk import Arrival
 from service.routing.dispatch import Served, ServedStream
@@ -64,7 +64,7 @@ class ChatEndpoint:
             wish = request.options
             if (wish.queue or wish.webhook) and await known(runtime, arrival, request_id, send):
                 return
-            decision = runtime.router.decide(request, key, arrival.session)
+            decision = await _decided(runtime, request, key, arrival.session)
             runtime.ledger.decision(decision)
             if (tracer := runtime.ledger.tracer) is not None:
                 tracer.begin(decision.id, header(scope, b"traceparent"))
@@ -128,6 +128,13 @@ class ChatEndpoint:
             await stream.close()
             grant.settle(stream.served.usage)
         await send({"type": "http.response.body", "body": tail})
+
+
+async def _decided(runtime: Runtime, request: ChatRequest, key: Key, session: str) -> Decision:
+    """The decision, its task asked for first where the plan wants that; else nothing is awaited."""
+    if runtime.asker.wanted:
+        return await runtime.asker.decide(request, key, session)
+    return runtime.router.decide(request, key, session)
 
 
 async def _forward(

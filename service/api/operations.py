@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from learning.policies.base import STATES
-from service.api import shown
+from service.api import classify, shown
 from service.api.access import allowed, author, signed
 from service.api.audits import shown_audit
 from service.api.schemas import ErrorAnswer, LiftBody
@@ -37,19 +37,7 @@ async def status(request: Request) -> dict[str, Any]:
         "ready": not runtime.ready(),
         "not_ready_because": runtime.ready(),
         "notices": runtime.notices,
-        "warnings": [
-            *runtime.outage.warnings(),
-            *runtime.responses.warnings(),
-            *runtime.propensities.warnings(),
-            *runtime.refusals.warnings(),
-            *runtime.experiments.guard.warnings(),
-            *runtime.trends.warnings(),
-            *runtime.kept.approvals.warnings(),
-            *runtime.alerts.warnings(),
-            *runtime.people.warnings(),
-            *shown.troubles(runtime),
-            *override_troubles(runtime),
-        ],
+        "warnings": _warnings(runtime),
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,
         "requests": board.requests,
         "failed": board.failed,
@@ -75,6 +63,7 @@ async def status(request: Request) -> dict[str, Any]:
         "reviews": dict(zip(("open", "overdue"), runtime.refusals.reviews.counts(), strict=True)),
         "approvals": runtime.kept.approvals.counts(),
         "review_queue": runtime.people.standing(),
+        "taxonomy": classify.standing(runtime),
         "jobs_failing": runtime.scheduler.failures,
         "deployments": [
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()
@@ -85,6 +74,23 @@ async def status(request: Request) -> dict[str, Any]:
         "propensities": shown_audit(runtime.propensities),
         "overrides": [override(o, now_us) for o in runtime.operating.holding],
     }
+
+
+def _warnings(runtime: Runtime) -> list[str]:
+    return [
+        *runtime.outage.warnings(),
+        *runtime.responses.warnings(),
+        *runtime.propensities.warnings(),
+        *runtime.refusals.warnings(),
+        *runtime.experiments.guard.warnings(),
+        *runtime.trends.warnings(),
+        *runtime.kept.approvals.warnings(),
+        *runtime.alerts.warnings(),
+        *runtime.people.warnings(),
+        *shown.troubles(runtime),
+        *classify.troubles(runtime),
+        *override_troubles(runtime),
+    ]
 
 
 def _learner(runtime: Runtime) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def decision(record: Decision) -> dict[str, Any]:
         "task": record.task,
         "task_confidence": record.task_confidence,
         "task_source": record.task_source,
+        **_classes(record),
         "candidates": candidates,
         "disqualified": [
             {"deployment": each.deployment, "reason": each.reason} for each in record.disqualified
@@ -72,6 +73,14 @@ def decision(record: Decision) -> dict[str, Any]:
         "tokens_in_estimate": record.tokens_in,
         "stream": record.stream,
     }
+
+
+def _classes(record: Decision) -> dict[str, Any]:
+    """What the classifier thought, where it is still known."""
+    guess = record.guess
+    if guess is None:
+        return {}
+    return {"task_classes": guess.top(), "task_classifier": guess.version}
 
 
 def case(found: Case, scale: RewardScale, metric: str) -> dict[str, Any]:

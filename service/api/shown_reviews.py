@@ -80,7 +80,11 @@ async def shown_subject(runtime: Runtime, item: ReviewItem) -> dict[str, Any] | 
     return {
         "prompt_hash": decision.prompt_hash,
         "task_source": decision.task_source,
-        "task_probabilities": {decision.task: decision.task_confidence},
+        "task_probabilities": (
+            decision.guess.top()
+            if decision.guess is not None
+            else {decision.task: decision.task_confidence}
+        ),
         "tokens_in": decision.tokens_in,
         "stream": decision.stream,
         "features": dict(greatest) if fitting else None,

@@ -19,6 +19,7 @@ from service.bootstrap.refusals import refusals
 from service.bootstrap.reload import PlanSource, Reloader
 from service.bootstrap.routing import sessions
 from service.bootstrap.shadow import attach_shadows
+from service.bootstrap.taxonomy import attach_asking, attach_taxonomy
 from service.bootstrap.traces import attach_traces
 from service.bootstrap.trends import attach_trends
 from service.bootstrap.way_out import Ground, WayOut, way_out
@@ -140,4 +141,6 @@ def _joined(
     attach_traces(runtime, process_environment())
     attach_alerts(runtime, process_environment())
     attach_people(runtime)
+    attach_taxonomy(runtime)
+    attach_asking(runtime)
     return runtime, ground, way

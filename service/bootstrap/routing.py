@@ -10,8 +10,9 @@ from service.domain.catalog import Deployment
 from service.domain.clock import Clock, new_id
 from service.domain.records import Act
 from service.plan.whole import Plan
-from service.routing.asked import Dials, RoutingTable, Rule
+from service.routing.asked import OTHER, Dials, RoutingTable, Rule
 from service.routing.breaker import BreakerRules
+from service.routing.finding import TaskFinder
 from service.routing.fleet import Change, Fleet, FleetRules
 from service.routing.hedging import HedgeRules
 from service.routing.ladder import Ladder, Ladders, Tier
@@ -25,11 +26,15 @@ log = logging.getLogger("headgate.routing")
 SESSION_SPAN_US = 7 * 86_400_000_000
 
 
-def table(plan: Plan, catalog: tuple[Deployment, ...]) -> RoutingTable:
+def table(
+    plan: Plan, catalog: tuple[Deployment, ...], finder: TaskFinder | None = None
+) -> RoutingTable:
     """What the router reads of the plan."""
+    conditions = {task.name: task.condition for task in plan.tasks}
+    unconditional = [name for name in plan.task_names if name not in (*conditions, OTHER)]
     return RoutingTable(
         catalog=catalog,
-        tasks=tuple((task.name, task.condition) for task in plan.tasks),
+        tasks=(*conditions.items(), *((name, None) for name in unconditional)),
         rules=tuple(
             Rule(rule.condition, rule.task, tuple(rule.use), tuple(rule.exclude))
             for rule in plan.rules
@@ -40,6 +45,7 @@ def table(plan: Plan, catalog: tuple[Deployment, ...]) -> RoutingTable:
         dials=Dials(plan.dials.tenants, plan.dials.tiers),
         ladders=ladders(plan),
         confidences={task.name: task.confidence for task in plan.tasks if task.confidence < 1.0},
+        finder=finder,
     )
 
 

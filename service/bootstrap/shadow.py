@@ -14,17 +14,14 @@ CALM = 0.5  # of the bounds beyond which load is shed: above, nothing is mirrore
 
 def attach_shadows(runtime: Runtime) -> None:
     """Give a runtime its mirror and its shadows; those that ran go on."""
-    kept, clock, load = runtime.kept, runtime.clock, runtime.load
+    kept, clock = runtime.kept, runtime.clock
     followers = runtime.experiments.followers
-
-    def strained() -> bool:
-        bounds = load.bounds
-        late = load.lag.average_s > CALM * bounds.most_lag_s
-        return load.stopping or late or load.under_way > CALM * bounds.most_under_way
-
     runtime.mirror = Mirror(
-        MirrorParts(lambda: runtime.dispatcher, kept.overrides.holding, strained, kept.log, clock)
-    )
+        MirrorParts(
+            lambda: runtime.dispatcher, kept.overrides.holding, lambda: strained(runtime),
+            kept.log, clock,
+        )
+    )  # fmt: skip
     runtime.shadows = Shadows(
         ShadowParts(
             store=ShadowStore(kept.database),
@@ -39,6 +36,13 @@ def attach_shadows(runtime: Runtime) -> None:
     )
     runtime.shadows.resume()
     runtime.ledger.offer = runtime.shadows.offer
+
+
+def strained(runtime: Runtime) -> bool:
+    """Whether the gateway has more to do than it likes, so that only answers are called for."""
+    load, bounds = runtime.load, runtime.load.bounds
+    late = load.lag.average_s > CALM * bounds.most_lag_s
+    return load.stopping or late or load.under_way > CALM * bounds.most_under_way
 
 
 def shadow_job(runtime: Runtime) -> Job:

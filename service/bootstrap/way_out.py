@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from learning.features import Featurizer
 from service.bootstrap.routing import bounds, fleet, table
+from service.bootstrap.taxonomy import finder_of
 from service.domain.catalog import Deployment
 from service.domain.clock import Clock
 from service.domain.live import LivePolicy
@@ -74,7 +75,8 @@ def way_out(
         secret=ground.secret,
         assignments=ground.assignments,
     )
-    router = Router(table(plan, catalog), parts)
+    finder = finder_of(plan, ground.kept.state_dir)
+    router = Router(table(plan, catalog, finder), parts)
     providers = dict(before.providers) if before else {}
     for dialect in {each.dialect for each in catalog} - set(providers):
         providers[dialect] = PROVIDERS[dialect]()

@@ -245,11 +245,15 @@ _TOOK_OUT = {"exclude": "took its deployment out before the draw",
 def show_why(found: dict[str, Any]) -> None:
     """A decision in words and a table."""
     out.print(
-        f"{found['at']}  task {found['task']} ({found['task_source']})  "
+        f"{found['at']}  task {found['task']} ({found['task_source']}, "
+        f"{found['task_confidence']:.2f})  "
         f"-> {found['deployment']}  {found['mode']}: {found['reason']}",
         highlight=False,
         markup=False,
     )
+    if classes := found.get("task_classes"):
+        told = ", ".join(f"{task} {p:.3f}" for task, p in classes.items())
+        say(f"classified by {found['task_classifier']}: {told}")
     rows = []
     for each in found["candidates"]:
         score = each.get("score") or {}

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.experiments import Assigned
+from service.domain.guesses import Guess
 
 
 class Mode(StrEnum):
@@ -37,11 +38,12 @@ class Role(StrEnum):
     SHADOW = "shadow"
     JUDGE = "judge"
     STEP = "step"
+    CLASSIFY = "classify"
 
     @property
     def beside(self) -> bool:
-        """Whether the call was made beside the answer, so that no caller waited or paid for it."""
-        return self in (Role.SHADOW, Role.JUDGE)
+        """Whether the call was not for the answer itself, so that no caller paid for it."""
+        return self in (Role.SHADOW, Role.JUDGE, Role.CLASSIFY)
 
 
 class ErrorKind(StrEnum):
@@ -148,6 +150,7 @@ class Decision:
     override_id: str | None = None
     session_decision_id: str | None = None
     assigned: tuple[Assigned, ...] = ()  # at most one a layer; empty: in no experiment
+    guess: Guess | None = None  # the classifier's; in memory alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ MOST_CHOSEN = 2_000
 LATE_S = 60.0
 DEADLINE_S = 60.0  # of one call
 LEAST_LEFT = 0.5  # of what a key may be sent a minute: the rest is for live calls alone
-MAY_READ = frozenset({"later_tier", "in_no_tier", "bounds", "task"})  # who left so, may judge
+# Who left for one of these, may judge.
+MAY_READ = frozenset({"later_tier", "in_no_tier", "bounds", "task", "unsure"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ class Classified:
                 name, decision.at_us, Kind.CLASSIFICATION, name, why, name, caller.key_id,
                 caller.tenant, caller.tier, decision.task, decision.deployment,
                 decision.task_confidence, share, decision.at_us + int(rules.due_s * 1e6),
-                f'{{"source": "{decision.task_source}", "threshold": {rules.threshold}}}',
+                _detail(decision, rules.threshold),
             )
         )  # fmt: skip
 
@@ -106,6 +106,13 @@ class Classified:
         if not count:
             return 0.0, 0.0
         return (self.opened - opened) / count, (self.unsure - unsure) / count
+
+
+def _detail(decision: Decision, threshold: float) -> str:
+    found: dict[str, object] = {"source": decision.task_source, "threshold": threshold}
+    if decision.guess is not None:
+        found |= {"classifier": decision.guess.version, "probabilities": decision.guess.top()}
+    return json.dumps(found)
 
 
 class Judged:

@@ -69,8 +69,8 @@ class People:
         plan = self._parts.plan()
         asked, judge = plan.review.classification, plan.review.judge
         self._classified.rules = (
-            ClassificationRules(asked.threshold, asked.sample, asked.audit, asked.due_h * HOUR_S)
-            if asked is not None and plan.tasks
+            ClassificationRules(plan.threshold, asked.sample, asked.audit, asked.due_h * HOUR_S)
+            if asked is not None and (plan.tasks or plan.taxonomy is not None)
             else None
         )
         self._judged.rules = (
@@ -168,10 +168,11 @@ class People:
         """How well requests are classified, by the labels of so many days; reads the log."""
         since_us = self._parts.clock.wall_us() - int(days * DAY_US)
         rows = self._parts.items.labels(since_us, tenant)
-        asked = self._parts.plan().review.classification
+        plan = self._parts.plan()
+        asked = plan.review.classification
         passed_over = self.desk.passed_over.counts()[Kind.CLASSIFICATION]
         return {"days": days, "passed_over": passed_over} | report(
-            rows, asked.threshold if asked is not None else None
+            rows, plan.threshold if asked is not None else None
         )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from service.domain.expressions import Expression, ExpressionInvalid, parse
+from service.plan.taxonomy import Example
 from service.plan.words import Label, Name, Seconds, Share, Strict
 
 
@@ -21,12 +22,15 @@ def checked_condition(text: str | None) -> str | None:
 
 
 class TaskPlan(Strict):
-    """A class of requests. Without ``when`` it is reached only by name. ``confidence``: how often
-    what the condition takes is of the task, as far as is known.
+    """A class of requests. Without ``when`` it is reached by name, or by the taxonomy's classifier.
+    ``confidence``: how often what the condition takes is of the task, as far as is known.
+    ``examples``, ``like``: what the classifier is fitted from, texts and the default's tasks.
     """
 
     name: Name
     description: str = ""
+    examples: list[Example] = []
+    like: list[Name] = []
     when: str | None = None
     confidence: Share = 1.0
 

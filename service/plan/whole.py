@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
+from learning.taxonomies import default
 from service.domain.catalog import Deployment
 from service.plan import alerts as alert
 from service.plan.approvals import ApprovalPlan
@@ -33,6 +35,7 @@ from service.plan.routing import (
     SessionPlan,
     TaskPlan,
 )
+from service.plan.taxonomy import THRESHOLD, AskPlan, TaxonomyPlan
 from service.plan.traces import TracePlan
 from service.plan.words import OTHER, Name, Strict
 
@@ -66,6 +69,26 @@ class Plan(Strict):
     safe_deployment: Name | None = None  # where a kill that names none sends everything
     approvals: ApprovalPlan = ApprovalPlan()
     traces: TracePlan = TracePlan()
+    taxonomy: TaxonomyPlan | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _asks_people(cls, data: Any) -> Any:
+        """With a taxonomy, requests that are not sure go to review, where it does not say how."""
+        if not isinstance(data, dict) or data.get("taxonomy") is None:
+            return data
+        review = data.get("review") or {}
+        if isinstance(review, dict) and "classification" not in review:
+            return data | {"review": review | {"classification": {}}}
+        return data
+
+    @property
+    def threshold(self) -> float:
+        """Below which confidence a task is not sure: one for the way on and for the review."""
+        if self.taxonomy is not None and self.taxonomy.threshold is not None:
+            return self.taxonomy.threshold
+        asked = self.review.classification
+        return THRESHOLD if asked is None else asked.threshold
 
     @property
     def review_tiers(self) -> tuple[str, ...]:
@@ -76,7 +99,10 @@ class Plan(Strict):
     @property
     def task_names(self) -> tuple[str, ...]:
         """Every task, ``other`` last."""
-        return (*(t.name for t in self.tasks if t.name != OTHER), OTHER)
+        named = [t.name for t in self.tasks if t.name != OTHER]
+        if self.taxonomy is not None and self.taxonomy.use == "default":
+            named += [each for each in default.NAMES if each not in named and each != OTHER]
+        return (*named, OTHER)
 
     def catalog(self, environment: Mapping[str, str]) -> tuple[Deployment, ...]:
         """The deployments, with their secrets from the environment."""
@@ -98,6 +124,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "breaker": BreakerPlan, "hedging": HedgingPlan,
     "refusals": RefusalPlan, "suggestions": SuggestionPlan,
     "review": ReviewPlan, "classification": ClassificationPlan, "judge": JudgePlan,
+    "taxonomy": TaxonomyPlan, "ask": AskPlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
     "history": HistoryPlan, "approvals": ApprovalPlan, "traces": TracePlan, "console": ConsolePlan,
     **alert.SECTIONS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from learning.features import Featurizer, Signals, inspect
@@ -13,7 +13,9 @@ from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest, derived_session, keyed_hash
 from service.domain.errors import InvalidRequest
 from service.domain.expressions import Expression
+from service.domain.guesses import ASKED, CLASSIFIER, Guess
 from service.domain.records import Caller, Key
+from service.routing.finding import TaskFinder
 from service.routing.ladder import NO_LADDERS, Ladders
 
 OTHER = "other"
@@ -56,6 +58,7 @@ class RoutingTable:
     dials: Dials = Dials()
     ladders: Ladders = NO_LADDERS
     confidences: Mapping[str, float] = field(default_factory=dict)  # of a task's condition; else 1
+    finder: TaskFinder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,9 @@ class Asked:
     source: str
     context: Context
     names: dict[str, Any]
+    guess: Guess | None = None
+    unsure: bool = False  # its task is less sure than the taxonomy's threshold
+    id: str = ""  # of the decision to come, where it is known before
 
 
 class Reader:
@@ -78,6 +84,7 @@ class Reader:
         self._table, self._featurizer, self._secret = table, featurizer, secret
         self._deployments = {each.name for each in table.catalog}
         self._tasks = {name for name, _ in table.tasks} | {OTHER}
+        self._finder = table.finder
 
     def read(self, request: ChatRequest, key: Key, session_header: str) -> Asked:
         """What is asked; raises InvalidRequest for an option that cannot be."""
@@ -90,6 +97,11 @@ class Reader:
         signals = inspect(request.shape)
         names = names_of(request, signals, caller)
         task, confidence, source = self._task(request, names)
+        guess, unsure = None, False
+        if self._finder is not None and source != "caller":
+            if source == "none" and (guess := self._finder.guess(signals)) is not None:
+                (task, confidence), source = guess.best, CLASSIFIER
+            unsure = source != "none" and confidence < self._finder.threshold
         dial = self._table.dials.of(options.quality_cost, caller)
         context = Context(
             features=self._featurizer.vector(signals, task),
@@ -97,7 +109,16 @@ class Reader:
             tokens_out_limit=request.shape.tokens_out_limit,
             cost_dial=1.0 if dial is None else cost_dial(dial),
         )
-        return Asked(request, caller, task, confidence, source, context, names)
+        return Asked(request, caller, task, confidence, source, context, names, guess, unsure)
+
+    def settled(self, asked: Asked, task: str, confidence: float) -> Asked:
+        """The same with its task as somebody who was asked named it."""
+        signals = inspect(asked.request.shape)
+        context = replace(asked.context, features=self._featurizer.vector(signals, task))
+        unsure = self._finder is not None and confidence < self._finder.threshold
+        return replace(
+            asked, task=task, confidence=confidence, source=ASKED, context=context, unsure=unsure
+        )
 
     def _caller(self, request: ChatRequest, key: Key, session_header: str) -> Caller:
         labels, options = request.labels, request.options

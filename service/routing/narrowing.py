@@ -9,6 +9,7 @@ import numpy as np
 
 from service.domain.errors import EXCLUDED, CapabilityMissing, NoDeployment
 from service.domain.experiments import Assigned
+from service.domain.guesses import NO_SAFE, UNSURE
 from service.domain.live import Published
 from service.domain.records import Disqualified
 from service.domain.will import NO_WILL, Will
@@ -104,12 +105,27 @@ class Narrowing:
             )
         self.keep(draft, use, (), "bounds")
 
+    def unsure(self, draft: Draft) -> None:
+        """A request whose task is not sure goes on by the safe ones; by whom there is where none of
+        them is left, which is told.
+        """
+        finder = self.table.finder
+        if finder is None or not finder.safe:
+            return
+        kept, out = only(draft.eligible, self.table.catalog, finder.safe, (), UNSURE)
+        if kept:
+            draft.eligible, draft.out = kept, draft.out + out
+        else:
+            draft.note = NO_SAFE
+
     def ladder(self, draft: Draft) -> None:
         """Only the first tier that has anybody left is drawn from; the others wait behind it."""
         ladder = self.table.ladders.of(draft.asked.task)
         if ladder is None:
             return
         first, later = ladder.first([self._names[i] for i in draft.eligible])
+        if not first and any(each.reason == UNSURE for each in draft.out):
+            return  # the tiers are those of a task that it may not be of
         if not first:
             raise self.nobody(draft)
         outside = [self._names[i] for i in draft.eligible if self._names[i] not in first | later]

@@ -17,6 +17,7 @@ from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest, keyed_hash
 from service.domain.clock import Clock, new_id
 from service.domain.errors import CapabilityMissing, ModelNotFound, NoDeployment
+from service.domain.guesses import UNSURE
 from service.domain.live import LivePolicy
 from service.domain.records import Candidates, Decision, Key, Mode, Override
 from service.domain.will import NO_WILL
@@ -31,6 +32,7 @@ from service.routing.sessions import Held, Sessions
 from service.routing.treatments import DEPLOYMENT, VERSION
 
 AUTO = "auto"
+LATER = (LATER_TIER, UNSURE)  # who may be called after a failure, though not drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +79,19 @@ class Router:
         self._names = tuple(each.name for each in table.catalog)
 
     def decide(
-        self, request: ChatRequest, key: Key, session_header: str = "", dry_run: bool = False
+        self,
+        request: ChatRequest,
+        key: Key,
+        session_header: str = "",
+        dry_run: bool = False,
+        asked: Asked | None = None,
     ) -> Decision:
         """The decision for a request; raises the HeadgateError that says why there is none.
 
-        A dry run decides alike but holds no session.
+        A dry run decides alike but holds no session. ``asked``: the request as it was read before.
         """
         target = self._target(request.model)
-        draft = self._draft(self._reader.read(request, key, session_header))
+        draft = self._draft(asked or self._reader.read(request, key, session_header))
         if target is not None:
             return self._pinned(draft, target)
         if draft.will is not NO_WILL:
@@ -94,6 +101,8 @@ class Router:
         self._assign(draft, request, key)
         self._narrowing.rules(draft)
         self._narrowing.options(draft)
+        if draft.asked.unsure and self._held(draft) is None:
+            self._narrowing.unsure(draft)
         self._narrowing.variant(draft)
         if draft.will.caps:
             self._overriding.cap(draft)
@@ -108,6 +117,14 @@ class Router:
             )
             self._parts.sessions.hold(draft.asked.caller.session, held)
         return decision
+
+    def reading(self, request: ChatRequest, key: Key, session_header: str = "") -> Asked:
+        """What is asked, as the router reads it, without a decision."""
+        return self._reader.read(request, key, session_header)
+
+    def settled_task(self, asked: Asked, task: str, confidence: float) -> Asked:
+        """The same with its task as somebody who was asked named it."""
+        return self._reader.settled(asked, task, confidence)
 
     def prompt_hash(self, request: ChatRequest) -> str:
         """The keyed hash of the messages."""
@@ -129,7 +146,7 @@ class Router:
     def _draft(self, asked: Asked) -> Draft:
         now_s = self._parts.clock.monotonic_s()
         eligible, out = self._eligibility.split(asked.request, asked.task, now_s)
-        draft = Draft(new_id(), asked, self._parts.live.current, now_s, eligible, out)
+        draft = Draft(asked.id or new_id(), asked, self._parts.live.current, now_s, eligible, out)
         if holding := self._parts.holding():
             who = asked.caller
             draft.will = self._overriding.will(asked.task, holding, who.tenant, who.tier)
@@ -279,7 +296,7 @@ class Router:
         if will.killed is not None and will.killed.deployment == decision.deployment:
             return []
         names = [*decision.candidates.names]
-        names += [each.deployment for each in decision.disqualified if each.reason == LATER_TIER]
+        names += [each.deployment for each in decision.disqualified if each.reason in LATER]
         others = [
             self._index[name]
             for name in names
@@ -294,11 +311,14 @@ class Router:
             )
             utility = self._parts.live.current.chooser.scores(context, others).utility
             others = [others[i] for i in np.argsort(-utility, kind="stable")]
+        unsure = {d.deployment for d in decision.disqualified if d.reason == UNSURE}
         ladder = self.table.ladders.of(decision.task)
-        if ladder is not None:
+        if ladder is not None and not unsure:
             tiers = {i: ladder.tier(self._names[i]) for i in others}
             others = [i for i in others if tiers[i] is not None]
             others.sort(key=lambda i: tiers[i] or 0)
+        if unsure:  # the safe ones first
+            others.sort(key=lambda i: self._names[i] in unsure)
         return [catalog[i] for i in others]
 
     def allowed(self, decision: Decision, deployment: str) -> bool:
@@ -338,6 +358,7 @@ class Router:
             override_id=draft.override_id,
             session_decision_id=verdict.first,
             assigned=draft.assigned,
+            guess=asked.guess,
         )
 
 

@@ -64,7 +64,7 @@ _CALLS = f"""
                      'invalid', 'context_length', 'policy', 'cancelled'), false) AS failed
           FROM (SELECT id, ts, task FROM decisions WHERE ts >= $since AND ts < $until) d
           JOIN (SELECT decision_id, deployment, error_kind FROM attempts
-                WHERE number = 1 AND role NOT IN ('shadow', 'judge')
+                WHERE number = 1 AND role NOT IN ('shadow', 'judge', 'classify')
                       AND ts >= $since AND ts < $late) a ON a.decision_id = d.id)
     GROUP BY GROUPING SETS ((day, deployment, task), (day, deployment), (day))"""
 

@@ -18,6 +18,7 @@ from service.domain.records import Key, Override, PolicyMark
 from service.feedback.versions import arm_of
 from service.routing.asked import RoutingTable, Rule
 from service.routing.assignments import AssignmentHolder
+from service.routing.finding import TaskFinder
 from service.routing.fleet import Fleet, FleetRules
 from service.routing.ladder import NO_LADDERS, Ladders
 from service.routing.router import Router, RouterParts
@@ -55,6 +56,7 @@ class World:
         rules: FleetRules | None = None,
         ladders: Ladders = NO_LADDERS,
         clock: Any = None,
+        finder: TaskFinder | None = None,
         **policy: Any,
     ) -> None:
         self.clock = clock or HandClock()
@@ -76,6 +78,7 @@ class World:
             policy="default",
             sticky=sticky,
             ladders=ladders,
+            finder=finder,
         )
         self.sessions = Sessions(idle_s=100.0)
         self.assignments = AssignmentHolder()

@@ -1,0 +1,109 @@
+"""The task classifier in numpy: what it sees, what it says, and how it rests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from learning.errors import SnapshotSchema
+from learning.features import RequestShape, inspect
+from learning.snapshot import freeze, thaw
+from learning.taxonomies import default
+from learning.taxonomies.default import signals_of
+from learning.taxonomy import (
+    BODY,
+    HEAD,
+    WIDTH,
+    Classifier,
+    LabelledRows,
+    _places,
+    classifier_features,
+)
+
+TEXTS = ("", "a", "Translate to Polish: good night", "word " * 4_000, "¿Qué? 🙂\n\n\tx", "\x00\x01")
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_features_are_of_one_width_finite_and_probabilities_sum_to_one(text: str) -> None:
+    x = classifier_features(signals_of(text))
+    assert x.shape == (WIDTH,) and x.dtype == np.float32 and np.isfinite(x).all()
+    p = default.classifier().probabilities(signals_of(text))
+    assert p.shape == (len(default.NAMES),) and (p >= 0.0).all()
+    assert p.sum() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_what_is_seen_depends_on_no_process_and_on_no_order_of_a_set() -> None:
+    code = (
+        "from learning.taxonomies.default import signals_of\n"
+        "from learning.taxonomy import classifier_features\n"
+        f"x = classifier_features(signals_of({TEXTS[2]!r} * 9))\n"
+        "import hashlib; print(hashlib.sha256(x.tobytes()).hexdigest())\n"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(said) == 1
+
+
+def test_an_embedder_is_read_behind_the_rest() -> None:
+    class Length:
+        dimension = 2
+
+        def embed(self, text: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+            return np.array([len(text), 1.0], np.float32)
+
+    signals = signals_of("four")
+    x = classifier_features(signals, Length())
+    assert x[WIDTH:].tolist() == [4.0, 1.0]
+    assert (x[:WIDTH] == classifier_features(signals)).all()
+
+
+def test_a_trace_is_that_of_many_words_so_that_no_word_can_be_read_from_it() -> None:
+    """Of 20,000 words, many leave each of its traces."""
+    body, head = Counter[int](), Counter[int]()
+    for number in range(20_000):
+        places = _places(f"zz{number}qq".encode())
+        body[places[3]] += 1
+        head[places[4][0]] += 1
+    assert len(body) == 2 * BODY and len(head) == 2 * HEAD
+    assert min(head.values()) >= 8 and min(body.values()) >= 15
+
+
+def test_it_rests_and_wakes_the_same_and_refuses_another_kind() -> None:
+    classifier = default.classifier()
+    again = Classifier.of(thaw(freeze(classifier.state())))
+    assert freeze(again.state()) == freeze(classifier.state())
+    signals = signals_of("Plan a trip to Oslo")
+    assert (again.probabilities(signals) == classifier.probabilities(signals)).all()
+    with pytest.raises(SnapshotSchema, match="not of a task classifier"):
+        Classifier.of(replace(classifier.state(), kind="quality"))
+    about = dict(classifier.state().about) | {"schema": "grams-0"}
+    with pytest.raises(SnapshotSchema, match="grams-0"):
+        Classifier.of(replace(classifier.state(), about=about))
+
+
+def test_labelled_rows_rest_and_wake_the_same() -> None:
+    x = np.zeros((3, WIDTH), np.float32)
+    rows = LabelledRows(("a", "other"), x, np.array([0, 1, 0]), np.ones(3))
+    again = LabelledRows.of(thaw(freeze(rows.state())))
+    assert again.tasks == rows.tasks and (again.y == rows.y).all() and len(again) == 3
+    assert again.groups.tolist() == [0, 1, 2]
+    assert again.take(np.array([2])).groups.tolist() == [2]
+    with pytest.raises(SnapshotSchema):
+        LabelledRows.of(default.classifier().state())
+
+
+def test_the_words_in_their_order_are_those_that_were_counted() -> None:
+    signals = inspect(RequestShape("B a, b! C", 3))
+    assert list(signals.sequence) == [b"b", b"a", b"b", b"c"]
+    assert frozenset(signals.sequence) == signals.words
