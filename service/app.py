@@ -17,6 +17,7 @@ from service.api import (
     alerts,
     approvals,
     audits,
+    benchmarks,
     caller,
     document,
     experiments,
@@ -72,6 +73,7 @@ KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
+    benchmarks,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -9,6 +9,7 @@ import secrets
 from learning.features import Featurizer
 from service.bootstrap import experiments
 from service.bootstrap.alerts import attach_alerts
+from service.bootstrap.benchmarks import attach_benchmarks
 from service.bootstrap.jobs import jobs
 from service.bootstrap.learning import intake, learning, propensities, responses
 from service.bootstrap.opening import hash_key, open_kept
@@ -140,4 +141,5 @@ def _joined(
     attach_traces(runtime, process_environment())
     attach_alerts(runtime, process_environment())
     attach_people(runtime)
+    attach_benchmarks(runtime)
     return runtime, ground, way
