@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -68,7 +68,9 @@ def paired(
     count = len(values) + 2
     centre = float(values.sum()) / count
     square = (float((values**2).sum()) + span * span) / count - centre * centre
-    return _student(mean, centre, square / count, len(values), alpha)
+    found = _student(mean, centre, square / count, len(values), alpha)
+    gap = found.difference
+    return replace(found, difference=Interval(mean, max(-span, gap.low), min(span, gap.high)))
 
 
 def foretold(

@@ -36,11 +36,12 @@ def account(found: Mapping[str, Any], fragment: str) -> Parts:
     """What is told of a run, part by part."""
     parts = Parts()
     parts.add("h1", f"Benchmark {found['run_id']}")
+    times = f", {found['repeats']} times" if found["repeats"] > 1 else ""
     parts.add(
         "p",
         f"{found['n']} prompts of {', '.join(found['tasks'])} ({found['prompts']['source']}, "
         f"{found['prompts']['digest'][:12]}), each asked of {', '.join(found['deployments'])}"
-        f"{', %d times' % found['repeats'] if found['repeats'] > 1 else ''}: {found['trials']} "
+        f"{times}: {found['trials']} "
         f"trials, ${found['spent_usd']:.4f} spent at most, seed {found['seed']}.",
     )
     for each in (found["overall"], *found["by_task"]):
@@ -100,27 +101,21 @@ def _task(parts: Parts, each: Mapping[str, Any]) -> None:
     name = each["task"] or "All tasks together"
     parts.add("h2", name)
     parts.add("p", f"Verdict: {each['verdict']['words']}.")
-    head = ("deployment", "prompts", "quality", "errors", "latency s", "first token s", "$ a request",
-            "tokens out")  # fmt: skip
-    rows = [
+    head = ("deployment", "prompts", "quality", "errors", "latency s", "first token s",
+            "$ a request", "tokens out")  # fmt: skip
+    measured = [
         (
             m["arm"], str(m["prompts"]), span(m["quality"], 100, "%"),
             span(m["error_rate"], 100, "%"), span(m["latency_s"]), span(m["ttft_s"]),
-            span(m["cost_usd"], 1, "", 6), "-" if m["tokens_out"] is None else f"{m['tokens_out']:.0f}",
+            span(m["cost_usd"], 1, "", 6),
+            "-" if m["tokens_out"] is None else f"{m['tokens_out']:.0f}",
         )
         for m in each["measured"]
     ]  # fmt: skip
-    parts.add("table", (head, rows))
-    head = (
-        "one less other",
-        "prompts",
-        "quality, points",
-        "p (Holm)",
-        "apart",
-        "$ a request",
-        "latency s",
-    )
-    rows = [
+    parts.add("table", (head, measured))
+    beside = ("one less other", "prompts", "quality, points", "p (Holm)", "apart", "$ a request",
+              "latency s")  # fmt: skip
+    pairs = [
         (
             f"{p['one']} - {p['other']}", str(p["prompts"]), span(p["quality"], 100),
             "-" if p["p_holm"] is None else f"{p['p_holm']:.2g}", "yes" if p["separated"] else "no",
@@ -128,7 +123,7 @@ def _task(parts: Parts, each: Mapping[str, Any]) -> None:
         )
         for p in each["pairs"]
     ]  # fmt: skip
-    parts.add("table", (head, rows))
+    parts.add("table", (beside, pairs))
     stable = each["stability"]
     if stable is not None:
         told = ", ".join(f"{k} {v:.0%}" for k, v in stable["first"].items())

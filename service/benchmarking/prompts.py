@@ -24,6 +24,7 @@ FIELDS = (
 MOST_BYTES = 20_000_000
 MOST_PROMPTS = 10_000
 MOST_TOLD = 20  # problems of one file
+PACKAGED = "the package's prompts"
 MAX_TOKENS = 512  # of an answer, where the file does not say
 NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/")
 
@@ -60,6 +61,8 @@ class PromptFile:
 
     items: tuple[Item, ...]
     digest: str
+    source: str
+    data: bytes
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -93,7 +96,7 @@ def read(path: Path) -> PromptFile:
 def packaged() -> PromptFile:
     """The prompts that come with the package: data/benchmark_prompts.jsonl of the repository."""
     data = (resources.files("service.benchmarking") / "prompts.jsonl").read_bytes()
-    return parse(data, "the prompts of the package")
+    return parse(data, PACKAGED)
 
 
 def parse(data: bytes, source: str) -> PromptFile:
@@ -123,7 +126,7 @@ def parse(data: bytes, source: str) -> PromptFile:
         problems.append(Problem("file", f"holds more than {MOST_PROMPTS} prompts"))
     if problems:
         raise PromptsInvalid(source, problems)
-    return PromptFile(tuple(items), hashlib.sha256(data).hexdigest())
+    return PromptFile(tuple(items), hashlib.sha256(data).hexdigest(), source, data)
 
 
 def sample(items: Iterable[Item], count: int, seed: int) -> tuple[Item, ...]:
