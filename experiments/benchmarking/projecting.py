@@ -19,13 +19,15 @@ Shares = Mapping[str, Mapping[str, float]]  # of each deployment by task, summin
 @dataclass(frozen=True, slots=True)
 class Projected:
     """A way to route: cost and quality a request at the mix, and cost less that of the way that is
-    compared with; None where that cannot be said.
+    compared with; None where that cannot be said. ``scored``: the part of the mix whose quality was
+    scored, which is all that ``quality`` tells of.
     """
 
     name: str
     cost_usd: Interval | None
     quality: Interval | None
     against_usd: Interval | None
+    scored: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +58,37 @@ def projected(
     weighed by the mix, and their variances, which are of different prompts, add up.
     """
     made = []
+    scored = _scored(found, mix)
+    part = math.fsum(scored.weights.values())
     for name, shares in ways.items():
         other = ways.get(beside) if beside is not None and beside != name else None
         made.append(
             Projected(
                 name,
                 _weighed(found, found.cost_usd, mix, shares, None),
-                _weighed(found, found.quality, mix, shares, None),
+                _weighed(found, found.quality, _whole(scored), shares, None),
                 None if other is None else _weighed(found, found.cost_usd, mix, shares, other),
+                part,
             )
         )
     return tuple(made)
+
+
+def _scored(found: Tables, mix: Mix) -> Mix:
+    """The part of a mix whose tasks have two scored prompts of every arm."""
+    kept = {
+        task: weight
+        for task, weight in mix.weights.items()
+        if (np.isfinite(found.quality[found.rows(task)]).sum(0) >= 2).all()
+    }
+    return Mix(kept, mix.covered, mix.requests_per_day)
+
+
+def _whole(mix: Mix) -> Mix:
+    """The same with weights that sum to 1."""
+    total = math.fsum(mix.weights.values())
+    weights = {task: weight / total for task, weight in mix.weights.items()}
+    return Mix(weights, mix.covered, mix.requests_per_day)
 
 
 def _weighed(

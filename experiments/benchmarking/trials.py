@@ -37,8 +37,9 @@ class Tables:
     """Means over the trials of each prompt (row) and arm (column), NaN where there are none.
 
     A prompt is one observation however often it is asked: its trials share its difficulty. In
-    ``quality`` a failed answer is worth 0, as in the reward; ``answered`` is the quality of what
-    was answered alone. Latencies are of what was answered, costs of all.
+    ``quality`` a failed answer is worth 0, as in the reward, but for prompts whose answers could
+    not be scored; ``answered`` is the quality of what was answered alone. Latencies are of what was
+    answered, costs of all.
     """
 
     arms: tuple[str, ...]
@@ -95,13 +96,18 @@ def tables(trials: Sequence[Trial], arms: Sequence[str]) -> Tables:
         found[count > 0] = total[count > 0] / count[count > 0]
         return found.reshape(shape)
 
+    quality = means([0.0 if t.failed else t.score for t in trials])
+    answered = means([None if t.failed else t.score for t in trials])
+    failed = means([float(t.failed) for t in trials])
+    unscored = np.isnan(answered).all(1) & (np.nan_to_num(failed, nan=1.0) < 1.0).any(1)
+    quality[unscored] = np.nan
     return Tables(
         tuple(arms),
         tuple(row),
         tuple(tasks[prompt] for prompt in row),
-        means([0.0 if t.failed else t.score for t in trials]),
-        means([None if t.failed else t.score for t in trials]),
-        means([float(t.failed) for t in trials]),
+        quality,
+        answered,
+        failed,
         means([None if t.failed else t.latency_s for t in trials]),
         means([None if t.failed else t.ttft_s for t in trials]),
         means([t.cost_usd for t in trials]),

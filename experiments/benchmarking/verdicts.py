@@ -117,26 +117,27 @@ def shown(
     found: Tables,
     task: str | None,
     level: float,
-    seed: int,
+    seed: int | None,
     difficulty: Difficulty | None = None,
 ) -> Shown:
     """A task's figures and verdict; ``level``: the error of all pairs of all tasks together,
-    divided by their number.
+    divided by their number; ``seed``: of the bootstrap of ranks, None for none.
     """
     rows = found.rows(task)
     measured = tuple(_measured(found, arm, task) for arm in found.arms)
     pairs = tuple(
         _pair(found, names, task, level, difficulty) for names in combinations(found.arms, 2)
     )
-    stable = rank_stability(
-        found.quality[rows], seed, np.array([found.tasks[at] for at in rows], np.str_)
-    )
-    made = None if isinstance(stable, CannotSay) else stable
-    return Shown(task, measured, pairs, _verdict(task, measured, pairs), made, level)
+    stable = None
+    if seed is not None:
+        strata = np.array([found.tasks[at] for at in rows], np.str_)
+        ranked = rank_stability(found.quality[rows], seed, strata)
+        stable = None if isinstance(ranked, CannotSay) else ranked
+    return Shown(task, measured, pairs, _verdict(task, measured, pairs), stable, level)
 
 
 def by_task(
-    found: Tables, seed: int, difficulty: Difficulty | None = None, alpha: float = ALPHA
+    found: Tables, seed: int | None, difficulty: Difficulty | None = None, alpha: float = ALPHA
 ) -> tuple[Shown, ...]:
     """Every task, all comparisons of all tasks one family, with Holm's p-values over them."""
     names = found.task_names
@@ -145,7 +146,7 @@ def by_task(
     return _adjusted(made)
 
 
-def overall(found: Tables, seed: int, alpha: float = ALPHA) -> Shown:
+def overall(found: Tables, seed: int | None, alpha: float = ALPHA) -> Shown:
     """All tasks together, at the benchmark's own mix: a family of its own."""
     told = len(found.arms) * (len(found.arms) - 1) // 2
     return _adjusted([shown(found, None, alpha / max(1, told), seed)])[0]

@@ -32,8 +32,8 @@ class Parts:
         self.made.append((kind, content))
 
 
-def account(found: Mapping[str, Any], fragment: str) -> Parts:
-    """What is told of a run, part by part."""
+def account(found: Mapping[str, Any], fragment: str, brief: bool = False) -> Parts:
+    """What is told of a run, part by part; ``brief``: of each task the verdict alone."""
     parts = Parts()
     parts.add("h1", f"Benchmark {found['run_id']}")
     times = f", {found['repeats']} times" if found["repeats"] > 1 else ""
@@ -41,11 +41,16 @@ def account(found: Mapping[str, Any], fragment: str) -> Parts:
         "p",
         f"{found['n']} prompts of {', '.join(found['tasks'])} ({found['prompts']['source']}, "
         f"{found['prompts']['digest'][:12]}), each asked of {', '.join(found['deployments'])}"
-        f"{times}: {found['trials']} "
-        f"trials, ${found['spent_usd']:.4f} spent at most, seed {found['seed']}.",
+        f"{times}: {found['trials']} trials, ${found['spent_usd']:.4f} spent at most, seed "
+        f"{found['seed']}.",
     )
-    for each in (found["overall"], *found["by_task"]):
+    _task(parts, found["overall"])
+    for each in () if brief else found["by_task"]:
         _task(parts, each)
+    if brief:
+        head = ("task", "prompts", "best first", "held", "verdict")
+        parts.add("h2", "By task")
+        parts.add("table", (head, [_brief(each) for each in found["by_task"]]))
     _reality(parts, found)
     parts.add("h2", "Revised rules")
     none = "The intervals carry no change of the plan."
@@ -54,6 +59,14 @@ def account(found: Mapping[str, Any], fragment: str) -> Parts:
     parts.add("h2", "What cannot be said")
     parts.add("list", found["cannot_be_said"])
     return parts
+
+
+def _brief(each: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    stable = each["stability"]
+    order = " > ".join(stable["order"]) if stable else "-"
+    held = f"{stable['held']:.0%}" if stable else "-"
+    prompts = max((m["prompts"] for m in each["measured"]), default=0)
+    return each["task"], str(prompts), order, held, each["verdict"]["words"]
 
 
 def markdown(parts: Parts) -> str:
@@ -102,24 +115,24 @@ def _task(parts: Parts, each: Mapping[str, Any]) -> None:
     parts.add("h2", name)
     parts.add("p", f"Verdict: {each['verdict']['words']}.")
     head = ("deployment", "prompts", "quality", "errors", "latency s", "first token s",
-            "$ a request", "tokens out")  # fmt: skip
+            "$ a thousand", "tokens out")  # fmt: skip
     measured = [
         (
             m["arm"], str(m["prompts"]), span(m["quality"], 100, "%"),
             span(m["error_rate"], 100, "%"), span(m["latency_s"]), span(m["ttft_s"]),
-            span(m["cost_usd"], 1, "", 6),
+            span(m["cost_usd"], 1_000),
             "-" if m["tokens_out"] is None else f"{m['tokens_out']:.0f}",
         )
         for m in each["measured"]
     ]  # fmt: skip
     parts.add("table", (head, measured))
-    beside = ("one less other", "prompts", "quality, points", "p (Holm)", "apart", "$ a request",
+    beside = ("one less other", "prompts", "quality, points", "p (Holm)", "apart", "$ a thousand",
               "latency s")  # fmt: skip
     pairs = [
         (
             f"{p['one']} - {p['other']}", str(p["prompts"]), span(p["quality"], 100),
             "-" if p["p_holm"] is None else f"{p['p_holm']:.2g}", "yes" if p["separated"] else "no",
-            span(p["cost_usd"], 1, "", 6), span(p["latency_s"]),
+            span(p["cost_usd"], 1_000), span(p["latency_s"]),
         )
         for p in each["pairs"]
     ]  # fmt: skip
@@ -139,7 +152,7 @@ def _reality(parts: Parts, found: Mapping[str, Any]) -> None:
     head = ("deployment", "figure", "declared", "measured", "off")
     rows = [
         (
-            r["arm"], r["figure"], f"{r['declared']:.6g}", span(r["measured"], 1, "", 6),
+            r["arm"], *_figure(r),
             ("better than declared" if r["better"] else "worse than declared") if r["off"] else "",
         )
         for r in found["design_against_reality"]
@@ -162,17 +175,30 @@ def _projected(parts: Parts, told: Mapping[str, Any]) -> None:
     more = f"; it covers {told['covered']:.0%} of the traffic" if told["covered"] < 1.0 else ""
     parts.add("p", f"At {told['mix']}: {mix or 'none'}{more}.")
     per_day = told["requests_per_day"]
-    head = ["way", "$ a request", "quality", *(["$ less that now"] if told["against"] else [])]
+    head = ["way", "$ a thousand requests", "quality"]
+    head += ["$ a thousand less those now"] if told["against"] else []
     head += ["$ a month of 30 days"] if per_day else []
     rows = []
     for way in told["ways"]:
-        row = [way["name"], span(way["cost_usd"], 1, "", 6), span(way["quality"], 100, "%")]
+        row = [way["name"], span(way["cost_usd"], 1_000), span(way["quality"], 100, "%")]
         if told["against"]:
-            row.append(span(way["against_usd"], 1, "", 6))
+            row.append(span(way["against_usd"], 1_000))
         if per_day:
             row.append(span(way["cost_usd"], 30.0 * per_day, "", 2))
         rows.append(row)
     parts.add("table", (head, rows))
+    part = min((way["scored"] for way in told["ways"]), default=1.0)
+    if part < 1.0 - 1e-9:
+        parts.add("p", f"Quality is of the {part:.0%} of it that could be scored.")
+
+
+def _figure(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Its name with a unit, what was declared, what was measured."""
+    name, by, digits = {
+        "quality": ("quality, %", 100.0, 1), "latency_s": ("latency, s", 1.0, 3),
+        "cost_usd": ("$ a thousand, by list prices", 1_000.0, 3),
+    }[row["figure"]]  # fmt: skip
+    return name, f"{by * row['declared']:.{digits}f}", span(row["measured"], by)
 
 
 def span(
@@ -182,9 +208,8 @@ def span(
     if interval is None:
         return "-"
     places = 1 if by == 100 else digits
-    middle, low, high = (
-        f"{by * interval[name]:.{places}f}" for name in ("estimate", "low", "high")
-    )
+    told = [interval[name] for name in ("estimate", "low", "high")]
+    middle, low, high = ("-" if each is None else f"{by * each:.{places}f}" for each in told)
     return f"{middle}{unit} [{low}, {high}]"
 
 

@@ -62,7 +62,7 @@ def tell(journal: Journal, found: Found, quiet: bool) -> None:
         (journal.folder / name).write_text(made, "utf-8")
     if quiet:
         return
-    for kind, content in parts.made:
+    for kind, content in account(found.content, text, brief=True).made:
         if kind == "table":
             table(content[0], content[1])
         elif kind == "list":
