@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,11 +124,12 @@ def report(
         journal = Journal(Path(state) / FOLDER / design.run_id)
     except RunLocked as error:
         fail(str(error))
-    kept = journal.folder / "setting.json"
-    found = analysed(journal, file.items, setting_of(json.loads(kept.read_text("utf-8"))))
-    if found is None:
-        fail("nothing of it has ended yet")
-    tell(journal, found, as_json)
+    with closing(journal):
+        kept = journal.folder / "setting.json"
+        found = analysed(journal, file.items, setting_of(json.loads(kept.read_text("utf-8"))))
+        if found is None:
+            fail("nothing of it has ended yet")
+        tell(journal, found, as_json)
     if record:
         with service_errors():
             client(url).post("/admin/benchmarks", _body(found, (None, "")))
