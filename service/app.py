@@ -17,6 +17,7 @@ from service.api import (
     alerts,
     approvals,
     audits,
+    benchmarks,
     caller,
     classify,
     document,
@@ -73,6 +74,7 @@ KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
+    benchmarks,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

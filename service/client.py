@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -111,6 +112,19 @@ class AsyncClient:
             response = await self._http.get(path)
             return response.json()
         except (httpx.HTTPError, ValueError) as error:
+            raise ServiceError(f"no answer ({type(error).__name__})") from None
+
+    @asynccontextmanager
+    async def streamed(
+        self, path: str, body: Any, timeout_s: float
+    ) -> AsyncIterator[tuple[int, Mapping[str, str], AsyncIterator[str]]]:
+        """POST: status, headers, and the lines of the answer as they come; raises ServiceError
+        where nobody answers, or the connection breaks.
+        """
+        try:
+            async with self._http.stream("POST", path, json=body, timeout=timeout_s) as response:
+                yield response.status_code, response.headers, response.aiter_lines()
+        except httpx.HTTPError as error:
             raise ServiceError(f"no answer ({type(error).__name__})") from None
 
     async def close(self) -> None:

@@ -118,11 +118,11 @@ async def play(settings: Settings) -> Report:
     console = Console(stderr=settings.quiet)
     with tempfile.TemporaryDirectory(prefix="headgate-demo-") as folder:
         key = "hg-demo-" + secrets.token_urlsafe(16)
-        async with _Child("simulate", "--seed", str(settings.seed)) as providers:
+        async with Child("simulate", "--seed", str(settings.seed)) as providers:
             plan = Path(folder) / "plan.yaml"
             plan.write_text(PLAN.read_text("utf-8").replace("PROVIDERS", providers.url))
             state = str(Path(folder) / "state")
-            async with _Child("serve", "--plan", str(plan), "--state", state, key=key) as service:
+            async with Child("serve", "--plan", str(plan), "--state", state, key=key) as service:
                 return await _Play(settings, console, service.url, providers.url, key).run()
 
 
@@ -304,7 +304,7 @@ def _weights_table(weights: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-class _Child:
+class Child:
     """A command of ours as a process of its own, on a free port of loopback."""
 
     def __init__(self, command: str, *arguments: str, key: str = "") -> None:
@@ -315,7 +315,7 @@ class _Child:
         self._process: asyncio.subprocess.Process | None = None
         self.url = ""
 
-    async def __aenter__(self) -> _Child:
+    async def __aenter__(self) -> Child:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, *self._argv, env=self._environment,
             stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.benchmarking.desk import BenchmarkDesk
 from service.domain.catalog import Deployment
 from service.domain.clock import Clock
 from service.domain.errors import StorageUnavailable
@@ -231,6 +232,7 @@ class Runtime:
     trying: DryRun = field(init=False)
     people: People = field(init=False)
     asker: Asker = field(init=False)
+    benchmarks: BenchmarkDesk = field(init=False)
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
     reload: Reload | None = None

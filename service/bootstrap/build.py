@@ -9,6 +9,7 @@ import secrets
 from learning.features import Featurizer
 from service.bootstrap import experiments
 from service.bootstrap.alerts import attach_alerts
+from service.bootstrap.benchmarks import attach_benchmarks
 from service.bootstrap.jobs import jobs
 from service.bootstrap.learning import intake, learning, propensities, responses
 from service.bootstrap.opening import hash_key, open_kept
@@ -143,4 +144,5 @@ def _joined(
     attach_people(runtime)
     attach_taxonomy(runtime)
     attach_asking(runtime)
+    attach_benchmarks(runtime)
     return runtime, ground, way

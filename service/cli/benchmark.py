@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.cli import benchmark_models
 from service.cli.output import err, fail, out, table
 
 if TYPE_CHECKING:
     from experiments.offline.learning_benchmark import Bench, Job, Result
 
-app = typer.Typer(help="Measure on recorded outcomes.", no_args_is_help=True)
+app = typer.Typer(help="Measure deployments, and policies.", no_args_is_help=True)
+app.command(
+    epilog="Example: headgate benchmark models --tasks code,maths --prompts prompts.jsonl -n 100 "
+    "--max-usd 2 --detect 0.05\n\nheadgate benchmark models --simulated -n 50"
+)(benchmark_models.models)
+app.command(epilog="Example: headgate benchmark report --state state")(benchmark_models.report)
+app.command(epilog="Example: headgate benchmark prompts prompts.jsonl")(benchmark_models.prompts)
 
 
 @app.callback()
 def group() -> None:
-    """Measure on recorded outcomes."""
+    """Measure deployments on prompts, and policies on recorded outcomes."""
 
 
 @app.command(

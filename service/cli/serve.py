@@ -111,13 +111,24 @@ def simulate(
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0)] = 9100,
     seed: Annotated[int, typer.Option(help="Fixes every draw.")] = 7,
     speed: Annotated[float, typer.Option(help="Divides all latencies.", min=0.01)] = 1.0,
+    answers: Annotated[
+        Path | None, typer.Option(help="A file of prompts whose example answers are given.")
+    ] = None,
 ) -> None:
     """Run the simulated providers alone, on loopback."""
+    from service.benchmarking.prompts import PromptsInvalid, read
+    from service.benchmarking.pupils import Pupils
     from service.cli.server import run
-    from service.providers.simulated import Stream
+    from service.providers.simulated import Behaviour, Stream
     from service.simulate import SimulatedProviders
 
-    run(SimulatedProviders(Stream(seed=seed, speed=speed)).app(), "127.0.0.1", port)
+    behaviour: Behaviour = Stream(seed=seed, speed=speed)
+    if answers is not None:
+        try:
+            behaviour = Pupils(Stream(seed=seed, speed=speed), read(answers).items)
+        except PromptsInvalid as error:
+            fail(str(error), 2)
+    run(SimulatedProviders(behaviour).app(), "127.0.0.1", port)
 
 
 def demo(

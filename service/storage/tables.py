@@ -14,6 +14,7 @@ from service.domain import alerts as alert
 from service.domain import experiments as x
 from service.domain import records as r
 from service.domain.approvals import Approval, ApprovalEnd
+from service.domain.capability import BenchmarkCell
 from service.domain.experiments import Assigned
 from service.domain.knowledge import Entry
 from service.domain.refusals import Refusal, Review, ReviewDecision
@@ -364,6 +365,16 @@ TABLES: Mapping[type, Table] = {
                  "decision", "why", "author", "links"), ("tags", _TEXTS),
          *_texts("supersedes", "occasion")],
         _entry,
+    ),
+    BenchmarkCell: _table(
+        "benchmark_cells",
+        [*_texts("run_id", "ts", "deployment", "task"), ("n", _LONG), ("quality_mean", _REAL),
+         ("quality_var", _REAL), ("latency_mean_s", _REAL), ("latency_var", _REAL),
+         ("cost_mean_micro_usd", _REAL), ("cost_var", _REAL), ("error_rate", _REAL),
+         ("version", _TEXT)],
+        _plain("run_id", "at_us", "deployment", "task", "n", "quality_mean", "quality_var",
+               "latency_mean_s", "latency_var", "cost_mean_micro_usd", "cost_var", "error_rate",
+               "version"),
     ),
 }  # fmt: skip
 

@@ -62,6 +62,8 @@ ROUTES = [
     ("POST", "/admin/alerts/silences", "operator"),
     ("POST", "/admin/alerts/silences/x/end", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
+    ("GET", "/admin/benchmarks", "analyst"), ("GET", "/admin/benchmarks/setting", "analyst"),
+    ("GET", "/admin/benchmarks/x", "analyst"), ("POST", "/admin/benchmarks", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
 LIFT = {"reason": "a long reason", "author": "me"}
@@ -127,6 +129,7 @@ def test_all_routes_are_listed_here(service: Service) -> None:
              .replace("review/x", "review/{review_id}")
              .replace("shadows/x", "shadows/{version_id}")
              .replace("tickets/x", "tickets/{ticket_id}")
+             .replace("benchmarks/x", "benchmarks/{run_id}")
              .replace("queue/x", "queue/{ticket_id}")) for m, p, _ in ROUTES}  # fmt: skip
     assert keyed == here
 

@@ -1,0 +1,1 @@
+"""Benchmarks of deployments: what paired trials say, and what they do not."""

@@ -1,0 +1,1 @@
+"""Benchmarks of deployments: prompts, trials, the journal, and what came of them."""
