@@ -10,7 +10,7 @@ from service.domain.catalog import Deployment
 from service.domain.clock import Clock, new_id
 from service.domain.records import Act
 from service.plan.whole import Plan
-from service.routing.asked import Dials, RoutingTable, Rule
+from service.routing.asked import Dials, Requirement, RoutingTable, Rule
 from service.routing.breaker import BreakerRules
 from service.routing.fleet import Change, Fleet, FleetRules
 from service.routing.hedging import HedgeRules
@@ -40,6 +40,10 @@ def table(plan: Plan, catalog: tuple[Deployment, ...]) -> RoutingTable:
         dials=Dials(plan.dials.tenants, plan.dials.tiers),
         ladders=ladders(plan),
         confidences={task.name: task.confidence for task in plan.tasks if task.confidence < 1.0},
+        requirements=tuple(
+            Requirement(each.condition, each.task, frozenset(each.keys), each.demand)
+            for each in plan.requirements
+        ),
     )
 
 

@@ -128,7 +128,7 @@ class Router:
 
     def _draft(self, asked: Asked) -> Draft:
         now_s = self._parts.clock.monotonic_s()
-        eligible, out = self._eligibility.split(asked.request, asked.task, now_s)
+        eligible, out = self._eligibility.split(asked.request, asked.task, now_s, asked.demand)
         draft = Draft(new_id(), asked, self._parts.live.current, now_s, eligible, out)
         if holding := self._parts.holding():
             who = asked.caller
@@ -162,9 +162,11 @@ class Router:
     def _pinned(self, draft: Draft, index: int) -> Decision:
         deployment = self.table.catalog[index]
         self._overriding.named(draft, index)
-        reason = self._eligibility.incapable(deployment, draft.asked.request, draft.asked.task)
+        asked = draft.asked
+        reason = self._eligibility.incapable(deployment, asked.request, asked.task, asked.demand)
         if reason is not None and reason != "task":
-            raise CapabilityMissing(f"{deployment.name} cannot serve this request: {reason}")
+            told = asked.demand.told(reason)
+            raise CapabilityMissing(f"{deployment.name} cannot serve this request: {told}")
         self._pin_stands(deployment, draft)
         return self._settled(draft, index, Mode.PINNED, "named_by_caller")
 
