@@ -18,6 +18,7 @@ from service.api import (
     approvals,
     audits,
     caller,
+    capabilities,
     document,
     experiments,
     health,
@@ -71,7 +72,7 @@ CONSOLE = "/console"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
-    policies, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
+    policies, shadows, knowledge, trends, capabilities, keys, trail, overrides, approvals, alerts,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -9,6 +9,7 @@ from service.cli import (
     approvals,
     audit,
     benchmark,
+    capabilities,
     deployment,
     evaluate,
     experiment,
@@ -35,7 +36,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, show, history, generate_history, evaluate, reload, trends):
+for group in (serve, show, history, generate_history, evaluate, reload, trends, capabilities):
     group.register(app)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(approvals.app, name="approvals")

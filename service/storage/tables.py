@@ -14,6 +14,7 @@ from service.domain import alerts as alert
 from service.domain import experiments as x
 from service.domain import records as r
 from service.domain.approvals import Approval, ApprovalEnd
+from service.domain.capability import BenchmarkCell
 from service.domain.experiments import Assigned
 from service.domain.knowledge import Entry
 from service.domain.refusals import Refusal, Review, ReviewDecision
@@ -188,6 +189,9 @@ _ACT = ("actor", "act", "subject", "reason", "detail", "author", "role", "key_id
 _ASKED = ("kind", "act", "subject", "standing", "method", "path", "body", "reason", "author",
           "actor", "role", "key_id", "ip", "request_id", "needs")  # fmt: skip
 _REFUSED = ("key_id", "tenant", "tier", "unit", "task", "deployment", "provider", "word")
+
+_BENCHMARKED = ("quality_mean", "quality_var", "latency_mean_s", "latency_var",
+                "cost_mean_micro_usd", "cost_var", "error_rate")  # fmt: skip
 
 TABLES: Mapping[type, Table] = {
     r.Decision: _table("decisions", _DECISIONS, _decision),
@@ -364,6 +368,12 @@ TABLES: Mapping[type, Table] = {
                  "decision", "why", "author", "links"), ("tags", _TEXTS),
          *_texts("supersedes", "occasion")],
         _entry,
+    ),
+    BenchmarkCell: _table(
+        "benchmark_cells",
+        [*_texts("run_id", "ts", "deployment", "task"), ("n", _LONG),
+         *((name, _REAL) for name in _BENCHMARKED), ("version", _TEXT)],
+        _plain("run_id", "at_us", "deployment", "task", "n", *_BENCHMARKED, "version"),
     ),
 }  # fmt: skip
 
