@@ -132,6 +132,10 @@ def test_every_registered_thing_stands_in_the_docs() -> None:
 
 # Modules whose behaviour is tested through another one's tests, with the reason in the name.
 MIRRORED: dict[str, str] = {
+    "service/domain/capability.py": "service/monitoring/test_capabilities.py",
+    "service/storage/benchmark_cells.py": "service/monitoring/test_capabilities.py",
+    "service/storage/capabilities.py": "service/monitoring/test_capabilities.py",
+    "service/cli/capabilities.py": "service/api/test_capabilities.py",
     "learning/errors.py": "learning/test_interaction.py",
     "learning/policies/base.py": "learning/policies/test_contract.py",
     "learning/policies/registry.py": "learning/policies/test_contract.py",

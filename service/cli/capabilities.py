@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import typer
 
@@ -26,11 +25,9 @@ def capabilities(
 ) -> None:
     """Deployments by task: quality, latency, cost and errors with 95 % intervals, ties as ties."""
     asked = {"task": task, "deployment": deployment}
-    query = urlencode({name: value for name, value in asked.items() if value})
+    given = {name: value for name, value in asked.items() if value}
     with service_errors():
-        give(
-            client(url).get("/admin/capabilities" + (f"?{query}" if query else "")), as_json, _show
-        )
+        give(client(url).get("/admin/capabilities", **given), as_json, _show)
 
 
 def _show(found: dict[str, Any]) -> None:
