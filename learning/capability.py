@@ -19,6 +19,9 @@ DECLARED_N = 2.0  # what a declared quality is worth, in rated answers
 DAY_S = 86_400.0
 KIND = "capability"
 LAYOUT = 1
+AMONG = 0.03  # the variance of qualities among deployments: how far a declared one may be off
+APART, APART_CELLS = 0.0025, 1.0  # that between a benchmark and live answers, before any are seen
+LEAST_VARIANCE = 0.01  # of one answer's quality: a benchmark's answers may all be alike
 TASK = "task:"  # how the features name a task's indicator
 
 Key = tuple[str, str]  # deployment, task
@@ -187,27 +190,69 @@ class LiveSums:
         }
 
 
-Known = Mapping[str, tuple[float, Mapping[str, Measured]]]  # by arm: declared quality, its cells
-
-
-def prior_from(arms: Known, features: Sequence[str]) -> Prior:
-    """What declarations and benchmarks say of quality, for a linear policy to begin with: an arm's
-    level as the constant, a task's distance from it at the task's indicator, 0 elsewhere.
-
-    The level is all that is known of the arm together, what it is declared to be included. A
-    task's cell is drawn towards it by ``DECLARED_N`` answers: so a cell counts by its n, and a task
-    without one has the level.
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """Of an arm before its own answers: the quality that it is declared to have, by task what it is
+    declared to be strong at, and what benchmarks measured.
     """
-    theta = np.zeros((len(arms), len(features)))
-    for at, (said, cells) in enumerate(arms.values()):
-        level = pooled([declared(said), *cells.values()]).mean
-        drawn = Measured(DECLARED_N, level, 0.0)
+
+    said: float
+    strengths: Mapping[str, float]
+    tested: Mapping[str, Measured]
+
+
+@dataclass(frozen=True, slots=True)
+class Beliefs:
+    """Of several arms; ``apart``: the variance by which benchmarks miss what live answers show."""
+
+    arms: Mapping[str, Belief]
+    apart: float = APART
+
+
+def apart(pairs: Sequence[tuple[Measured, Measured]]) -> float:
+    """The variance between live answers and the benchmark of a cell, beyond what chance makes of
+    it, from cells that have both (method of moments), drawn towards ``APART`` by ``APART_CELLS``.
+
+    So benchmarks that live answers contradict lose their say over deployments that have none yet.
+    """
+    found = [
+        max((live.mean - tested.mean) ** 2 - live.variance / live.n - tested.variance / tested.n, 0)
+        for live, tested in pairs
+        if live.known and tested.known
+    ]
+    return (sum(found) + APART * APART_CELLS) / (len(found) + APART_CELLS)
+
+
+def prior_from(beliefs: Beliefs, features: Sequence[str]) -> Prior:
+    """What is believed of quality, for a linear policy to begin with: an arm's level as the
+    constant, a task's distance from it at the task's indicator, 0 elsewhere.
+
+    A benchmark weighs by its precision, 1 / (variance / n + apart), what is declared by that of
+    qualities among deployments, ``AMONG``. The level is of all benchmarks of the arm together; a
+    task's own is drawn towards its declared strength, else the level. So a benchmark counts by its
+    n, and a task without one has the level.
+    """
+    theta = np.zeros((len(beliefs.arms), len(features)))
+    said_weight = 1.0 / AMONG
+    for at, belief in enumerate(beliefs.arms.values()):
+        weights = {
+            task: 1.0 / (max(cell.variance, LEAST_VARIANCE) / cell.n + beliefs.apart)
+            for task, cell in belief.tested.items()
+            if cell.known
+        }
+        total = said_weight * belief.said
+        total += sum(weight * belief.tested[task].mean for task, weight in weights.items())
+        level = total / (said_weight + sum(weights.values()))
         for column, name in enumerate(features):
+            task = name[len(TASK) :] if name.startswith(TASK) else ""
             if name == "constant":
                 theta[at, column] = level
-            elif name.startswith(TASK) and (cell := cells.get(name[len(TASK) :])) is not None:
-                theta[at, column] = pooled([drawn, cell]).mean - level
-    return Prior(tuple(arms), tuple(features), theta)
+            elif task in weights or task in belief.strengths:
+                base, weight = belief.strengths.get(task, level), weights.get(task, 0.0)
+                drawn = said_weight * base
+                drawn += weight * belief.tested[task].mean if weight else 0.0
+                theta[at, column] = drawn / (said_weight + weight) - level
+    return Prior(tuple(beliefs.arms), tuple(features), theta)
 
 
 def says_more(new: Prior, old: Prior | None, by: float) -> bool:

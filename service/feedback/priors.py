@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from learning.capability import Known, at_rest, prior_from, says_more
+from learning.capability import Beliefs, at_rest, prior_from, says_more
 from learning.errors import SnapshotError
 from learning.policies.base import Prior
 from learning.snapshot import freeze
@@ -26,7 +26,7 @@ BY = 0.02  # of quality: what is less is no news
 class PriorParts:
     """What it stands on. ``known``: what the matrix says of arms, by their declared quality."""
 
-    known: Callable[[Mapping[str, float]], Known]
+    known: Callable[[Mapping[str, float]], Beliefs]
     cursor: Callable[[], Cursor]
     learner: Learner
     clock: Clock
@@ -79,7 +79,7 @@ class PriorGiver:
     def _due(self) -> Prior | None:
         setup = self._parts.learner.policy.setup
         known = self._parts.known({arm.name: arm.prior_quality for arm in setup.arms})
-        if not known:
+        if not known.arms:
             return None
         prior = prior_from(known, setup.features)
         was = self._given if self._under == self._standing() else None

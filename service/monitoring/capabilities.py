@@ -26,18 +26,21 @@ from learning.capability import (
     DECLARED_N,
     LIVE,
     MEASURES,
+    Belief,
+    Beliefs,
     CellSums,
     Key,
-    Known,
     LiveSums,
     Measured,
     Rules,
+    apart,
     declared,
     pooled,
 )
 from service.domain.capability import BenchmarkCell
 from service.domain.clock import Clock
 
+SEEN = 4.0  # rated answers of a cell from which it tells whether its benchmark was right
 WARM = 24.0  # rated answers from which a deployment's own are better than what was believed
 Weighing = tuple[float, float]
 
@@ -173,29 +176,33 @@ class CapabilityBoard:
                 ))  # fmt: skip
         return MatrixReport(now_us, through, self.matter.tasks, tuple(cells), uses(bare))
 
-    def priors(self, arms: Mapping[str, float]) -> Known:
-        """Of those that are new or cold, and of which a benchmark or the plan says something: the
-        declared quality and the cells by task. ``arms``: each one's declared quality. What live
-        answers say is not in it, as the policy has learned that itself.
+    def priors(self, arms: Mapping[str, float]) -> Beliefs:
+        """Of those that are new or cold, and of which a benchmark or the plan says something.
+        ``arms``: each one's declared quality. What live answers say of them is not in it, as the
+        policy has learned that itself; but how far they are from benchmarks is.
         """
         with self._one_at_a_time:
             now_s = self._parts.clock.wall_us() / 1e6
-            live, found = self._live.read(now_s), dict[str, tuple[float, Mapping[str, Measured]]]()
-            tested = self._tested(now_s)
+            live, tested = self._live.read(now_s), self._tested(now_s)
+        shown = {key: cell.measures["quality"] for key, cell in live.items()}
+        both = [
+            (shown[key], cell.quality) for key, cell in tested.items()
+            if key in shown and shown[key].n >= SEEN
+        ]  # fmt: skip
+        found = {}
         for name, said in arms.items():
-            own = [cell.measures["quality"].n for key, cell in live.items() if key[0] == name]
-            if sum(own) >= WARM:
+            if sum(each.n for key, each in shown.items() if key[0] == name) >= WARM:
                 continue
-            cells = {}
-            for task in self.matter.tasks:
-                strength = self.matter.declared.get((name, task))
-                parts = [tested.get((name, task), _NOTHING).quality]
-                parts += [declared(strength)] if strength is not None else []
-                if (cell := pooled(parts)).known:
-                    cells[task] = cell
-            if cells:
-                found[name] = (said, cells)
-        return found
+            own = {key[1]: cell.quality for key, cell in tested.items() if key[0] == name}
+            belief = Belief(
+                said,
+                {task: value for (of, task), value in self.matter.declared.items()
+                 if of == name and task},
+                {task: cell for task, cell in own.items() if cell.known},
+            )  # fmt: skip
+            if belief.strengths or belief.tested:
+                found[name] = belief
+        return Beliefs(found, apart(both))
 
     def _declared(self, name: str, task: str) -> dict[str, Measured]:
         said = {}

@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 
 from learning.capability import (
+    AMONG,
+    APART,
     DECLARED_N,
+    Belief,
+    Beliefs,
     CellSums,
     LiveSums,
     Measured,
+    apart,
     at_rest,
     declared,
     pooled,
@@ -21,6 +26,7 @@ from learning.capability import (
     says_more,
 )
 from learning.errors import SnapshotSchema
+from learning.policies.base import Prior
 from learning.snapshot import Frozen, freeze, thaw
 
 DAY = 86_400.0
@@ -84,30 +90,53 @@ def test_sources_count_by_their_evidence_and_their_quarrel_shows() -> None:
     assert (faded.n, faded.mean) == (pytest.approx(20.0), 0.7)
 
 
-def test_a_prior_has_the_level_as_its_constant_and_a_task_by_its_evidence() -> None:
-    cells = {"code": Measured(100.0, 0.9, 0.0), "chat": Measured(1.0, 0.1, 0.0)}
-    prior = prior_from({"a": (0.7, cells), "b": (0.4, {})}, FEATURES)
-    level = (2 * 0.7 + 100 * 0.9 + 0.1) / 103.0
+def of(**arms: Belief) -> Prior:
+    return prior_from(Beliefs(arms), FEATURES)
+
+
+def bench(n: float, mean: float, said: float = 0.7) -> Belief:
+    return Belief(said, {}, {"code": Measured(n, mean, 0.1)})
+
+
+def test_a_prior_has_the_level_as_its_constant_and_a_task_by_its_precision() -> None:
+    cells = {"code": Measured(100.0, 0.9, 0.1), "chat": Measured(1.0, 0.1, 0.1)}
+    prior = of(a=Belief(0.7, {}, cells), b=Belief(0.4, {"chat": 0.9}, {}))
+    many, one, said = 1 / (0.001 + APART), 1 / (0.1 + APART), 1 / AMONG
+    level = (said * 0.7 + many * 0.9 + one * 0.1) / (said + many + one)
     length, code, chat, constant = prior.theta[0]
     assert (length, constant) == (0.0, pytest.approx(level))
-    assert constant + code == pytest.approx((100 * 0.9 + 2 * level) / 102.0)
-    assert constant + chat == pytest.approx((0.1 + 2 * level) / 3.0)  # one answer moves it a third
-    assert prior.theta[1].tolist() == [0.0, 0.0, 0.0, pytest.approx(0.4)]
+    assert constant + code == pytest.approx((many * 0.9 + said * level) / (many + said))
+    assert constant + chat == pytest.approx((one * 0.1 + said * level) / (one + said))
+    assert constant + code > 0.88 and constant + chat > 0.6  # one answer moves it little
+    assert prior.theta[1].tolist() == [0.0, 0.0, pytest.approx(0.5), pytest.approx(0.4)]
+
+
+def test_benchmarks_that_answers_contradict_lose_their_say() -> None:
+    right = (Measured(50.0, 0.8, 0.1), Measured(100.0, 0.81, 0.1))
+    wrong = (Measured(50.0, 0.4, 0.1), Measured(100.0, 0.9, 0.1))
+    assert apart([]) == APART and apart([right] * 4) < APART
+    assert apart([wrong]) > 0.05 and apart([wrong] * 4) > 0.1
+    assert apart([(Measured(), Measured(9.0, 0.1, 0.1))]) == APART
+    cold = {"a": bench(100.0, 0.3)}
+    believed, doubted = (
+        prior_from(Beliefs(cold, distance), FEATURES).theta[0, -1]
+        for distance in (apart([right]), apart([wrong] * 4))
+    )
+    assert believed < 0.35 and doubted > 0.5
 
 
 def test_only_news_is_told() -> None:
-    cells = {"code": Measured(100.0, 0.9, 0.0)}
-    one = prior_from({"a": (0.7, cells), "b": (0.4, cells)}, FEATURES)
-    fewer = prior_from({"b": (0.4, cells)}, FEATURES)
-    other = prior_from({"a": (0.7, {"code": Measured(100.0, 0.8, 0.0)})}, FEATURES)
+    one, fewer = of(a=bench(100.0, 0.9), b=bench(100.0, 0.9, 0.4)), of(b=bench(100.0, 0.9, 0.4))
+    other = of(a=bench(100.0, 0.8))
     assert says_more(one, None, 0.02) and not says_more(one, one, 0.02)
     assert not says_more(fewer, one, 0.02) and says_more(one, fewer, 0.02)
     assert says_more(other, one, 0.02) and not says_more(other, one, 0.2)
-    assert says_more(one, prior_from({"a": (0.7, cells)}, FEATURES[1:]), 0.02)
+    narrower = prior_from(Beliefs({"a": bench(100.0, 0.9)}), FEATURES[1:])
+    assert says_more(one, narrower, 0.02) and not says_more(of(), None, 0.02)
 
 
 def test_a_prior_rests_and_comes_back() -> None:
-    prior = prior_from({"a": (0.7, {"code": Measured(9.0, 0.9, 0.0)})}, FEATURES)
+    prior = of(a=bench(9.0, 0.9))
     back = prior_of(thaw(freeze(at_rest(prior))))
     assert (back.arms, back.features) == (prior.arms, prior.features)
     assert np.array_equal(back.theta, prior.theta)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from learning.capability import Known, Measured
+from learning.capability import AMONG, APART, Belief, Beliefs, Measured
 from service.feedback.apply import CAPABILITY
 from service.feedback.priors import PriorGiver, PriorParts
 from service.feedback.versions import restored
@@ -17,15 +17,18 @@ from tests.service.feedback.test_learner import Home
 
 CODE = {"deep": Measured(100.0, 0.2, 0.1)}  # of no task that the features know: only the level
 
+WEIGHT = 1.0 / (0.1 / 100.0 + APART)
+LEVEL = (0.7 / AMONG + 0.2 * WEIGHT) / (1.0 / AMONG + WEIGHT)
+
 
 class Matrix:
     """What it says, as a test sets it."""
 
     def __init__(self) -> None:
-        self.says: Known = {"y": (0.7, CODE)}
+        self.says = Beliefs({"y": Belief(0.7, {}, CODE)})
         self.asked: list[Mapping[str, float]] = []
 
-    def __call__(self, arms: Mapping[str, float]) -> Known:
+    def __call__(self, arms: Mapping[str, float]) -> Beliefs:
         self.asked.append(arms)
         return self.says
 
@@ -60,15 +63,15 @@ def test_it_is_told_once_and_again_where_it_says_something_else(tmp_path: Path) 
     turn(made)
     assert len(told(home)) == 1
     assert matrix.asked[0] == {"x": 0.7, "y": 0.7}
-    assert level(home, 1) == pytest.approx((2 * 0.7 + 100 * 0.2) / 102) and level(home, 0) == 0.7
-    matrix.says = {"y": (0.7, {"deep": Measured(99.0, 0.201, 0.1)})}
+    assert level(home, 1) == pytest.approx(LEVEL) and level(home, 0) == 0.7
+    matrix.says = Beliefs({"y": Belief(0.7, {}, {"deep": Measured(99.0, 0.201, 0.1)})})
     turn(made)
     assert len(told(home)) == 1  # no news
-    matrix.says = {}
+    matrix.says = Beliefs({})
     turn(made)  # it has answers of its own now: nothing is taken back
-    matrix.says = {"y": (0.7, {"deep": Measured(99.0, 0.5, 0.1)})}
+    matrix.says = Beliefs({"y": Belief(0.7, {}, {"deep": Measured(99.0, 0.5, 0.1)})})
     turn(made)
-    assert len(told(home)) == 2 and level(home, 1) > 0.5
+    assert len(told(home)) == 2 and level(home, 1) > 0.49
     assert made.given == 2
     home.leave()
 
@@ -96,7 +99,7 @@ def test_after_a_kill_the_state_is_the_same_bit_for_bit_and_nothing_is_told_twic
     later.learner.start()
     turn(giver(later, matrix))
     assert len(told(later)) == 1
-    assert level(later, 1) == pytest.approx((2 * 0.7 + 100 * 0.2) / 102)
+    assert level(later, 1) == pytest.approx(LEVEL)
     later.leave()
 
 

@@ -199,15 +199,17 @@ def test_priors_are_of_the_cold_and_of_what_is_known_beforehand(log: Log) -> Non
     board = log.board(matter)
     board.evaluate()
     found = board.priors({"x": 0.7, "y": 0.9})
-    assert set(found) == {"x"} and found["x"][0] == 0.7
-    assert found["x"][1]["code"].mean == pytest.approx(0.9)  # not what live answers said
+    assert set(found.arms) == {"x"} and found.arms["x"].said == 0.7
+    assert found.arms["x"].tested["code"].mean == pytest.approx(0.9)  # not what live answers said
+    assert found.apart > 0.1  # but that these contradict it counts
     board.matter = replace(MATTER, declared={("y", "code"): 0.8})
-    assert set(board.priors({"x": 0.7, "y": 0.7})) == {"x", "y"}
+    found = board.priors({"x": 0.7, "y": 0.7})
+    assert set(found.arms) == {"x", "y"} and found.arms["y"].strengths == {"code": 0.8}
     log.answer("x", 0.1)
     log.answer("x", 0.1)
     log.durable()
     board.evaluate()
-    assert set(board.priors({"x": 0.7, "y": 0.7})) == {"y"}  # its own answers say it better
+    assert set(board.priors({"x": 0.7, "y": 0.7}).arms) == {"y"}  # its own answers say it better
 
 
 def test_a_task_that_a_deployment_does_not_serve_is_no_cell(log: Log) -> None:
