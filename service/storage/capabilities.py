@@ -27,7 +27,8 @@ _LEARNED = f"""
     FROM (SELECT u.arm, d.task, u.kind, u.quality, u.revises_quality AS was, u.latency_s, u.failed,
                  d.ts, {_WEIGHT} AS w
           FROM updates u JOIN decisions d ON d.id = u.decision_id
-          WHERE u.log_seq > ? AND u.log_seq <= ? AND u.kind IN ('outcome', 'rating', 'revision'))
+          WHERE u.log_seq > ? AND u.log_seq <= ? AND u.kind IN ('outcome', 'rating', 'revision')
+                AND d.id >= ?::UUID)
     GROUP BY ALL"""
 
 # What an answered call cost; a judge's call costs what its question does, not the task's.
@@ -36,8 +37,12 @@ _PAID = f"""
            sum(w * c * c) AS cost_micro_usd_xx, epoch_us(max(ts)) / 1e6 AS last_s
     FROM (SELECT a.deployment, d.task, a.cost_micro_usd::DOUBLE AS c, d.ts, {_WEIGHT} AS w
           FROM attempts a JOIN decisions d ON d.id = a.decision_id
-          WHERE a.log_seq > ? AND a.log_seq <= ? AND a.error_kind IS NULL AND a.role <> 'judge')
+          WHERE a.log_seq > ? AND a.log_seq <= ? AND a.error_kind IS NULL AND a.role <> 'judge'
+                AND d.id >= ?::UUID)
     GROUP BY ALL"""
+
+
+_FIRST = "SELECT min(decision_id) AS id FROM {table} WHERE log_seq > ? AND log_seq <= ?"
 
 
 def shown_between(
@@ -48,8 +53,12 @@ def shown_between(
     stretches add to those of the whole.
     """
     found: dict[Key, CellSums] = {}
-    for sql in (_LEARNED, _PAID):
-        for row in rows_of(cursor, sql, [*weighing, after_seq, through_seq]):
+    for sql, table in ((_LEARNED, "updates"), (_PAID, "attempts")):
+        # Ids sort by time: with the first one the decisions before it are not looked at.
+        first = rows_of(cursor, _FIRST.format(table=table), [after_seq, through_seq])[0]["id"]
+        if first is None:
+            continue
+        for row in rows_of(cursor, sql, [*weighing, after_seq, through_seq, str(first)]):
             cell = found.setdefault((row["deployment"], row["task"]), CellSums())
             cell.merge(_cell(row))
     return found

@@ -16,9 +16,10 @@ from service.domain.records import ErrorKind, Mode, Role, Update, Usage
 from service.monitoring.capabilities import BoardParts, CapabilityBoard, Matter
 from service.storage.benchmark_cells import benchmark_cells
 from service.storage.capabilities import shown_between
+from service.storage.cases import rows_of
 from service.storage.database import FILE, Database
 from service.storage.event_log import EventLog
-from tests.conftest import HandClock
+from tests.conftest import ROOT, HandClock
 from tests.service.storage.test_tables import attempt, decision
 
 NAMES, TASKS = ("x", "y"), ("code", "other")
@@ -144,6 +145,16 @@ def test_what_teaches_the_matrix_and_what_does_not(log: Log) -> None:
     empty = cells["y", "other"]
     assert empty.source == "" and empty.cell.quality.mean is None and empty.quality.rank is None
     assert not empty.stale and empty.last_us is None
+    days = {row["deployment"]: row for row in rows_of(log.database.cursor(), view_sql())}
+    assert (days["x"]["rated"], days["x"]["quality"]) == (2, pytest.approx(0.7))
+    assert (days["x"]["calls"], days["x"]["failed"]) == (4, 1)
+    assert (days["y"]["rated"], days["y"]["quality"], days["y"]["paid"]) == (0, None, 1)
+    assert days["x"]["cost_micro_usd"] == pytest.approx(400.0)
+
+
+def view_sql() -> str:
+    """The view over what is published, on the live file's own tables."""
+    return (ROOT / "service/storage/views/capability_days.sql").read_text("utf-8")
 
 
 def test_sources_are_pooled_by_their_evidence_and_told(log: Log) -> None:

@@ -381,3 +381,33 @@ def test_nobody_judges_a_prompt_that_he_may_not_see(
         await mirror.stop()
 
     asyncio.run(play())
+
+
+def test_a_mirror_does_not_follow_a_deployment_to_another_region(event_log: EventLog) -> None:
+    catalog = (deployment("one", region="eu"), deployment("two", region="eu"))
+    world, provider = World(of=(catalog, ())), Chancy([None])
+    means = Means(catalog, {"openai": provider}, world.router.alternatives, world.fleet, Book(),
+                  SystemClock(), Bounds((5.0,), 5.0, 5.0))  # fmt: skip
+    moved = tuple(replace(each, region="us") for each in catalog)
+    dispatchers = [Dispatcher(means), Dispatcher(replace(means, catalog=moved))]
+    shadow = Shadow("s", 0, "v2", 1.0, 1.0, 10**9, "", "ann", "to see what it does")
+
+    async def play() -> None:
+        parts = MirrorParts(lambda: dispatchers[0], list, lambda: False, event_log,
+                            SystemClock())  # fmt: skip
+        mirror = Mirror(parts)
+        mirror.watch(shadow, 0)
+        mirror.pick = lambda _: shadow
+        decision = await served(world, dispatchers[0], ask(headgate={"region": "eu"}), mirror)
+        dispatchers.pop(0)  # the plan is read again
+        other = "two" if decision.deployment == "one" else "one"
+        mirror.turn([ShadowDecision(decision.id, 0, "v2", 1, other, 1.0, ("one", "two"),
+                                    (0.5, 0.5), 0.5, (), (), True)])  # fmt: skip
+        async with asyncio.timeout(30):
+            while mirror.under_way:
+                await asyncio.sleep(0.001)
+        assert [name for name, _ in provider.calls] == [decision.deployment]
+        assert mirror.counts("v2")["its region or data policy has changed"] == 1
+        await mirror.stop()
+
+    asyncio.run(play())
