@@ -1,4 +1,4 @@
-"""Nobody sees a mirrored prompt, or judges it, who may not: by region, by promise, or by a reload."""
+"""Nobody sees a mirrored prompt, or judges it, who may not: by region, promise, or a reload."""
 
 from __future__ import annotations
 
