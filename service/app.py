@@ -19,6 +19,7 @@ from service.api import (
     audits,
     benchmarks,
     caller,
+    capabilities,
     classify,
     document,
     experiments,
@@ -74,7 +75,7 @@ KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
-    benchmarks,
+    benchmarks, capabilities,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -167,6 +167,7 @@ def _references(plan: Plan, found: _Findings) -> None:
         _known(found, (*at, "use"), rule.use, deployments, "deployment")
         _known(found, (*at, "exclude"), rule.exclude, deployments, "deployment")
     _fallbacks(plan, found)
+    _demands(plan, found)
     if plan.safe_deployment:
         _known(found, ("safe_deployment",), [plan.safe_deployment], deployments, "deployment")
     if plan.experiments.holdout_on:
@@ -214,6 +215,21 @@ def _fallbacks(plan: Plan, found: _Findings) -> None:
             for name in seen.intersection(tier.use):
                 found.add(where, f"{name} stands in an earlier tier already", "name it once")
             seen.update(tier.use)
+
+
+def _demands(plan: Plan, found: _Findings) -> None:
+    """Every requirement is one that somebody meets; strengths are of tasks that there are."""
+    tasks, catalog = set(plan.task_names), plan.catalog({})
+    for index, each in enumerate(plan.deployments):
+        _known(found, ("deployments", index, "strengths"), list(each.strengths), tasks, "task")
+    for index, wanted in enumerate(plan.requirements):
+        if wanted.task is not None:
+            _known(found, ("requirements", index, "task"), [wanted.task], tasks, "task")
+        if all(wanted.demand.unmet(each) for each in catalog):
+            found.add(
+                ("requirements", index), "no deployment meets this requirement",
+                "give region and data_policy of the deployments that do",
+            )  # fmt: skip
 
 
 def _dials(plan: Plan, found: _Findings) -> None:

@@ -22,6 +22,7 @@ from service.feedback.learner import Learner
 from service.feedback.refit import Refitter
 from service.monitoring.alerting import Alerting
 from service.monitoring.audit import PropensityAudit
+from service.monitoring.capabilities import CapabilityBoard
 from service.monitoring.live import LiveBoard
 from service.monitoring.load import Load
 from service.monitoring.notify import Notifier
@@ -227,6 +228,7 @@ class Runtime:
     queue: Queue | None = None
     experiments: Experimentation = field(init=False)
     trends: TrendBoard = field(init=False)
+    capabilities: CapabilityBoard = field(init=False)
     alerts: Alerting = field(init=False)
     operating: OverrideDesk = field(init=False)
     trying: DryRun = field(init=False)

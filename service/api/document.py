@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from service.domain.chat import ROLES
+from service.domain.demands import DATA_POLICIES
 
 CHAT_PATH = "/v1/chat/completions"
 router = APIRouter()
@@ -46,6 +47,13 @@ _OPTIONS = {
         "session_id": {"type": "string"},
         "queue": {"type": "boolean"},
         "webhook": {"type": "string", "maxLength": 2048},
+        "region": {
+            "oneOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        },
+        "data_policy": {"type": "array", "items": {"enum": list(DATA_POLICIES)}},
     },
 }
 

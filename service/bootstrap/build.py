@@ -10,6 +10,7 @@ from learning.features import Featurizer
 from service.bootstrap import experiments
 from service.bootstrap.alerts import attach_alerts
 from service.bootstrap.benchmarks import attach_benchmarks
+from service.bootstrap.capabilities import attach_capabilities
 from service.bootstrap.jobs import jobs
 from service.bootstrap.learning import intake, learning, propensities, responses
 from service.bootstrap.opening import hash_key, open_kept
@@ -139,6 +140,7 @@ def _joined(
     attach_overrides(runtime)
     attach_shadows(runtime)
     attach_trends(runtime)
+    attach_capabilities(runtime)
     attach_traces(runtime, process_environment())
     attach_alerts(runtime, process_environment())
     attach_people(runtime)

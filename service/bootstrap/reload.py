@@ -12,6 +12,7 @@ from typing import NamedTuple
 from learning.errors import LearningError
 from learning.features import Featurizer
 from service.bootstrap.alerts import renew_channels
+from service.bootstrap.capabilities import matter_of
 from service.bootstrap.experiments import take_plan
 from service.bootstrap.jobs import refit_job
 from service.bootstrap.learning import (
@@ -187,3 +188,4 @@ class Reloader:
         take_plan(runtime)
         renew_channels(runtime, process_environment())
         runtime.people.take_plan()
+        runtime.capabilities.matter = matter_of(plan)

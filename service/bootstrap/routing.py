@@ -10,7 +10,7 @@ from service.domain.catalog import Deployment
 from service.domain.clock import Clock, new_id
 from service.domain.records import Act
 from service.plan.whole import Plan
-from service.routing.asked import OTHER, Dials, RoutingTable, Rule
+from service.routing.asked import OTHER, Dials, Requirement, RoutingTable, Rule
 from service.routing.breaker import BreakerRules
 from service.routing.finding import TaskFinder
 from service.routing.fleet import Change, Fleet, FleetRules
@@ -46,6 +46,10 @@ def table(
         ladders=ladders(plan),
         confidences={task.name: task.confidence for task in plan.tasks if task.confidence < 1.0},
         finder=finder,
+        requirements=tuple(
+            Requirement(each.condition, each.task, frozenset(each.keys), each.demand)
+            for each in plan.requirements
+        ),
     )
 
 

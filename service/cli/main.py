@@ -9,6 +9,7 @@ from service.cli import (
     approvals,
     audit,
     benchmark,
+    capabilities,
     classify,
     deployment,
     evaluate,
@@ -36,7 +37,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, show, history, generate_history, evaluate, reload, trends, classify):
+for group in (
+    serve,
+    show,
+    history,
+    generate_history,
+    evaluate,
+    reload,
+    trends,
+    classify,
+    capabilities,
+):
     group.register(app)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(approvals.app, name="approvals")

@@ -9,6 +9,7 @@ from service.console.nodes import Node, badge, button, h, link
 PAGES = (
     ("/console/", "Now serving"),
     ("/console/deployments", "Deployments"),
+    ("/console/capabilities", "Capabilities"),
     ("/console/decisions", "Decisions"),
     ("/console/experiments", "Experiments"),
     ("/console/alerts", "Alerts"),

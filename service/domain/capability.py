@@ -1,4 +1,4 @@
-"""What deployments are known to do: cells of deployment and task, by where they come from."""
+"""A benchmark's cell: how one deployment did at one task's prompts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkCell:
-    """What a benchmark measured of one deployment at one task.
+    """Of one run. Means are None where nothing was measured: an unscored run has no quality, and
+    where every call failed there is no latency. ``n``: the calls; ``version``: of what was run.
 
-    ``n``: trials that ended; ``quality_*`` of the answered and scored ones, in [0, 1], latencies
-    of the answered ones, costs of all. Variances are unbiased, of one trial. ``version``: of what
-    was asked and how it was scored, so that unlike benchmarks are not taken for the same.
+    A later row of the same run, deployment and task replaces the earlier: a run that went on.
     """
 
     run_id: str
@@ -23,7 +22,7 @@ class BenchmarkCell:
     quality_var: float | None
     latency_mean_s: float | None
     latency_var: float | None
-    cost_mean_micro_usd: float
+    cost_mean_micro_usd: float | None
     cost_var: float | None
     error_rate: float
     version: str

@@ -59,6 +59,8 @@ class Deployment:
     prior_quality: float = 0.7
     prior_latency_s: float = 1.0
     similar_to: str = ""  # the deployment that it is believed to resemble
+    region: str = ""  # where prompts are seen; empty: not said
+    data_policy: frozenset[str] = frozenset()  # what is promised of them, of DATA_POLICIES
     most_in_flight: int = 1_000
     endpoints: tuple[Endpoint, ...] = ()  # several addresses or keys; empty: the one above
     endpoint: int = 0  # which of them this is

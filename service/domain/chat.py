@@ -62,6 +62,8 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     session_id: str | None = None
     queue: bool = False
     webhook: str | None = None
+    region: str | tuple[str, ...] | None = None
+    data_policy: tuple[str, ...] = ()
 
 
 NO_OPTIONS = Options()

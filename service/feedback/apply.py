@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from learning.interaction import Choice, Context, Interaction
-from learning.policies.base import Policy
-from learning.quality import QualityModel
+from learning.policies.base import Policy, Prior
 from learning.reward import Reward
 from service.domain.records import Decision, Update
 
 TICK = "tick"
-PRIOR = "prior"
+PRIOR = "prior"  # of a quality model
+CAPABILITY = "capability"  # a prior too: what the capability matrix says of those that are new
 
-Models = Callable[[str], QualityModel]  # by id; raises SnapshotError where there is none
+Models = Callable[[str], Prior]  # by id; raises SnapshotError where there is none
 
 
 def context_of(decision: Decision) -> Context:
@@ -26,7 +26,7 @@ def context_of(decision: Decision) -> Context:
 
 def fits(policy: Policy, update: Update, decision: Decision | None) -> bool:
     """Whether the policy knows the arm and the decision's features."""
-    if update.kind in (TICK, PRIOR):
+    if update.kind in (TICK, PRIOR, CAPABILITY):
         return True
     return (
         decision is not None
@@ -41,8 +41,8 @@ def apply(policy: Policy, update: Update, decision: Decision | None, models: Mod
     """
     if update.kind == TICK:
         return
-    if update.kind == PRIOR:
-        policy.take_prior(models(update.model_id or "").prior())
+    if update.kind in (PRIOR, CAPABILITY):
+        policy.take_prior(models(update.model_id or ""))
         return
     assert decision is not None
     policy.learn(interaction_of(update, decision))
@@ -83,6 +83,6 @@ def tick(now_us: int, version_id: str) -> Update:
     )
 
 
-def prior(now_us: int, model_id: str, version_id: str) -> Update:
-    """A quality model is to be believed."""
-    return replace(tick(now_us, version_id), kind=PRIOR, model_id=model_id)
+def prior(now_us: int, model_id: str, version_id: str, kind: str = PRIOR) -> Update:
+    """A quality model, or the capability matrix, is to be believed."""
+    return replace(tick(now_us, version_id), kind=kind, model_id=model_id)

@@ -115,7 +115,7 @@ def main(job: str, out: str, seconds: str) -> None:
         if not fits(policy, update, decision):
             continue
         try:
-            apply(policy, update, decision, models.read)
+            apply(policy, update, decision, models.prior)
         except LearningError:
             continue  # as the learner does
     Path(out).write_bytes(policy.freeze())

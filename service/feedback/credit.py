@@ -17,6 +17,7 @@ from service.domain.records import (
 )
 from service.storage.cases import Case
 
+JUDGE = "judge"  # the kind of update that tells only whether a judge's call failed
 RATED_MODES = (Mode.RANDOMISED, Mode.STICKY)
 
 
@@ -73,7 +74,7 @@ def from_outcome(
                 decision_id=decision.id,
                 decided_us=decision.at_us,
                 arm=attempt.deployment,
-                kind="outcome",
+                kind=JUDGE if judge else "outcome",
                 quality=None,
                 revises_quality=None,
                 cost_usd=cost_usd,

@@ -26,7 +26,7 @@ from learning.interaction import Arm
 from learning.policies.base import Policy, Prior
 from learning.reward import Reward, RewardScale, value
 from service.domain.records import Checkpoint, Decision, Mode, Update, Version
-from service.feedback.apply import PRIOR, TICK, context_of, interaction_of
+from service.feedback.apply import CAPABILITY, PRIOR, TICK, context_of, interaction_of
 from service.feedback.versions import policy_of
 from service.storage.errors import StorageError
 from service.storage.logged import Ended, LoggedHistory, Span
@@ -192,7 +192,7 @@ def _told(history: LoggedHistory, version: Version, begun: Mapping[str, Any]) ->
 def _as_told(update: Update, decision: Decision | None, models: QualityModels) -> Told:
     if update.kind == TICK:
         return Told(update.seq, update.at_us)
-    if update.kind == PRIOR:
+    if update.kind in (PRIOR, CAPABILITY):
         return Told(update.seq, update.at_us, prior=_prior(update.model_id or "", models))
     if decision is None:
         return Told(update.seq, update.at_us)
@@ -204,7 +204,7 @@ def _as_told(update: Update, decision: Decision | None, models: QualityModels) -
 
 def _prior(model_id: str, models: QualityModels) -> Prior | None:
     try:
-        return models.read(model_id).prior()
+        return models.prior(model_id)
     except SnapshotError:
         return None
 

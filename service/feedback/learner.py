@@ -18,7 +18,7 @@ from learning.policies.base import Policy
 from service.domain.errors import StorageUnavailable
 from service.domain.live import LivePolicy
 from service.domain.records import Decision, Feedback, Update, Version
-from service.feedback.apply import TICK, apply, fits, prior, tick
+from service.feedback.apply import PRIOR, TICK, apply, fits, prior, tick
 from service.feedback.credit import CreditRules, from_feedback, from_outcome, rated_quality
 from service.feedback.fold import Fold
 from service.feedback.learner_parts import LearnerParts, Prediction
@@ -91,9 +91,9 @@ class Learner:
         self._queue.append(reached)
         return done
 
-    def adopt(self, model_id: str) -> None:
-        """An accepted quality model becomes the policy's prior."""
-        self._queue.append(lambda: self._adopt(model_id))
+    def adopt(self, model_id: str, kind: str = PRIOR) -> None:
+        """An accepted quality model, or what the matrix says, becomes the policy's prior."""
+        self._queue.append(lambda: self._adopt(model_id, kind))
 
     def judge_by(self, rules: CreditRules) -> None:
         """From here on other rules say what is learned from which."""
@@ -240,9 +240,10 @@ class Learner:
             assert update.quality is not None
             case.learned[update.arm] = update.quality
 
-    def _adopt(self, model_id: str) -> None:
+    def _adopt(self, model_id: str, kind: str = PRIOR) -> None:
         now_us = self._parts.clock.wall_us()
-        if self._take(prior(now_us, model_id, self.version.id), None):
+        taken = self._take(prior(now_us, model_id, self.version.id, kind), None)
+        if taken and kind == PRIOR:
             model = self._parts.versions.models.read(model_id)
             self.prediction = Prediction(model_id, OnlineCorrection(model))
 
@@ -331,7 +332,7 @@ class Learner:
         at_us = self._now_us()
         numbered = update.numbered(self.seq + 1, at_us, self.version.id)
         try:
-            apply(self.policy, numbered, decision, self._parts.versions.models.read)
+            apply(self.policy, numbered, decision, self._parts.versions.models.prior)
         except LearningError as error:
             self.passed_over += 1
             log.warning("an update cannot be learned from: %s", error)
@@ -352,7 +353,7 @@ class Learner:
         if not fits(fold.policy, update, decision):
             return
         try:
-            apply(fold.policy, update, decision, self._parts.versions.models.read)
+            apply(fold.policy, update, decision, self._parts.versions.models.prior)
         except LearningError as error:  # as a restart will, it passes this one over
             log.warning("version %s cannot learn from an update: %s", fold.version.id, error)
 

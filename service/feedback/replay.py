@@ -164,7 +164,7 @@ def _missing(between: Between, span: tuple[int, int], store: VersionStore) -> Mi
         return Missing(f"{between.orphans} {told} are about decisions that are gone")
     for model_id in between.models:
         try:
-            store.models.read(model_id)
+            store.models.prior(model_id)
         except SnapshotError:
             return Missing(f"the quality model {model_id}, taken by one {told}, is gone")
     return None

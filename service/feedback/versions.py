@@ -224,7 +224,7 @@ def fold_in(
             passed_over += 1
             continue
         try:
-            apply(policy, update, decision, store.models.read)
+            apply(policy, update, decision, store.models.prior)
         except LearningError as error:
             log.warning("update %s is passed over: %s", update.seq, error)
             passed_over += 1

@@ -91,7 +91,7 @@ class Asker:
             if tentative.mode is Mode.RANDOMISED:
                 label = await self._label(rules, tentative, request, guess)
                 if label is not None:
-                    asked = router.settled_task(asked, label, posterior(guess, label, rules))
+                    asked = router.settled_task(asked, key, label, posterior(guess, label, rules))
         return router.decide(request, key, session, asked=asked)
 
     async def _label(

@@ -56,6 +56,7 @@ class Held:
     served: str
     attempts: int
     at_s: float
+    catalog: Sequence[Deployment] = ()  # of the plan under which it was decided
 
 
 @dataclass(slots=True)
@@ -145,7 +146,7 @@ class Mirror:
             return
         self._held[decision.id] = Held(
             decision, request, answer.body, served.deployment.name, served.attempts,
-            self._parts.clock.monotonic_s(),
+            self._parts.clock.monotonic_s(), self._parts.dispatcher().means.catalog,
         )  # fmt: skip
 
     # from the shadows' turn -------------------------------------------------------------------
@@ -203,7 +204,7 @@ class Mirror:
         try:
             if choice.deployment == work.held.served:
                 raise _Skipped("the same deployment")
-            target = self._target(choice.deployment)
+            target = self._target(choice.deployment, work.held)
             answer = await self._call(work, target, work.held.request, Role.SHADOW)
             counts["mirrored" if answer is not None else "failed"] += 1
             if answer is not None and work.watched.shadow.judge:
@@ -214,11 +215,15 @@ class Mirror:
             counts["stumbled"] += 1
             log.exception("a mirrored call stumbled")
 
-    def _target(self, name: str) -> Deployment:
+    def _target(self, name: str, held: Held) -> Deployment:
+        """As it is now; what it promised of prompts must be as it was at the decision."""
         catalog = self._parts.dispatcher().means.catalog
         found = next((each for each in catalog if each.name == name), None)
         if found is None:
             raise _Skipped("no longer in the plan")
+        was = next((each for each in held.catalog if each.name == name), None)
+        if was is None or (was.region, was.data_policy) != (found.region, found.data_policy):
+            raise _Skipped("its region or data policy has changed")
         return found
 
     async def _call(
@@ -265,7 +270,7 @@ class Mirror:
 
     async def _judge(self, work: _Work, mirrored: str, answer: Answer) -> None:
         held, shadow = work.held, work.watched.shadow
-        target = self._target(shadow.judge)
+        target = self._target(shadow.judge, held)
         if why := unfit(held, target.name, mirrored):
             raise _Skipped(f"not judged: {why}")
         served, other = judge.said_by(held.answer), judge.said_by(answer.body)

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from service.domain.catalog import Deployment, Endpoint, Limits, Price
-from service.plan.words import Money, Name, Seconds, Share, Strict
+from service.domain.demands import promised
+from service.plan.words import DataPolicy, Money, Name, Region, Seconds, Share, Strict
 
 ADDRESS = r"^https?://[^\s@?#]+$"
 VARIABLE = r"^[A-Z_][A-Z0-9_]*$"
@@ -76,6 +77,9 @@ class DeploymentPlan(Strict):
     prior_quality: Share = 0.7
     prior_latency_s: Seconds = 1.0
     similar_to: str = ""
+    strengths: dict[Name, Share] = {}  # by task: its quality there, as far as is believed
+    region: Region | None = None
+    data_policy: list[DataPolicy] = []
 
     @field_validator("price", mode="before")
     @classmethod
@@ -120,4 +124,6 @@ class DeploymentPlan(Strict):
             prior_quality=self.prior_quality,
             prior_latency_s=self.prior_latency_s,
             similar_to=self.similar_to,
+            region=self.region or "",
+            data_policy=promised(frozenset(self.data_policy)),
         )

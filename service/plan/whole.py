@@ -19,6 +19,7 @@ from service.plan.history import HistoryPlan
 from service.plan.inbound import ServicePlan
 from service.plan.queue import NotifyPlan, QueuePlan
 from service.plan.refusals import RefusalPlan, SuggestionPlan
+from service.plan.requirements import RequirementPlan
 from service.plan.resilience import (
     BreakerPlan,
     FallbackPlan,
@@ -46,6 +47,7 @@ class Plan(Strict):
     deployments: list[DeploymentPlan] = Field(min_length=1)
     tasks: list[TaskPlan] = []
     rules: list[RulePlan] = []
+    requirements: list[RequirementPlan] = []
     tiers: list[Name] = []
     fallbacks: list[FallbackPlan] = []
     policy: PolicyPlan = PolicyPlan()
@@ -115,7 +117,8 @@ class Plan(Strict):
 
 
 SECTIONS: Mapping[str, type[BaseModel]] = {
-    "deployments": DeploymentPlan, "tasks": TaskPlan, "rules": RulePlan, "policy": PolicyPlan,
+    "deployments": DeploymentPlan, "tasks": TaskPlan, "rules": RulePlan,
+    "requirements": RequirementPlan, "policy": PolicyPlan,
     "reward": RewardPlan, "budgets": BudgetPlan, "quality": QualityPlan,
     "feedback": FeedbackPlan, "price": PricePlan,
     "sessions": SessionPlan, "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,

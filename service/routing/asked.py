@@ -10,7 +10,8 @@ from typing import Any
 from learning.features import Featurizer, Signals, inspect
 from learning.interaction import Context
 from service.domain.catalog import Deployment
-from service.domain.chat import ChatRequest, derived_session, keyed_hash
+from service.domain.chat import ChatRequest, Options, derived_session, keyed_hash
+from service.domain.demands import DATA_POLICIES, NO_DEMAND, Demand
 from service.domain.errors import InvalidRequest
 from service.domain.expressions import Expression
 from service.domain.guesses import ASKED, CLASSIFIER, Guess
@@ -29,6 +30,18 @@ class Rule:
     task: str | None
     use: tuple[str, ...]
     exclude: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What is demanded of whoever serves what the condition takes; all that hold add up.
+    ``keys``: the names of the keys that it is for; empty: all.
+    """
+
+    condition: Expression | None
+    task: str | None
+    keys: frozenset[str]
+    demand: Demand
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,7 @@ class RoutingTable:
     ladders: Ladders = NO_LADDERS
     confidences: Mapping[str, float] = field(default_factory=dict)  # of a task's condition; else 1
     finder: TaskFinder | None = None
+    requirements: tuple[Requirement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,7 @@ class Asked:
     guess: Guess | None = None
     unsure: bool = False  # its task is less sure than the taxonomy's threshold
     id: str = ""  # of the decision to come, where it is known before
+    demand: Demand = NO_DEMAND
 
 
 class Reader:
@@ -109,16 +124,38 @@ class Reader:
             tokens_out_limit=request.shape.tokens_out_limit,
             cost_dial=1.0 if dial is None else cost_dial(dial),
         )
-        return Asked(request, caller, task, confidence, source, context, names, guess, unsure)
+        demand = self._demand(request, task, key, names)
+        return Asked(
+            request, caller, task, confidence, source, context, names, guess, unsure, demand=demand
+        )
 
-    def settled(self, asked: Asked, task: str, confidence: float) -> Asked:
-        """The same with its task as somebody who was asked named it."""
+    def settled(self, asked: Asked, key: Key, task: str, confidence: float) -> Asked:
+        """The same, its task as somebody who was asked named it; with what is demanded of that."""
         signals = inspect(asked.request.shape)
         context = replace(asked.context, features=self._featurizer.vector(signals, task))
         unsure = self._finder is not None and confidence < self._finder.threshold
+        demand = self._demand(asked.request, task, key, asked.names)
         return replace(
-            asked, task=task, confidence=confidence, source=ASKED, context=context, unsure=unsure
-        )
+            asked, task=task, confidence=confidence, source=ASKED, context=context, unsure=unsure,
+            demand=demand,
+        )  # fmt: skip
+
+    def _demand(self, request: ChatRequest, task: str, key: Key, names: dict[str, Any]) -> Demand:
+        """What the request demands, with what the plan demands. A request that lowers its tier
+        below its key's does not get out of what is demanded for that.
+        """
+        demand = demanded_by(request.options)
+        if not self._table.requirements:
+            return demand
+        told = [names]
+        if key.tier and key.tier != names["tier"]:
+            told.append(names | {"tier": key.tier})
+        for each in self._table.requirements:
+            if each.task not in (None, task) or (each.keys and key.name not in each.keys):
+                continue
+            if each.condition is None or any(map(each.condition, told)):
+                demand = demand.along(each.demand)
+        return demand
 
     def _caller(self, request: ChatRequest, key: Key, session_header: str) -> Caller:
         labels, options = request.labels, request.options
@@ -160,6 +197,22 @@ class Reader:
             if condition is not None and condition(names):
                 return task, self._table.confidences.get(task, 1.0), "rule"
         return OTHER, 0.0, "none"
+
+
+def demanded_by(options: Options) -> Demand:
+    """What the request itself demands; raises InvalidRequest for a word that is none."""
+    if options.region is None and not options.data_policy:
+        return NO_DEMAND
+    for word in options.data_policy:
+        if word not in DATA_POLICIES:
+            raise _unknown(
+                "data_policy", f"has no {word[:64]!r}; known: {', '.join(DATA_POLICIES)}"
+            )
+    region = options.region
+    regions = frozenset((region,) if isinstance(region, str) else region or ())
+    if region is not None and not regions:
+        raise _unknown("region", "is empty; name one, or leave it out")
+    return Demand(None if region is None else regions, frozenset(options.data_policy))
 
 
 def _unknown(option: str, said: str) -> InvalidRequest:

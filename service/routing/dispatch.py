@@ -11,6 +11,7 @@ from service.domain.clock import response_id
 from service.domain.records import Attempt, Decision, ErrorKind, Mode, Outcome, Role, Usage
 from service.providers.base import Answer, AnswerStream, Names, Provider, ProviderFailure
 from service.routing.billing import Seen, seen_before, seen_in_time, usage_of
+from service.routing.eligibility import permitted
 from service.routing.exhaustion import FINAL, Failed, next_target, verdict
 from service.routing.fleet import Failure
 from service.routing.hedging import HedgeBudget
@@ -184,7 +185,7 @@ class Dispatcher:
         """A call is to be made: counted where limits are, its time set."""
         now_s = self.clock.monotonic_s()
         bounds, fleet = self.means.bounds, self.means.fleet
-        target = target or run.target
+        target = permitted(run.decision, target or run.target, role)
         ladder = bounds.ladders.of(run.decision.task)
         timeout_s = ladder.timeout_s(target.name) if ladder is not None else None
         if timeout_s is None:

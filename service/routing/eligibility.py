@@ -6,10 +6,15 @@ from collections.abc import Sequence
 
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest
-from service.domain.records import Disqualified
+from service.domain.demands import DATA_POLICY, NO_DEMAND, REGION, Demand
+from service.domain.errors import CapabilityMissing
+from service.domain.records import Decision, Disqualified, Role
 from service.routing.fleet import Fleet
 
 ANSWER_RESERVE = 256
+LACKS = "lacks "
+GUARDED = frozenset({REGION, DATA_POLICY})  # who may not even see the prompt
+HARD = frozenset({"context_window", "max_output_tokens", *GUARDED})
 
 
 class Eligibility:
@@ -19,11 +24,17 @@ class Eligibility:
         self.catalog = tuple(catalog)
         self._fleet = fleet
 
-    def incapable(self, deployment: Deployment, request: ChatRequest, task: str) -> str | None:
-        """Why a deployment cannot serve a request at all; None when it can."""
+    def incapable(
+        self, deployment: Deployment, request: ChatRequest, task: str, demand: Demand = NO_DEMAND
+    ) -> str | None:
+        """Why a deployment cannot serve a request at all; None when it can. What is demanded of
+        region and data comes first: of those who left so, nobody may even judge the answer.
+        """
+        if demand is not NO_DEMAND and (unmet := demand.unmet(deployment)):
+            return unmet
         missing = request.needs - deployment.capabilities
         if missing:
-            return "lacks " + "+".join(sorted(missing))
+            return LACKS + "+".join(sorted(missing))
         shape = request.shape
         limit = shape.tokens_out_limit
         if shape.tokens_in + min(limit or ANSWER_RESERVE, ANSWER_RESERVE) > (
@@ -37,7 +48,7 @@ class Eligibility:
         return None
 
     def split(
-        self, request: ChatRequest, task: str, now_s: float
+        self, request: ChatRequest, task: str, now_s: float, demand: Demand = NO_DEMAND
     ) -> tuple[list[int], list[Disqualified]]:
         """Indices of the eligible, and the others with their reasons."""
         able: list[int] = []
@@ -45,15 +56,17 @@ class Eligibility:
         needs, shape = request.needs, request.shape
         reserve = min(shape.tokens_out_limit or ANSWER_RESERVE, ANSWER_RESERVE)
         tokens = shape.tokens_in + (shape.tokens_out_limit or ANSWER_RESERVE)
+        free = demand is NO_DEMAND
         for index, each in enumerate(self.catalog):
             fits = (
                 needs <= each.capabilities
                 and shape.tokens_in + reserve <= each.context_window
                 and not 0 < each.max_output_tokens < shape.tokens_out_limit
                 and (not each.tasks or task in each.tasks)
+                and (free or demand.unmet(each) is None)
             )
             if not fits:
-                reason = self.incapable(each, request, task) or "unknown"
+                reason = self.incapable(each, request, task, demand) or "unknown"
                 out.append(Disqualified(each.name, reason))
             elif self._fleet.windows.exhausted(each, tokens, now_s):
                 out.append(Disqualified(each.name, "rate_limit"))
@@ -62,6 +75,21 @@ class Eligibility:
         eligible, barred = self._fleet.admit(self.catalog, able, now_s)
         out += [Disqualified(self.catalog[index].name, why) for index, why in barred]
         return eligible, out
+
+
+def permitted(decision: Decision, target: Deployment, role: Role | None) -> Deployment:
+    """The target, where no hard disqualifier stands between it and this request; every call of
+    every kind passes here, so that none is crossed in silence. A judge is sent a question of its
+    own, so of it only what guards the prompt counts.
+    """
+    for each in decision.disqualified:
+        if each.deployment != target.name:
+            continue
+        if each.reason in (GUARDED if role is Role.JUDGE else HARD) or (
+            role is not Role.JUDGE and each.reason.startswith(LACKS)
+        ):
+            raise CapabilityMissing(f"{target.name} cannot serve this request: {each.reason}")
+    return target
 
 
 def only(

@@ -204,5 +204,6 @@ class Narrowing:
                 code="deployments_unavailable",
                 retry_after_s=self._fleet.free_in_s(unwell, draft.now_s),
             )
-        told = "; ".join(f"{each.deployment}: {each.reason}" for each in draft.out)
+        demand = draft.asked.demand
+        told = "; ".join(f"{each.deployment}: {demand.told(each.reason)}" for each in draft.out)
         return CapabilityMissing(f"no deployment can serve this request ({told})")

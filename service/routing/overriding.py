@@ -98,12 +98,12 @@ class Overriding:
         if index is None:
             why = "the plan no longer has it"
         else:
-            request, task = draft.asked.request, draft.asked.task
-            incapable = self._eligibility.incapable(self._catalog[index], request, task)
+            asked, killed = draft.asked, self._catalog[index]
+            incapable = self._eligibility.incapable(killed, asked.request, asked.task, asked.demand)
             if incapable is not None and incapable != "task":
                 raise CapabilityMissing(
                     f"an operator sends all of this to {override.deployment} now, which cannot "
-                    f"serve this request: {incapable}"
+                    f"serve this request: {asked.demand.told(incapable)}"
                 )
             why = "" if incapable else told.get(override.deployment, "")
         if index is None or why:

@@ -122,9 +122,9 @@ class Router:
         """What is asked, as the router reads it, without a decision."""
         return self._reader.read(request, key, session_header)
 
-    def settled_task(self, asked: Asked, task: str, confidence: float) -> Asked:
+    def settled_task(self, asked: Asked, key: Key, task: str, confidence: float) -> Asked:
         """The same with its task as somebody who was asked named it."""
-        return self._reader.settled(asked, task, confidence)
+        return self._reader.settled(asked, key, task, confidence)
 
     def prompt_hash(self, request: ChatRequest) -> str:
         """The keyed hash of the messages."""
@@ -145,7 +145,7 @@ class Router:
 
     def _draft(self, asked: Asked) -> Draft:
         now_s = self._parts.clock.monotonic_s()
-        eligible, out = self._eligibility.split(asked.request, asked.task, now_s)
+        eligible, out = self._eligibility.split(asked.request, asked.task, now_s, asked.demand)
         draft = Draft(asked.id or new_id(), asked, self._parts.live.current, now_s, eligible, out)
         if holding := self._parts.holding():
             who = asked.caller
@@ -179,9 +179,11 @@ class Router:
     def _pinned(self, draft: Draft, index: int) -> Decision:
         deployment = self.table.catalog[index]
         self._overriding.named(draft, index)
-        reason = self._eligibility.incapable(deployment, draft.asked.request, draft.asked.task)
+        asked = draft.asked
+        reason = self._eligibility.incapable(deployment, asked.request, asked.task, asked.demand)
         if reason is not None and reason != "task":
-            raise CapabilityMissing(f"{deployment.name} cannot serve this request: {reason}")
+            told = asked.demand.told(reason)
+            raise CapabilityMissing(f"{deployment.name} cannot serve this request: {told}")
         self._pin_stands(deployment, draft)
         return self._settled(draft, index, Mode.PINNED, "named_by_caller")
 

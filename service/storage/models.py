@@ -6,7 +6,9 @@ import os
 import re
 from pathlib import Path
 
+from learning import capability
 from learning.errors import SnapshotMissing
+from learning.policies.base import Prior
 from learning.quality import QualityModel
 from learning.snapshot import thaw
 
@@ -23,11 +25,20 @@ class QualityModels:
 
     def read(self, model_id: str) -> QualityModel:
         """A model; raises SnapshotError where its file is gone or damaged."""
+        return QualityModel.of(thaw(self._bytes(model_id)))
+
+    def prior(self, model_id: str) -> Prior:
+        """What a policy is to believe by it: a model, or what the capability matrix said."""
+        frozen = thaw(self._bytes(model_id))
+        if frozen.kind == capability.KIND:
+            return capability.prior_of(frozen)
+        return QualityModel.of(frozen).prior()
+
+    def _bytes(self, model_id: str) -> bytes:
         try:
-            data = self.path(model_id).read_bytes()
+            return self.path(model_id).read_bytes()
         except OSError:
             raise SnapshotMissing(f"there is no file of the quality model {model_id}") from None
-        return QualityModel.of(thaw(data))
 
     def write(self, model_id: str, data: bytes) -> None:
         """Keep a model's bytes; they appear whole or not at all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,33 @@ def last_prior(cursor: Cursor) -> tuple[str, int] | None:
         "SELECT model_id, seq FROM updates WHERE kind = 'prior' ORDER BY seq DESC LIMIT 1",
     )
     return (found[0]["model_id"], found[0]["seq"]) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A prior that the policy was told of last: the file, under which version, and the quality
+    model in use then. ``standing``: nothing was told since that takes its place.
+    """
+
+    model_id: str
+    version_id: str
+    before: str
+    standing: bool
+
+
+def last_taken(cursor: Cursor, kind: str) -> Taken | None:
+    """The newest update of a kind that tells a prior, with what stands around it."""
+    found = rows_of(
+        cursor,
+        "SELECT model_id, version_id, seq FROM updates WHERE kind = ? ORDER BY seq DESC LIMIT 1",
+        [kind],
+    )
+    if not found:
+        return None
+    model, told = last_prior(cursor), found[0]
+    before = model[0] if model is not None else ""
+    standing = model is None or model[1] < told["seq"]
+    return Taken(told["model_id"], told["version_id"], before, standing)
 
 
 def first_ratings(

@@ -190,6 +190,9 @@ _ASKED = ("kind", "act", "subject", "standing", "method", "path", "body", "reaso
           "actor", "role", "key_id", "ip", "request_id", "needs")  # fmt: skip
 _REFUSED = ("key_id", "tenant", "tier", "unit", "task", "deployment", "provider", "word")
 
+_BENCHMARKED = ("quality_mean", "quality_var", "latency_mean_s", "latency_var",
+                "cost_mean_micro_usd", "cost_var", "error_rate")  # fmt: skip
+
 TABLES: Mapping[type, Table] = {
     r.Decision: _table("decisions", _DECISIONS, _decision),
     r.Attempt: _table("attempts", _ATTEMPTS, _attempt),
@@ -368,13 +371,9 @@ TABLES: Mapping[type, Table] = {
     ),
     BenchmarkCell: _table(
         "benchmark_cells",
-        [*_texts("run_id", "ts", "deployment", "task"), ("n", _LONG), ("quality_mean", _REAL),
-         ("quality_var", _REAL), ("latency_mean_s", _REAL), ("latency_var", _REAL),
-         ("cost_mean_micro_usd", _REAL), ("cost_var", _REAL), ("error_rate", _REAL),
-         ("version", _TEXT)],
-        _plain("run_id", "at_us", "deployment", "task", "n", "quality_mean", "quality_var",
-               "latency_mean_s", "latency_var", "cost_mean_micro_usd", "cost_var", "error_rate",
-               "version"),
+        [*_texts("run_id", "ts", "deployment", "task"), ("n", _LONG),
+         *((name, _REAL) for name in _BENCHMARKED), ("version", _TEXT)],
+        _plain("run_id", "at_us", "deployment", "task", "n", *_BENCHMARKED, "version"),
     ),
 }  # fmt: skip
 

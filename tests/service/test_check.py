@@ -37,6 +37,11 @@ def test_check_says_which_rules_alert_and_whom(
     ("text", "line", "said"),
     [
         (GOOD + GOOD.replace("deployments:\n", ""), 8, "a is given twice"),
+        (GOOD + "requirements: [{regions: [eu]}]\n", 7, "no deployment meets this requirement"),
+        (GOOD + "requirements: [{task: none, data_policy: []}]\n", 7, "must give regions or"),
+        (GOOD + "    region: eu\nrequirements: [{task: x, regions: [eu]}]\n", 8, "no task 'x'"),
+        (GOOD + "    strengths: {chess: 0.9}\n", 7, "no task 'chess'"),
+        (GOOD + "    data_policy: [kind]\n", 7, "Input should be 'no_training'"),
         (GOOD + "    dialect: klingon\n", 7, "no dialect 'klingon'"),
         (GOOD.replace("name: a", "name: auto"), 3, "reserved"),
         (GOOD + "    tasks: [poems]\n", 7, "no task 'poems'"),

@@ -8,6 +8,7 @@ from service.console.pages import (
     approvals,
     audit,
     budgets,
+    capabilities,
     decisions,
     deployments,
     experiments,
@@ -17,7 +18,7 @@ from service.console.pages import (
 )
 
 PAGES: tuple[Page, ...] = (
-    serving.PAGE, deployments.PAGE, deployments.ONE, decisions.PAGE, decisions.ONE,
-    experiments.PAGE, experiments.ONE, alerts.PAGE, reviews.PAGE, approvals.PAGE, budgets.PAGE,
-    timeline.PAGE, audit.PAGE,
+    serving.PAGE, deployments.PAGE, deployments.ONE, capabilities.PAGE, decisions.PAGE,
+    decisions.ONE, experiments.PAGE, experiments.ONE, alerts.PAGE, reviews.PAGE, approvals.PAGE,
+    budgets.PAGE, timeline.PAGE, audit.PAGE,
 )  # fmt: skip

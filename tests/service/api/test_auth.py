@@ -45,6 +45,7 @@ ROUTES = [
     ("POST", "/admin/policies/rollback", "operator"),
     ("GET", "/admin/knowledge", "analyst"), ("GET", "/admin/knowledge/x", "analyst"),
     ("POST", "/admin/knowledge", "operator"), ("GET", "/admin/trends", "analyst"),
+    ("GET", "/admin/capabilities", "analyst"),
     ("GET", "/admin/reports", "analyst"), ("GET", "/admin/reports/x", "analyst"),
     ("GET", "/admin/keys", "administrator"), ("POST", "/admin/keys", "administrator"),
     ("POST", "/admin/keys/x/revoke", "administrator"),

@@ -70,9 +70,9 @@ def test_nobody_reads_what_was_not_to_be_sent_to_him() -> None:
 def test_a_settled_task_is_the_decisions_and_keeps_its_id() -> None:
     router = found(0.5).router
     asked = router.reading(ask(), KEY)
-    told = router.settled_task(asked, "other", 0.9)
+    told = router.settled_task(asked, KEY, "other", 0.9)
     assert (told.task, told.source, told.unsure) == ("other", "asked", False)
-    assert router.settled_task(asked, "other", 0.5).unsure
+    assert router.settled_task(asked, KEY, "other", 0.5).unsure
     decision = router.decide(ask(), KEY, asked=told)
     assert (decision.task, decision.task_source) == ("other", "asked")
     assert len(decision.candidates.names) == 4  # all but who serves code alone

@@ -16,7 +16,7 @@ from service.domain.expressions import parse as condition
 from service.domain.live import LivePolicy, Published
 from service.domain.records import Key, Override, PolicyMark
 from service.feedback.versions import arm_of
-from service.routing.asked import RoutingTable, Rule
+from service.routing.asked import Requirement, RoutingTable, Rule
 from service.routing.assignments import AssignmentHolder
 from service.routing.finding import TaskFinder
 from service.routing.fleet import Fleet, FleetRules
@@ -56,22 +56,24 @@ class World:
         rules: FleetRules | None = None,
         ladders: Ladders = NO_LADDERS,
         clock: Any = None,
-        finder: TaskFinder | None = None,
+        of: tuple[tuple[Deployment, ...], tuple[Requirement, ...]] = (CATALOG, ()),
         **policy: Any,
     ) -> None:
+        catalog, requirements = of
+        finder: TaskFinder | None = policy.pop("finder", None)
         self.clock = clock or HandClock()
         self.overrides: list[Override] = []
-        self.fleet = Fleet(CATALOG, rules)
+        self.fleet = Fleet(catalog, rules)
         self.windows = self.fleet.windows
         featurizer = Featurizer(["code", "other"])
         setup = PolicySetup(
-            tuple(arm_of(each, 0) for each in CATALOG), featurizer.names, RewardScale(0.1, 60.0)
+            tuple(arm_of(each, 0) for each in catalog), featurizer.names, RewardScale(0.1, 60.0)
         )
         self.policy = build(kind, setup, policy)
         mark = PolicyMark("default", "v", "c", 0)
         self.live = LivePolicy(Published(self.policy.chooser(0.0), mark))
         table = RoutingTable(
-            catalog=CATALOG,
+            catalog=catalog,
             tasks=(("code", condition("has_code")),),
             rules=(Rule(condition('tier == "free"'), None, ("small", "wide"), ()),),
             tiers=("free", "paid"),
@@ -79,6 +81,7 @@ class World:
             sticky=sticky,
             ladders=ladders,
             finder=finder,
+            requirements=requirements,
         )
         self.sessions = Sessions(idle_s=100.0)
         self.assignments = AssignmentHolder()
