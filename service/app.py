@@ -21,6 +21,7 @@ from service.api import (
     document,
     experiments,
     health,
+    judging,
     keys,
     knowledge,
     operations,
@@ -71,7 +72,7 @@ CONSOLE = "/console"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
-    policies, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
+    policies, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts, judging,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -47,6 +47,7 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.kept.approvals.warnings(),
             *runtime.alerts.warnings(),
             *runtime.people.warnings(),
+            *runtime.panel.warnings(),
             *shown.troubles(runtime),
             *override_troubles(runtime),
         ],
@@ -75,6 +76,7 @@ async def status(request: Request) -> dict[str, Any]:
         "reviews": dict(zip(("open", "overdue"), runtime.refusals.reviews.counts(), strict=True)),
         "approvals": runtime.kept.approvals.counts(),
         "review_queue": runtime.people.standing(),
+        "judging": shown.judging(runtime.panel),
         "jobs_failing": runtime.scheduler.failures,
         "deployments": [
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()

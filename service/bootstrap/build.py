@@ -10,6 +10,7 @@ from learning.features import Featurizer
 from service.bootstrap import experiments
 from service.bootstrap.alerts import attach_alerts
 from service.bootstrap.jobs import jobs
+from service.bootstrap.judging import attach_judging
 from service.bootstrap.learning import intake, learning, propensities, responses
 from service.bootstrap.opening import hash_key, open_kept
 from service.bootstrap.overrides import attach_overrides, resume_pins
@@ -140,4 +141,5 @@ def _joined(
     attach_traces(runtime, process_environment())
     attach_alerts(runtime, process_environment())
     attach_people(runtime)
+    attach_judging(runtime)
     return runtime, ground, way

@@ -14,6 +14,7 @@ from learning.features import Featurizer
 from service.bootstrap.alerts import renew_channels
 from service.bootstrap.experiments import take_plan
 from service.bootstrap.jobs import refit_job
+from service.bootstrap.judging import take_judging
 from service.bootstrap.learning import (
     credit_rules,
     intake,
@@ -187,3 +188,4 @@ class Reloader:
         take_plan(runtime)
         renew_channels(runtime, process_environment())
         runtime.people.take_plan()
+        take_judging(runtime)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from service.experimentation.shadow import ShadowParts, Shadows
 from service.orchestration.mirror import Mirror, MirrorParts
 from service.runtime import Runtime
@@ -14,16 +16,12 @@ CALM = 0.5  # of the bounds beyond which load is shed: above, nothing is mirrore
 
 def attach_shadows(runtime: Runtime) -> None:
     """Give a runtime its mirror and its shadows; those that ran go on."""
-    kept, clock, load = runtime.kept, runtime.clock, runtime.load
+    kept, clock = runtime.kept, runtime.clock
     followers = runtime.experiments.followers
-
-    def strained() -> bool:
-        bounds = load.bounds
-        late = load.lag.average_s > CALM * bounds.most_lag_s
-        return load.stopping or late or load.under_way > CALM * bounds.most_under_way
-
     runtime.mirror = Mirror(
-        MirrorParts(lambda: runtime.dispatcher, kept.overrides.holding, strained, kept.log, clock)
+        MirrorParts(
+            lambda: runtime.dispatcher, kept.overrides.holding, strained(runtime), kept.log, clock
+        )
     )
     runtime.shadows = Shadows(
         ShadowParts(
@@ -39,6 +37,18 @@ def attach_shadows(runtime: Runtime) -> None:
     )
     runtime.shadows.resume()
     runtime.ledger.offer = runtime.shadows.offer
+
+
+def strained(runtime: Runtime) -> Callable[[], bool]:
+    """Whether the gateway has more to do than it likes beside calls that nobody waits for."""
+    load = runtime.load
+
+    def now() -> bool:
+        bounds = load.bounds
+        late = load.lag.average_s > CALM * bounds.most_lag_s
+        return load.stopping or late or load.under_way > CALM * bounds.most_under_way
+
+    return now
 
 
 def shadow_job(runtime: Runtime) -> Job:

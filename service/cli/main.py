@@ -14,6 +14,7 @@ from service.cli import (
     experiment,
     generate_history,
     history,
+    judge,
     keys,
     knowledge,
     override,
@@ -42,6 +43,7 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(audit.app, name="audit")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(judge.app, name="judge")
 app.add_typer(keys.app, name="keys")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(override.app, name="override")

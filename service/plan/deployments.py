@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from service.domain.catalog import Deployment, Endpoint, Limits, Price
+from service.domain.catalog import Deployment, Endpoint, Limits, Price, family_of
 from service.plan.words import Money, Name, Seconds, Share, Strict
 
 ADDRESS = r"^https?://[^\s@?#]+$"
@@ -76,6 +76,7 @@ class DeploymentPlan(Strict):
     prior_quality: Share = 0.7
     prior_latency_s: Seconds = 1.0
     similar_to: str = ""
+    family: str = Field(default="", max_length=64)
 
     @field_validator("price", mode="before")
     @classmethod
@@ -120,4 +121,5 @@ class DeploymentPlan(Strict):
             prior_quality=self.prior_quality,
             prior_latency_s=self.prior_latency_s,
             similar_to=self.similar_to,
+            family=self.family or family_of(self.provider or host, self.model),
         )

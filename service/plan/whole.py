@@ -15,6 +15,7 @@ from service.plan.experiments import ExperimentPlan
 from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
 from service.plan.history import HistoryPlan
 from service.plan.inbound import ServicePlan
+from service.plan.judging import GoldenPlan, JudgingPlan, RubricPlan
 from service.plan.queue import NotifyPlan, QueuePlan
 from service.plan.refusals import RefusalPlan, SuggestionPlan
 from service.plan.resilience import (
@@ -54,6 +55,7 @@ class Plan(Strict):
     sessions: SessionPlan = SessionPlan()
     refusals: RefusalPlan = RefusalPlan()
     review: ReviewPlan = ReviewPlan()
+    judging: JudgingPlan = JudgingPlan()
     service: ServicePlan = ServicePlan()
     resilience: ResiliencePlan = ResiliencePlan()
     queue: QueuePlan = QueuePlan()
@@ -100,5 +102,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "review": ReviewPlan, "classification": ClassificationPlan, "judge": JudgePlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
     "history": HistoryPlan, "approvals": ApprovalPlan, "traces": TracePlan, "console": ConsolePlan,
+    "judging": JudgingPlan, "rubrics": RubricPlan, "golden": GoldenPlan,
     **alert.SECTIONS,
 }  # fmt: skip
