@@ -170,5 +170,5 @@ def _mean(values: Floats, weights: Floats) -> float:
 
 def _by_unit(moved: Floats, groups: Ints) -> Floats:
     """What each unit moves the mean by."""
-    made: Floats = np.bincount(groups, weights=moved)
+    made: Floats = np.bincount(groups, weights=moved).astype(np.float64)
     return made

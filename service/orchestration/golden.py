@@ -27,6 +27,7 @@ MOST_FLIPPED = 0.2
 LEAST_READ = 0.9  # of what was asked
 TIE = 0.1  # scores nearer than this are alike: both ways round move by an eighth at least
 FIRST, SECOND, NEITHER = "first", "second", "neither"
+AT_ONCE = 4  # items; the judges bound the calls
 
 
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,7 +136,7 @@ class Runner:
 
     async def __call__(self) -> list[Held]:
         """Every item; as many at a time as the judges allow."""
-        waiting = asyncio.Semaphore(2)
+        waiting = asyncio.Semaphore(AT_ONCE)
 
         async def one(place: int, item: Item) -> Held:
             async with waiting:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from service.domain.catalog import Deployment
+from service.domain.catalog import Deployment, family_of
 from service.domain.chat import NO_OPTIONS, ChatRequest, Options
 from service.domain.clock import new_id
 from service.domain.judging import HALF, Drawn, Rubric, Rubrics, Scored, Verdict, digest_of, rubrics
@@ -40,7 +40,7 @@ from service.providers.base import Answer
 from service.routing.eligibility import ANSWER_RESERVE
 from service.routing.run import Run
 
-MOST_AT_ONCE = 4
+MOST_AT_ONCE = 8
 MOST_CACHED = 2_000
 AFTER_OTHERS = 10  # the first number of a judge's call, after those of the request and its mirrors
 INSTRUCTED = 1  # raised when what a judge is told changes
@@ -224,7 +224,7 @@ class Judges:
     async def _call(
         self, asked: _Asked, question: ChatRequest, number: int, costs: Counter[str]
     ) -> bytes:
-        """One call under the cap, its cost durable before the next may begin."""
+        """One call under the cap; its cost becomes durable with the judging."""
         target, shape = asked.target, question.shape
         decision = replace(
             asked.decision, tokens_in=shape.tokens_in, tokens_out_limit=shape.tokens_out_limit
@@ -243,7 +243,6 @@ class Judges:
             cost = sum(each.cost_micro_usd for each in run.cost)
             costs["cost"] += cost
             self.spend.settle(reserved, cost)
-        await asyncio.wrap_future(self._parts.log.flush(soon=False))
         if not isinstance(result, Answer):
             raise _Stop("the judge failed")
         return result.body
@@ -277,14 +276,14 @@ class Judges:
         could have been, sent to it.
         """
         catalog = self._parts.dispatcher().means.catalog
-        families = {each.family for each in catalog if each.name in about.deployments}
+        families = {_family(each) for each in catalog if each.name in about.deployments}
         families |= set(about.families)
         why = "there is no judge"
         for name in (about.judge,) if about.judge else self.rules.judges:
             target = self._found(name)
             if target is None:
                 continue
-            if name in about.deployments or target.family in families:
+            if name in about.deployments or _family(target) in families:
                 why = "the judges are of the answer's family"
             elif not _may_see(about, name):
                 why = "the judges may not see this prompt"
@@ -307,6 +306,10 @@ class Judges:
             return made.digest()
 
         return key
+
+
+def _family(of: Deployment) -> str:
+    return of.family or family_of(of.provider, of.model)
 
 
 def _may_see(about: About, name: str) -> bool:

@@ -26,7 +26,7 @@ from service.storage.event_log import EventLog
 
 log = logging.getLogger("headgate.judging")
 
-MOST_AT_ONCE = 2
+MOST_AT_ONCE = 6
 MOST_HELD, MOST_BYTES = 64, 200_000  # prompts with their answers, and of each of them
 LATE_S = 60.0
 JUDGE = "judge:"  # before the name of a judge, as an author

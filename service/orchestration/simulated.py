@@ -58,8 +58,8 @@ def answered(
         ascending = f"A: {TERMS[0]}" in question.told
         place = level(who, shown(question.material["answer"]), LEVELS, ascending, seed)
         return f"{question.code} {LETTERS[place]}"
-    pair = (shown(question.material[f"answer_{letter}"]) for letter in (A, B))
-    liked = preference(who, *pair, TIE, seed)
+    one, two = (shown(question.material[f"answer_{letter}"]) for letter in (A, B))
+    liked = preference(who, one, two, TIE, seed)
     return f"{question.code} {TIED if liked == 0.5 else B if liked else A}"
 
 
