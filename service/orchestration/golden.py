@@ -142,6 +142,7 @@ class Runner:
             async with waiting:
                 held = await self._held(place, item)
             self.done += 1
+            self.cost_micro_usd += held.cost_micro_usd
             self._keep(item, held)
             return held
 

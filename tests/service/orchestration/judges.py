@@ -51,9 +51,9 @@ class Referee(Talker):
 class Bench(Rig):
     """A rig whose provider judges, with the judges over it."""
 
-    def __init__(self, judges: Mapping[str, JudgeCharacter] | None = None, **rules: Any) -> None:
+    def __init__(self, of: Mapping[str, JudgeCharacter] | None = None, **rules: Any) -> None:
         super().__init__()
-        self.talker: Referee = Referee(judges or {})
+        self.talker: Referee = Referee(of or {})
         bounds = Bounds((0.5, 0.5), 0.1, 2.0)
         self.dispatcher = Dispatcher(
             Means(CATALOG, {"openai": self.talker}, self.world.router.alternatives,
