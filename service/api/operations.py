@@ -37,20 +37,7 @@ async def status(request: Request) -> dict[str, Any]:
         "ready": not runtime.ready(),
         "not_ready_because": runtime.ready(),
         "notices": runtime.notices,
-        "warnings": [
-            *runtime.outage.warnings(),
-            *runtime.responses.warnings(),
-            *runtime.propensities.warnings(),
-            *runtime.refusals.warnings(),
-            *runtime.experiments.guard.warnings(),
-            *runtime.trends.warnings(),
-            *runtime.kept.approvals.warnings(),
-            *runtime.alerts.warnings(),
-            *runtime.people.warnings(),
-            *runtime.panel.warnings(),
-            *shown.troubles(runtime),
-            *override_troubles(runtime),
-        ],
+        "warnings": _warnings(runtime),
         "uptime_s": runtime.clock.monotonic_s() - board.started_s,
         "requests": board.requests,
         "failed": board.failed,
@@ -87,6 +74,23 @@ async def status(request: Request) -> dict[str, Any]:
         "propensities": shown_audit(runtime.propensities),
         "overrides": [override(o, now_us) for o in runtime.operating.holding],
     }
+
+
+def _warnings(runtime: Runtime) -> list[str]:
+    return [
+        *runtime.outage.warnings(),
+        *runtime.responses.warnings(),
+        *runtime.propensities.warnings(),
+        *runtime.refusals.warnings(),
+        *runtime.experiments.guard.warnings(),
+        *runtime.trends.warnings(),
+        *runtime.kept.approvals.warnings(),
+        *runtime.alerts.warnings(),
+        *runtime.people.warnings(),
+        *runtime.panel.warnings(),
+        *shown.troubles(runtime),
+        *override_troubles(runtime),
+    ]
 
 
 def _learner(runtime: Runtime) -> dict[str, Any]:
