@@ -218,7 +218,7 @@ MIRRORED: dict[str, str] = {
     "service/api/queued.py": "service/queueing/test_whole.py",
     "service/cli/queue.py": "service/cli/test_commands.py",
     "service/cli/propensities.py": "service/cli/test_commands.py",
-    "service/cli/judge.py": "service/cli/test_commands.py",
+    "service/cli/judge.py": "service/api/test_judging.py",
     "service/orchestration/rubrics.py": "service/domain/test_judging.py",
     "service/providers/simulated_judge.py": "service/orchestration/test_simulated.py",
     "service/storage/judgings.py": "service/orchestration/test_panel.py",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from service.app import create_app
+from service.cli import output
+from service.cli.main import app
 from service.providers.simulated import Stream, prompts
 from service.providers.simulated_judge import JudgeCharacter
 from service.simulate import SimulatedProviders
@@ -38,7 +42,9 @@ def world() -> Stream:
 @pytest.fixture(scope="module")
 def judged(world: Stream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with Server(SimulatedProviders(world, BIASED).app()) as providers:
-        text = plan_text(providers.url) + JUDGING
+        # However slow this machine is: a gateway that is late judges nothing.
+        calm = {"deadline_s: 75": "deadline_s: 75\n  most_lag_s: 10000"}
+        text = plan_text(providers.url, **calm) + JUDGING
         runtime = make_runtime(tmp_path_factory.mktemp("judged"), text)
         with Server(create_app(runtime)) as server:
             yield Service(runtime, server)
@@ -159,3 +165,22 @@ def test_status_and_counters_tell_of_it(judged: Service) -> None:
     text = HTTP.get(judged.url + "/metrics", headers=HEAD).text
     assert 'headgate_judgings_total{result="scored"}' in text
     assert 'headgate_judge_teaches{judge="mill"} 1.0' in text
+
+
+def command(of: Service, *arguments: str) -> tuple[int, str]:
+    output.out.width = output.err.width = 200
+    settings = {"HEADGATE_KEY": KEY, "HEADGATE_URL": of.url}
+    found = CliRunner().invoke(app, ["judge", *arguments], env=settings)
+    return found.exit_code, found.stdout
+
+
+def test_the_commands_say_it_in_words_and_in_json(judged: Service) -> None:
+    code, said = command(judged, "status")
+    assert code == 0 and "mill" in said and "proven" in said and "spent today" in said
+    code, said = command(judged, "quality")
+    assert code == 0 and "corrected" in said and "length and style explain" in said
+    code, said = command(judged, "check", "--judge", "river", "--json")
+    assert code == 0 and json.loads(said)["state"] == "proven"
+    code, said = command(judged, "check", "--judge", "mill")
+    assert code == 0 and "kappa with people" in said and "longer-but-wrong" in said
+    assert command(judged, "check", "--judge", "fall")[0] == 2, "not of the panel"
