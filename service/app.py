@@ -24,6 +24,7 @@ from service.api import (
     document,
     experiments,
     health,
+    judging,
     keys,
     knowledge,
     operations,
@@ -75,7 +76,7 @@ KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
-    benchmarks, capabilities,
+    benchmarks, capabilities, judging,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

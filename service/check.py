@@ -15,6 +15,7 @@ from service.config import Lines, load, process_environment
 from service.domain.errors import PlanInvalid, Problem
 from service.domain.reachability import unreachable
 from service.feedback.versions import arm_of
+from service.orchestration.rubrics import SHIPPED
 from service.plan.refusals import SuggestionPlan
 from service.plan.routing import RulePlan
 from service.plan.taxonomy_check import taxonomy_problems
@@ -57,6 +58,7 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
     _feedback(plan, found)
     for path, message, mend in taxonomy_problems(plan):
         found.add(path, message, mend)
+    _judging(plan, found)
     if secrets:
         _notify(plan, found)
         _traces(plan, found)
@@ -294,6 +296,28 @@ def _policy(plan: Plan, found: _Findings) -> None:
                 f"the policy kind {plan.policy.kind} does not pace spend",
                 f"use one of {', '.join(pacing)}, or drop the budget",
             )
+
+
+def _judging(plan: Plan, found: _Findings) -> None:
+    """Judges exist, rubrics are known, and a score fits the metric's scale."""
+    asked = plan.judging
+    names = {each.name for each in plan.deployments}
+    _known(found, ("judging", "judges"), asked.judges, names, "deployment")
+    own = [each.name for each in asked.rubrics]
+    if asked.rubric:
+        known = {each.name for each in SHIPPED} | set(own)
+        _known(found, ("judging", "rubric"), [asked.rubric], known, "rubric")
+    for index, each in enumerate(asked.rubrics):
+        at: Path_ = ("judging", "rubrics", index)
+        _known(found, (*at, "tasks"), each.tasks, set(plan.task_names), "task")
+        if each.name in own[:index]:
+            found.add((*at, "name"), f"{each.name} is given twice", "rename one")
+    metric = plan.feedback.metrics.get(asked.metric or plan.reward.metric)
+    if asked.metric and metric is None:
+        _known(found, ("judging", "metric"), [asked.metric], set(plan.feedback.metrics), "metric")
+    if asked.judges and metric is not None and metric.scale == "labels":
+        found.add(("judging", "metric"), "a score is a number, and the metric has labels",
+                  "name a metric of scale unit or stars")  # fmt: skip
 
 
 def _feedback(plan: Plan, found: _Findings) -> None:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Seen:
     shares: list[tuple[float, float]] = field(default_factory=list)  # time, victim's share
     weights: list[dict[str, Any]] = field(default_factory=list)
     status: dict[str, Any] = field(default_factory=dict)
+    judged: list[dict[str, Any]] = field(default_factory=list)  # quality by a judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Report:
     phases: dict[str, float | None]  # the victim's share before, during, after
     compared: Sequence[Compared]
     complete: bool
+    judged: Sequence[dict[str, Any]] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -76,6 +79,7 @@ class Report:
             "share_of_" + VICTIM: self.phases,
             "savings": [asdict(each) for each in self.compared],
             "complete": self.complete,
+            "judged": list(self.judged),
         }
 
     def show(self, console: Console) -> None:
@@ -89,6 +93,7 @@ class Report:
             f"{told}.",
             highlight=False,
         )
+        self._show_judged(console)
         table = Table(box=None, pad_edge=False, title_justify="left")
         table.title = "the same requests by other ways, every outcome known"
         for name in ("way to route", "reward", "spend $"):
@@ -111,6 +116,30 @@ class Report:
             "The others have no fallback: a call that fails earns them nothing.",
             style="dim",
         )
+
+    def _show_judged(self, console: Console) -> None:
+        words = (
+            "{judge} judges {deployment} at {mean:.2f}; corrected by those who rated it is "
+            "{estimate:.2f} [{low:.2f}, {high:.2f}], and in truth {true:.2f}"
+        )
+        for each in self.judged:
+            console.print(words.format(**each), highlight=False, markup=False)
+
+
+def judged(seen: Seen, seed: int) -> list[dict[str, Any]]:
+    """A deployment's quality as a biased judge has it, corrected by those who rated, and true."""
+    true: dict[str, list[float]] = {}
+    for text, model, weather in seen.asked:
+        if model:
+            world = Stream(seed=seed, weather={VICTIM: weather})
+            true.setdefault(model, []).append(world.answer(model, text, 1).quality)
+    return [
+        {"judge": by["judge"], "deployment": (name := d["deployment"]), "mean": d["judge_mean"],
+         **d["corrected"], "true": _mean(true[name])}
+        for by in seen.judged
+        for d in by["deployments"]
+        if d["task"] is None and d["corrected"] and d["deployment"] in true
+    ]  # fmt: skip
 
 
 async def play(settings: Settings) -> Report:
@@ -164,6 +193,8 @@ class _Play:
             for job in jobs:
                 job.cancel()
             await asyncio.gather(*jobs, return_exceptions=True)
+        with suppress(ServiceError, KeyError):
+            self._seen.judged = (await self._client.get("/admin/judge/quality"))["judges"]
         await self._client.close()
         await self._providers.close()
         return self._report()
@@ -257,7 +288,8 @@ class _Play:
         }
         complete = len(self._seen.costs) >= 2 and None not in phases.values()
         compared = self._compared() if len(self._seen.costs) >= 2 else []
-        return Report(self._seen.answered, self._seen.failed, phases, compared, complete)
+        told = judged(self._seen, self._settings.seed)
+        return Report(self._seen.answered, self._seen.failed, phases, compared, complete, told)
 
     def _compared(self) -> list[Compared]:
         models = self._world.models

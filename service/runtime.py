@@ -35,6 +35,7 @@ from service.operating.dry_run import DryRun
 from service.operating.overrides import OverrideDesk
 from service.orchestration.asking import Asker
 from service.orchestration.mirror import Mirror
+from service.orchestration.panel import Panel
 from service.people.whole import People
 from service.plan.whole import Plan
 from service.providers.base import Provider
@@ -223,6 +224,7 @@ class Runtime:
     outage: OutageWatch
     plan_standing: PlanStanding
     mirror: Mirror = field(init=False)
+    panel: Panel = field(init=False)
     shadows: Shadows = field(init=False)
     notifier: Notifier | None = None
     queue: Queue | None = None
@@ -305,6 +307,7 @@ class Runtime:
             await self.queue.workers.stop()
         await self.scheduler.stop()
         await self.mirror.stop()
+        await self.panel.stop()
         if self.queue is not None:
             await self.queue.stop()
         if self.notifier is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,9 @@ from starlette.routing import Route
 
 from service.domain.clock import new_id
 from service.orchestration.judge import FIRST, INSTRUCTIONS, NEITHER, SECOND
+from service.orchestration.simulated import answered, asked
 from service.providers.simulated import Behaviour, Simulated, Weather
+from service.providers.simulated_judge import JUDGES, JudgeCharacter
 
 CHUNK_TOKENS = 12
 _FILLER = (
@@ -38,8 +40,8 @@ _FILLER = (
 class SimulatedProviders:
     """The routes over a behaviour, with a count of what was asked."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
-        self.behaviour = behaviour
+    def __init__(self, behaviour: Behaviour, judges: Mapping[str, JudgeCharacter] = JUDGES) -> None:
+        self.behaviour, self.judges = behaviour, judges
         self.calls: Counter[str] = Counter()
         self.tokens: Counter[str] = Counter()
 
@@ -78,7 +80,7 @@ class SimulatedProviders:
         except (ValueError, KeyError, TypeError):
             return _error(400, "invalid_request_error", "the body is not of the form")
         self.calls[model] += 1
-        judged = _judged(body["messages"])
+        judged, question = _judged(body["messages"]), asked(body["messages"])
         tokens_in = max(1, len(json.dumps(body["messages"])) // 4)
         try:
             shown = self.behaviour.answer(model, prompt, tokens_in)
@@ -86,6 +88,9 @@ class SimulatedProviders:
             return _error(404, "model_not_found", "no such model here")
         if judged is not None:
             shown = replace(shown, tokens_out=1, text=self.letter(*judged))
+        elif question is not None:
+            said = answered(question, model, self._known, self.judges)
+            shown = replace(shown, tokens_out=8, text=said)
         if shown.status != 200:
             await asyncio.sleep(shown.latency_s * 0.2)
             return _error(shown.status, "server_error", "simulated failure")
@@ -106,9 +111,13 @@ class SimulatedProviders:
         return FIRST if one > two else SECOND if two > one else NEITHER
 
     def _worth(self, prompt: str, text: str) -> float:
-        own = [self.behaviour.answer(model, prompt, 1) for model in self.behaviour.models]
-        found = [each.quality for each in own if text in _texts(each)]
-        return sum(found) / len(found) if found else 0.0
+        return self._known(prompt, text)[0]
+
+    def _known(self, prompt: str, text: str) -> tuple[float, tuple[str, ...]]:
+        """The simulated quality of an answer, and whose it may be: several may say the same."""
+        own = {name: self.behaviour.answer(name, prompt, 1) for name in self.behaviour.models}
+        found = {name: each.quality for name, each in own.items() if text in _texts(each)}
+        return (sum(found.values()) / len(found) if found else 0.0), tuple(found)
 
 
 def _judged(messages: list[dict[str, Any]]) -> tuple[str, str, str] | None:

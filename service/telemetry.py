@@ -60,6 +60,7 @@ LABELLED = {
     "experiments": ("Experiments by the state that they are in", ["state"]),
     "job_failing": ("1 for a job of the clock whose last turn failed", ["job"]),
     "review_waiting": ("Items that wait for a person", ["kind"]),
+    "judge_teaches": ("1 while a judge's scores are ratings", ["judge"]),
     "review_late": ("Those that wait beyond their time", ["kind"]),
 }
 OF_ARMS = ("weight", "arm_state", "breaker_state", "in_flight", "in_flight_limit")
@@ -93,6 +94,8 @@ GAUGES = {
     "shadows": "Shadows that run",
     "shadow_waiting": "Decisions that the shadows have still to decide beside",
     "mirrors_under_way": "Requests whose calls are being mirrored or judged",
+    "judging_spent_usd": "What judges have cost today (UTC), shadows' own left out",
+    "judging_under_way": "Served answers that are being judged, or wait for it",
     "propensity_decisions": "Decisions whose propensities the audit has held against the draws",
     "propensity_log_evidence": "Logarithm of the evidence that they do not match; alarm at 6.9",
     "propensity_alarm": "1 while an alarm of the propensities is not acknowledged",
@@ -110,6 +113,7 @@ TOTALS = {
     "retries_refused": ("Extra calls that the retry budget did not allow", []),
     "hedges": ("Hedges", []),
     "shadow_dropped": ("Decisions that no shadow had room for", []),
+    "judgings": ("Served answers drawn to be judged, and what came of them", ["result"]),
     "spans_exported": ("Spans that the collector of traces took", []),
     "spans_dropped": ("Spans that were let go: no room, or no collector", []),
 }

@@ -108,6 +108,7 @@ class ChatEndpoint:
         headers = _headers(decision, served, watch.request_id) + grant.headers()
         await send_bytes(send, 200, answer.body, headers)
         self._runtime.mirror.saw(decision, request, answer, served)
+        self._runtime.panel.sampler.saw(decision, request, answer.body, served)
 
     async def _stream(
         self, decision: Decision, request: ChatRequest, grant: Grant, watch: _Watch, send: Send
@@ -123,11 +124,16 @@ class ChatEndpoint:
             ]
             watch.answering = True
             await send({"type": "http.response.start", "status": 200, "headers": headers})
+            listener = self._runtime.panel.sampler.listens(decision, stream.served)
+            if listener is not None:
+                send = listener.beside(send)
             tail = await _forward(decision, request, stream, request_id, send)
         finally:
             await stream.close()
             grant.settle(stream.served.usage)
         await send({"type": "http.response.body", "body": tail})
+        if listener is not None and tail.endswith(DONE):
+            self._runtime.panel.sampler.streamed(decision, request, listener, stream.served)
 
 
 async def _decided(runtime: Runtime, request: ChatRequest, key: Key, session: str) -> Decision:

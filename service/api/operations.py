@@ -64,6 +64,7 @@ async def status(request: Request) -> dict[str, Any]:
         "approvals": runtime.kept.approvals.counts(),
         "review_queue": runtime.people.standing(),
         "taxonomy": classify.standing(runtime),
+        "judging": shown.judging(runtime.panel),
         "jobs_failing": runtime.scheduler.failures,
         "deployments": [
             shown.standing(each, states.get(each.deployment, "")) for each in board.standings()
@@ -89,6 +90,7 @@ def _warnings(runtime: Runtime) -> list[str]:
         *runtime.people.warnings(),
         *shown.troubles(runtime),
         *classify.troubles(runtime),
+        *runtime.panel.warnings(),
         *override_troubles(runtime),
     ]
 

@@ -14,6 +14,7 @@ from service.feedback.credit import rated_quality
 from service.feedback.refit import QualityStanding
 from service.monitoring.live import Standing
 from service.monitoring.responses import Responses
+from service.orchestration.panel import Panel
 from service.routing.fleet import Standing as Health
 from service.routing.retries import RetryBudget
 from service.runtime import Runtime
@@ -24,6 +25,15 @@ def when(microseconds: int) -> str:
     """A time as ISO 8601, UTC, to the millisecond."""
     moment = datetime.fromtimestamp(microseconds / 1e6, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def judging(panel: Panel) -> dict[str, Any]:
+    """The panel of judges as it stands."""
+    told = panel.standing()
+    for each in told["judges"]:
+        if each["check"] is not None:
+            each["check"]["at"] = when(each["check"].pop("at_us"))
+    return told
 
 
 def decision(record: Decision) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from service.bootstrap.alerts import attach_alerts
 from service.bootstrap.benchmarks import attach_benchmarks
 from service.bootstrap.capabilities import attach_capabilities
 from service.bootstrap.jobs import jobs
+from service.bootstrap.judging import attach_judging
 from service.bootstrap.learning import intake, learning, propensities, responses
 from service.bootstrap.opening import hash_key, open_kept
 from service.bootstrap.overrides import attach_overrides, resume_pins
@@ -147,4 +148,5 @@ def _joined(
     attach_taxonomy(runtime)
     attach_asking(runtime)
     attach_benchmarks(runtime)
+    attach_judging(runtime)
     return runtime, ground, way

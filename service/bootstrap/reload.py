@@ -15,6 +15,7 @@ from service.bootstrap.alerts import renew_channels
 from service.bootstrap.capabilities import matter_of
 from service.bootstrap.experiments import take_plan
 from service.bootstrap.jobs import refit_job
+from service.bootstrap.judging import take_judging
 from service.bootstrap.learning import (
     credit_rules,
     intake,
@@ -189,3 +190,4 @@ class Reloader:
         renew_channels(runtime, process_environment())
         runtime.people.take_plan()
         runtime.capabilities.matter = matter_of(plan)
+        take_judging(runtime)

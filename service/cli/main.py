@@ -16,6 +16,7 @@ from service.cli import (
     experiment,
     generate_history,
     history,
+    judge,
     keys,
     knowledge,
     override,
@@ -54,6 +55,7 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(audit.app, name="audit")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(judge.app, name="judge")
 app.add_typer(keys.app, name="keys")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(override.app, name="override")

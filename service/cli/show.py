@@ -64,6 +64,12 @@ def _show_status(found: dict[str, Any]) -> None:
     if others:
         told = ", ".join(f"{n} of {kind}" for kind, n in sorted(others.items()))
         out.print(f"{told} wait for review (headgate review list)", highlight=False)
+    judging = found["judging"]
+    if judging["judges"]:
+        states = ", ".join(f"{j['judge']} {j['state']}" for j in judging["judges"])
+        out.print(f"judges: {states}; ${judging['spent_today_usd']:.4f} of "
+                  f"${judging['usd_per_day']:g} spent today (headgate judge status)",
+                  markup=False, highlight=False)  # fmt: skip
     told = found["responses"]
     if told["rates"]:
         rates = ", ".join(f"{r['deployment']} {r['rate']:.0%}" for r in told["rates"])

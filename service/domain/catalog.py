@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 
 
@@ -64,6 +65,7 @@ class Deployment:
     most_in_flight: int = 1_000
     endpoints: tuple[Endpoint, ...] = ()  # several addresses or keys; empty: the one above
     endpoint: int = 0  # which of them this is
+    family: str = ""  # whose kin it is: nobody of it judges its answers
 
     @property
     def ends(self) -> tuple[Deployment, ...]:
@@ -89,6 +91,26 @@ class Deployment:
             if price.from_us <= at_us:
                 current = price
         return current
+
+
+# Names that a maker gives to one family, where the name alone would not tell.
+KIN = {
+    "chatgpt": "gpt", "o": "gpt", "davinci": "gpt", "codex": "gpt", "gemma": "gemini",
+    "mixtral": "mistral", "ministral": "mistral", "magistral": "mistral", "codestral": "mistral",
+    "devstral": "mistral", "pixtral": "mistral", "qwq": "qwen", "qvq": "qwen",
+    "codellama": "llama", "haiku": "claude", "sonnet": "claude", "opus": "claude",
+}  # fmt: skip
+
+
+def family_of(provider: str, model: str) -> str:
+    """The family by a model's name: its letters up to the first digit or mark, whoever serves it,
+    kin put together; of a name without letters the provider.
+    """
+    name = model.lower().removeprefix("ft:").rsplit("/", 1)[-1]
+    # A name such as anthropic.claude-3: what comes before the last dot that letters follow.
+    dotted = [each for each in name.split(".") if each[:1].isalpha()]
+    found = re.match(r"[a-z]+", dotted[-1] if dotted else name)
+    return KIN.get(found[0], found[0]) if found else provider.lower()
 
 
 TYPICAL_IN, TYPICAL_OUT = 1_000, 500  # tokens of a request, where list prices are compared

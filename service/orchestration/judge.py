@@ -72,10 +72,9 @@ def said_by(body: bytes) -> str | None:
 
 def question(request: ChatRequest, first: str, second: str) -> ChatRequest:
     """The judge's request. The answers stand in JSON strings, which no answer can end by itself."""
-    conversation = [
-        {"role": each.role, "text": _text(each)} for each in _said(request.fields["messages"])
-    ]
-    material = {"conversation": conversation, "answer_A": first, "answer_B": second}
+    material = {
+        "conversation": conversation_of(request), "answer_A": first, "answer_B": second
+    }  # fmt: skip
     body: dict[str, Any] = {
         "model": "judge",  # swapped for the deployment's own when it is sent
         "messages": [
@@ -84,6 +83,12 @@ def question(request: ChatRequest, first: str, second: str) -> ChatRequest:
         ],
     }
     return parse(msgspec.json.encode(body))
+
+
+def conversation_of(request: ChatRequest) -> list[dict[str, str]]:
+    """The roles and the words of a request's messages."""
+    said = _said(request.fields["messages"])
+    return [{"role": each.role, "text": _text(each)} for each in said]
 
 
 def letter(body: bytes) -> str | None:

@@ -52,3 +52,45 @@ class DaySpend:
         today_us = day_of(self._clock.wall_us())
         if today_us > self._day_us:
             self._day_us, self._spent = today_us, 0
+
+
+class SharedSpend:
+    """One cap, micro-dollars a day (UTC), for several calls at a time: each reserves before it is
+    made and settles after it. The cap is overshot by at most what the calls under way took more
+    than was reserved for them. A clock that is set back begins no day anew.
+    """
+
+    def __init__(self, cap_micro_usd: int, clock: Clock, spent_micro_usd: int = 0) -> None:
+        self.cap_micro_usd = cap_micro_usd
+        self._clock = clock
+        self._day_us = day_of(clock.wall_us())
+        self._spent = spent_micro_usd
+        self._reserved = 0
+
+    @property
+    def spent_micro_usd(self) -> int:
+        """Today's."""
+        self._turn()
+        return self._spent
+
+    def affords(self, micro_usd: int) -> bool:
+        """Whether so much may still be spent today, beside what is reserved."""
+        return self.spent_micro_usd + self._reserved + micro_usd <= self.cap_micro_usd
+
+    def reserve(self, micro_usd: int) -> bool:
+        """Keep room; False where there is none."""
+        if not self.affords(micro_usd):
+            return False
+        self._reserved += micro_usd
+        return True
+
+    def settle(self, reserved: int, micro_usd: int) -> None:
+        """What was reserved is free again, and so much was spent, on the day on which it ended."""
+        self._turn()
+        self._reserved -= reserved
+        self._spent += micro_usd
+
+    def _turn(self) -> None:
+        today_us = day_of(self._clock.wall_us())
+        if today_us > self._day_us:
+            self._day_us, self._spent = today_us, 0

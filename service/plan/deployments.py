@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from service.domain.catalog import Deployment, Endpoint, Limits, Price
+from service.domain.catalog import Deployment, Endpoint, Limits, Price, family_of
 from service.domain.demands import promised
 from service.plan.words import DataPolicy, Money, Name, Region, Seconds, Share, Strict
 
@@ -80,6 +80,7 @@ class DeploymentPlan(Strict):
     strengths: dict[Name, Share] = {}  # by task: its quality there, as far as is believed
     region: Region | None = None
     data_policy: list[DataPolicy] = []
+    family: str = Field(default="", max_length=64)
 
     @field_validator("price", mode="before")
     @classmethod
@@ -126,4 +127,5 @@ class DeploymentPlan(Strict):
             similar_to=self.similar_to,
             region=self.region or "",
             data_policy=promised(frozenset(self.data_policy)),
+            family=self.family or family_of(self.provider or host, self.model),
         )

@@ -17,6 +17,7 @@ from service.plan.experiments import ExperimentPlan
 from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
 from service.plan.history import HistoryPlan
 from service.plan.inbound import ServicePlan
+from service.plan.judging import GoldenPlan, JudgingPlan, RubricPlan
 from service.plan.queue import NotifyPlan, QueuePlan
 from service.plan.refusals import RefusalPlan, SuggestionPlan
 from service.plan.requirements import RequirementPlan
@@ -59,6 +60,7 @@ class Plan(Strict):
     sessions: SessionPlan = SessionPlan()
     refusals: RefusalPlan = RefusalPlan()
     review: ReviewPlan = ReviewPlan()
+    judging: JudgingPlan = JudgingPlan()
     service: ServicePlan = ServicePlan()
     resilience: ResiliencePlan = ResiliencePlan()
     queue: QueuePlan = QueuePlan()
@@ -130,5 +132,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "taxonomy": TaxonomyPlan, "ask": AskPlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
     "history": HistoryPlan, "approvals": ApprovalPlan, "traces": TracePlan, "console": ConsolePlan,
+    "judging": JudgingPlan, "rubrics": RubricPlan, "golden": GoldenPlan,
     **alert.SECTIONS,
 }  # fmt: skip

@@ -76,16 +76,19 @@ class ShadowStore:
         return bool(rows_of(self._cursor(), "SELECT id FROM versions WHERE id = ?", [version_id]))
 
     def spent_micro_usd(self, version_id: str, since_us: int) -> int:
-        """What a version's mirrored calls and their judges have cost; reads the log."""
+        """What a version's mirrored calls and their judges have cost; reads the log. What judging
+        the served answers of the same requests has cost is not theirs.
+        """
         rows = rows_of(
             self._cursor(),
-            "SELECT coalesce(sum(a.cost_micro_usd), 0)::BIGINT AS spent FROM attempts a "
-            "WHERE a.role IN ('shadow', 'judge') AND a.ts >= ? AND a.decision_id IN "
-            "(SELECT decision_id FROM shadow_decisions WHERE version_id = ? AND mirrored "
-            "AND ts >= ?)",
+            "WITH mine AS (SELECT decision_id FROM shadow_decisions WHERE version_id = $2 "
+            "AND mirrored AND ts >= $3) SELECT (SELECT coalesce(sum(cost_micro_usd), 0) FROM "
+            "attempts WHERE role IN ('shadow', 'judge') AND ts >= $1 AND decision_id IN "
+            "(FROM mine))::BIGINT AS spent, (SELECT coalesce(sum(cost_micro_usd), 0) FROM judgings "
+            "WHERE origin = 'sample' AND ts >= $1 AND decision_id IN (FROM mine))::BIGINT AS other",
             [at_time(since_us), version_id, at_time(since_us - DAY_US)],
         )
-        return int(rows[0]["spent"])
+        return max(int(rows[0]["spent"]) - int(rows[0]["other"]), 0)
 
     def agreement(self, version_id: str, since_us: int) -> dict[str, Any]:
         """How often both chose alike, and what each is predicted to give, by either's predictions.

@@ -16,9 +16,11 @@ from service.domain import records as r
 from service.domain.approvals import Approval, ApprovalEnd
 from service.domain.capability import BenchmarkCell
 from service.domain.experiments import Assigned
+from service.domain.judging import JudgeCheck, Judging
 from service.domain.knowledge import Entry
 from service.domain.refusals import Refusal, Review, ReviewDecision
 from service.domain.reviews import ReviewItem, ReviewTurn
+from service.storage.judging_tables import JUDGE_CHECKS, JUDGINGS, fields
 
 _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
 _TIME = pa.timestamp("us")
@@ -333,6 +335,8 @@ TABLES: Mapping[type, Table] = {
         _plain("id", "decision_id", "at_us", "version_id", "served", "mirrored", "judge",
                "preference", "consistent", "cost_micro_usd"),
     ),
+    Judging: _table("judgings", JUDGINGS, _plain(*fields(JUDGINGS))),
+    JudgeCheck: _table("judge_checks", JUDGE_CHECKS, _plain(*fields(JUDGE_CHECKS))),
     x.Evaluation: _table(
         "evaluations",
         [*_texts("id", "ts", "version_id", "since_at", "until_at"), ("passed", _FLAG),

@@ -63,6 +63,11 @@ def test_check_says_which_rules_alert_and_whom(
         (TWO + "policy: {kind: fixed}\nbudgets: {usd_per_request: 1}\n", None,
          "use one of linear, epsilon_greedy"),
         (GOOD + "    similar_to: z\n", 7, "no deployment 'z'"),
+        (GOOD + "judging: {judges: [z], usd_per_day: 1}\n", 7, "no deployment 'z'"),
+        (GOOD + "judging: {judges: [a], usd_per_day: 1, rubric: z}\n", 7, "no rubric 'z'"),
+        (GOOD + "judging: {judges: [a], usd_per_day: 1, metric: z}\n", 7, "no metric 'z'"),
+        (GOOD + "judging: {judges: [a], usd_per_day: 1, metric: t}\n"
+         "feedback: {metrics: {rating: {}, t: {scale: labels, labels: [x]}}}\n", 7, "has labels"),
         (GOOD + "    similar_to: a\n", 7, "a resembles itself"),
         (TWO.replace("model: m\n", "model: m\n    similar_to: b\n", 1) + "    similar_to: a\n", 6,
          "in a circle: a -> b -> a"),

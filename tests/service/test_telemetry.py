@@ -42,9 +42,10 @@ def full() -> Telemetry:
     made.weight("code", "a", 0.75)
     made.state("a", "steady")
     made.health("a", "closed", 1, 8)
-    for name in ("overrides", "experiments", "job_failing"):
+    for name in ("overrides", "experiments", "job_failing", "judge_teaches"):
         made.standing(name, {"one": 1.0})
     made.total("log_records", 5, "decisions")
+    made.total("judgings", 2, "scored")
     return made
 
 

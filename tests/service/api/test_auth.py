@@ -30,6 +30,8 @@ ROUTES = [
     ("POST", "/admin/review/x/decide", "operator"),
     ("POST", "/admin/review/x/claim", "operator"), ("POST", "/admin/review/x/release", "operator"),
     ("GET", "/admin/review/stats", "analyst"), ("GET", "/admin/review/quality", "analyst"),
+    ("GET", "/admin/judge", "analyst"), ("GET", "/admin/judge/quality", "analyst"),
+    ("POST", "/admin/judge/score", "operator"), ("POST", "/admin/judge/check", "operator"),
     ("GET", "/admin/shadows", "analyst"), ("GET", "/admin/shadows/x", "analyst"),
     ("POST", "/admin/shadows", "operator"), ("POST", "/admin/shadows/x/stop", "operator"),
     ("GET", "/admin/decisions/x/replay", "analyst"),
@@ -88,6 +90,7 @@ def test_every_route_and_every_role(
               "overrides": OVERRIDE, "dry-run": OVERRIDE,
               "shadows": LIFT | {"version_id": "x"}, "keys": {"name": "made"},
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
+              "score": {"messages": [{"role": "user", "content": "x"}], "answer": "y"}, "check": {},
               "silences": LIFT | {"rule": "none"},
               "experiments": {**LIFT, "design": {}}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
