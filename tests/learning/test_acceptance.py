@@ -55,9 +55,7 @@ def test_a_chance_is_the_map_of_a_product(form: str) -> None:
     foresight = Foresight(dict.fromkeys(("y", "x"), 0.7), 0.7, made)
     x = joined(features[None].astype(np.float64), np.array([[60.0, 20.0, 40.0]]))[0]
     score = made.theta @ x
-    wanted = (
-        expit(1.3 * score + 0.2) if form == LOGISTIC else np.interp(score, [-1, 1], [0.2, 0.9])
-    )
+    wanted = expit(1.3 * score + 0.2) if form == LOGISTIC else np.interp(score, [-1, 1], [0.2, 0.9])
     found = foresight.chances(features, DEMAND)
     assert found == pytest.approx(wanted[[1, 0]], abs=1e-12)
     told = foresight.foreseen(features, DEMAND)

@@ -65,7 +65,7 @@ def test_difficulty_grows_with_both_and_with_the_chance_to_fall_short() -> None:
     assert hard.difficulty > easy.difficulty
     assert easy.ambiguity == 0.0 and easy.complexity < 5.0
     chances = [with_chances(hard, chance).difficulty for chance in (0.9, 0.5, 0.1)]
-    assert chances == sorted(chances) and 0.0 <= chances[0] and chances[-1] <= 100.0
+    assert chances == sorted(chances) and chances[0] >= 0.0 and chances[-1] <= 100.0
     assert with_chances(hard, 0.5).complexity == hard.complexity
 
 
