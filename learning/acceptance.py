@@ -62,11 +62,10 @@ class Tally:
     @classmethod
     def of(cls, rows: Rows, bar: float) -> Tally:
         """From rated answers; weighted as they are."""
-        good = (rows.quality >= bar) * rows.weight
-        arms = len(rows.arms)
-        return cls(
-            rows.arms, np.bincount(rows.arm, rows.weight, arms), np.bincount(rows.arm, good, arms)
-        )
+        count, accepted = np.zeros(len(rows.arms)), np.zeros(len(rows.arms))
+        np.add.at(count, rows.arm, rows.weight)
+        np.add.at(accepted, rows.arm, (rows.quality >= bar) * rows.weight)
+        return cls(rows.arms, count, accepted)
 
     def plain(self) -> dict[str, list[float]]:
         """By arm: weight and accepted weight."""

@@ -1,4 +1,4 @@
-"""A fit of the chance to be acceptable, held against a constant and against length, or set aside."""
+"""A fit of the chance to be acceptable, held against a constant and length, or set aside."""
 
 from __future__ import annotations
 

@@ -78,9 +78,9 @@ def fit(rows: Rows, bar: float, kinds: tuple[str, ...] = KINDS) -> AcceptanceFit
             if error < least:
                 best, least, told = (kind, strength), error, scores
     kind, strength = best
-    names = ("platt", "temperature")
+    names = ["platt", "temperature"]
     if len(tested) >= 2 * ISOTONIC_LEAST:
-        names = (*names, "isotonic")
+        names.append("isotonic")
     calibration = min(names, key=lambda name: _crossed(told, good, tested.weight, name))
     form, knots = calibrate(told, good, tested.weight, calibration)
     return AcceptanceFit(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.experiments import Assigned
+from service.domain.prediction import Predicted
 
 
 class Mode(StrEnum):
@@ -148,6 +149,7 @@ class Decision:
     override_id: str | None = None
     session_decision_id: str | None = None
     assigned: tuple[Assigned, ...] = ()  # at most one a layer; empty: in no experiment
+    predicted: Predicted | None = None  # logged by itself
 
 
 @dataclass(frozen=True, slots=True)

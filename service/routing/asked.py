@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from learning import difficulty
 from learning.features import Featurizer, Signals, inspect
 from learning.interaction import Context
 from service.domain.catalog import Deployment
@@ -14,6 +15,7 @@ from service.domain.chat import ChatRequest, derived_session, keyed_hash
 from service.domain.errors import InvalidRequest
 from service.domain.expressions import Expression
 from service.domain.records import Caller, Key
+from service.routing.foreseeing import Ahead, Foreseer
 from service.routing.ladder import NO_LADDERS, Ladders
 
 OTHER = "other"
@@ -69,13 +71,21 @@ class Asked:
     source: str
     context: Context
     names: dict[str, Any]
+    ahead: Ahead | None = None  # what is foreseen of it, where the plan wants that
 
 
 class Reader:
     """Reads requests by the plan's table."""
 
-    def __init__(self, table: RoutingTable, featurizer: Featurizer, secret: bytes) -> None:
+    def __init__(
+        self,
+        table: RoutingTable,
+        featurizer: Featurizer,
+        secret: bytes,
+        foreseer: Foreseer | None = None,
+    ) -> None:
         self._table, self._featurizer, self._secret = table, featurizer, secret
+        self._foreseer = foreseer
         self._deployments = {each.name for each in table.catalog}
         self._tasks = {name for name, _ in table.tasks} | {OTHER}
 
@@ -97,7 +107,12 @@ class Reader:
             tokens_out_limit=request.shape.tokens_out_limit,
             cost_dial=1.0 if dial is None else cost_dial(dial),
         )
-        return Asked(request, caller, task, confidence, source, context, names)
+        ahead = None
+        if self._foreseer is not None:
+            ahead = self._foreseer.ahead(signals, context.features)
+            if ahead is not None:
+                names.update(_scores(ahead.demand))
+        return Asked(request, caller, task, confidence, source, context, names, ahead)
 
     def _caller(self, request: ChatRequest, key: Key, session_header: str) -> Caller:
         labels, options = request.labels, request.options
@@ -157,10 +172,33 @@ def cost_dial(quality_cost: float) -> float:
     return math.pow(10.0, 2.0 * quality_cost - 1.0)
 
 
+class Names(dict[str, Any]):
+    """The values that conditions may read; the scores of the text are made when one is read."""
+
+    __slots__ = ("_signals",)
+
+    def __init__(self, values: dict[str, Any], signals: Signals) -> None:
+        super().__init__(values)
+        self._signals = signals
+
+    def __missing__(self, name: str) -> Any:
+        if name not in difficulty.NAMES:
+            raise KeyError(name)
+        self.update(_scores(difficulty.demand(self._signals)))
+        return self[name]
+
+
+def _scores(found: difficulty.Demand) -> dict[str, float]:
+    return {
+        "complexity": found.complexity, "ambiguity": found.ambiguity,
+        "difficulty": found.difficulty,
+    }  # fmt: skip
+
+
 def names_of(request: ChatRequest, signals: Signals, caller: Caller) -> dict[str, Any]:
     """The values that conditions may read."""
     shape = request.shape
-    return {
+    values = {
         "word_count": signals.word_count,
         "tokens": shape.tokens_in,
         "turns": shape.turns,
@@ -178,3 +216,4 @@ def names_of(request: ChatRequest, signals: Signals, caller: Caller) -> dict[str
         "feature": caller.feature,
         "tags": caller.tags,
     }
+    return Names(values, signals)

@@ -18,6 +18,7 @@ from service.domain.chat import ChatRequest, keyed_hash
 from service.domain.clock import Clock, new_id
 from service.domain.errors import CapabilityMissing, ModelNotFound, NoDeployment
 from service.domain.live import LivePolicy
+from service.domain.prediction import UNLIKELY
 from service.domain.records import Candidates, Decision, Key, Mode, Override
 from service.domain.will import NO_WILL
 from service.routing.asked import Asked, Reader, RoutingTable
@@ -27,6 +28,7 @@ from service.routing.fleet import Fleet
 from service.routing.narrowing import LATER_TIER, Draft, Narrowing
 from service.routing.overriding import PINNED, Overriding
 from service.routing.placed import placed
+from service.routing.predicting import Prediction
 from service.routing.sessions import Held, Sessions
 from service.routing.treatments import DEPLOYMENT, VERSION
 
@@ -46,6 +48,7 @@ class RouterParts:
     chance: random.Random
     secret: bytes
     assignments: AssignmentHolder = field(default_factory=AssignmentHolder)
+    prediction: Prediction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,9 @@ class Router:
         self._overriding = Overriding(
             table, self._narrowing, self._eligibility, parts.live, parts.clock
         )
-        self._reader = Reader(table, parts.featurizer, parts.secret)
+        self._prediction = parts.prediction
+        foreseer = None if parts.prediction is None else parts.prediction.foreseer
+        self._reader = Reader(table, parts.featurizer, parts.secret, foreseer)
         self._names = tuple(each.name for each in table.catalog)
 
     def decide(
@@ -101,6 +106,8 @@ class Router:
         held = self._held(draft)
         if held is not None:
             return self._sticky(draft, held)
+        if self._prediction is not None:
+            self._prediction.act(draft)
         decision = self._drawn(draft)
         if draft.asked.caller.session and not dry_run:
             held = Held(
@@ -279,7 +286,9 @@ class Router:
         if will.killed is not None and will.killed.deployment == decision.deployment:
             return []
         names = [*decision.candidates.names]
+        unlikely = [each.deployment for each in decision.disqualified if each.reason == UNLIKELY]
         names += [each.deployment for each in decision.disqualified if each.reason == LATER_TIER]
+        names += unlikely
         others = [
             self._index[name]
             for name in names
@@ -299,6 +308,8 @@ class Router:
             tiers = {i: ladder.tier(self._names[i]) for i in others}
             others = [i for i in others if tiers[i] is not None]
             others.sort(key=lambda i: tiers[i] or 0)
+        if unlikely:  # better than no answer, and worse than any other
+            others.sort(key=lambda i: self._names[i] in unlikely)
         return [catalog[i] for i in others]
 
     def allowed(self, decision: Decision, deployment: str) -> bool:
@@ -313,10 +324,11 @@ class Router:
         return deployment not in will.excluded
 
     def _decision(self, draft: Draft, verdict: _Verdict) -> Decision:
-        asked = draft.asked
+        asked, at_us = draft.asked, self._parts.clock.wall_us()
+        predicted = None if self._prediction is None else self._prediction.record(draft, at_us)
         return Decision(
             id=draft.id,
-            at_us=self._parts.clock.wall_us(),
+            at_us=at_us,
             caller=asked.caller,
             task=asked.task,
             task_confidence=asked.confidence,
@@ -338,6 +350,7 @@ class Router:
             override_id=draft.override_id,
             session_decision_id=verdict.first,
             assigned=draft.assigned,
+            predicted=predicted,
         )
 
 

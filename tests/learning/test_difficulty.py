@@ -77,8 +77,13 @@ def test_the_scores_are_the_same_in_every_process(seed: str) -> None:
         "from learning.difficulty import demand\n"
         f"print(demand(inspect(RequestShape({text!r}, 20))))"
     )
+    environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}
     told = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     assert told.stdout.strip() == str(demand(inspect(RequestShape(text, 20))))
