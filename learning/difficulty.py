@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from learning.features import Signals
 
@@ -70,8 +71,16 @@ def demand(signals: Signals) -> Demand:
     """
     complexity, specifics = _complexity(signals)
     ambiguity = _ambiguity(signals, specifics)
-    hard = 1.0 - (1.0 - OF_COMPLEXITY * complexity) * (1.0 - OF_AMBIGUITY * ambiguity)
-    return Demand(100.0 * complexity, 100.0 * ambiguity, 100.0 * hard)
+    return Demand(
+        100.0 * complexity, 100.0 * ambiguity,
+        float(difficulty_of(100.0 * complexity, 100.0 * ambiguity)),
+    )  # fmt: skip
+
+
+def difficulty_of(complexity: Any, ambiguity: Any) -> Any:
+    """The difficulty of a text from its other two scores; numbers or arrays, 0 to 100."""
+    one = 1.0 - OF_COMPLEXITY / 100.0 * complexity
+    return 100.0 * (1.0 - one * (1.0 - OF_AMBIGUITY / 100.0 * ambiguity))
 
 
 def with_chances(of_text: Demand, mean_chance: float) -> Demand:

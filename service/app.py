@@ -27,6 +27,7 @@ from service.api import (
     overrides,
     plan,
     policies,
+    prediction,
     queue,
     reports,
     reviews,
@@ -71,7 +72,7 @@ CONSOLE = "/console"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
-    policies, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
+    policies, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts, prediction,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -11,6 +11,7 @@ from learning.policies.base import STATES
 from service.api import shown
 from service.api.access import allowed, author, signed
 from service.api.audits import shown_audit
+from service.api.prediction import shown_prediction
 from service.api.schemas import ErrorAnswer, LiftBody
 from service.api.shown_overrides import override, override_troubles
 from service.domain.acting import Told
@@ -47,6 +48,7 @@ async def status(request: Request) -> dict[str, Any]:
             *runtime.kept.approvals.warnings(),
             *runtime.alerts.warnings(),
             *runtime.people.warnings(),
+            *(runtime.prediction.warnings() if runtime.prediction else ()),
             *shown.troubles(runtime),
             *override_troubles(runtime),
         ],
@@ -72,6 +74,7 @@ async def status(request: Request) -> dict[str, Any]:
         "log": _log(runtime),
         "plan": shown.plan(runtime.plan_standing),
         "quality": shown.quality(runtime.quality.standing(), now_us),
+        "prediction": shown_prediction(runtime),
         "reviews": dict(zip(("open", "overdue"), runtime.refusals.reviews.counts(), strict=True)),
         "approvals": runtime.kept.approvals.counts(),
         "review_queue": runtime.people.standing(),

@@ -14,6 +14,7 @@ from service.bootstrap.learning import intake, learning, propensities, responses
 from service.bootstrap.opening import hash_key, open_kept
 from service.bootstrap.overrides import attach_overrides, resume_pins
 from service.bootstrap.people import attach_people
+from service.bootstrap.prediction import attach_prediction
 from service.bootstrap.queue import attach
 from service.bootstrap.refusals import refusals
 from service.bootstrap.reload import PlanSource, Reloader
@@ -140,4 +141,5 @@ def _joined(
     attach_traces(runtime, process_environment())
     attach_alerts(runtime, process_environment())
     attach_people(runtime)
+    attach_prediction(runtime)
     return runtime, ground, way

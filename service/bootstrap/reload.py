@@ -21,6 +21,7 @@ from service.bootstrap.learning import (
     refit_rules,
     responses,
 )
+from service.bootstrap.prediction import attach_prediction
 from service.bootstrap.refusals import refusal_rules
 from service.bootstrap.traces import attach_traces
 from service.bootstrap.way_out import Ground, WayOut, way_out
@@ -187,3 +188,4 @@ class Reloader:
         take_plan(runtime)
         renew_channels(runtime, process_environment())
         runtime.people.take_plan()
+        attach_prediction(runtime)

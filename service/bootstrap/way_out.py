@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 from learning.features import Featurizer
+from service.bootstrap.prediction import prediction
 from service.bootstrap.routing import bounds, fleet, table
 from service.domain.catalog import Deployment
 from service.domain.clock import Clock
@@ -73,6 +74,7 @@ def way_out(
         chance=ground.chance,
         secret=ground.secret,
         assignments=ground.assignments,
+        prediction=prediction(plan, catalog),
     )
     router = Router(table(plan, catalog), parts)
     providers = dict(before.providers) if before else {}

@@ -15,6 +15,13 @@ from service.plan.experiments import ExperimentPlan
 from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
 from service.plan.history import HistoryPlan
 from service.plan.inbound import ServicePlan
+from service.plan.prediction import (
+    EscalatePlan,
+    PredictionPlan,
+    PredictionRoutePlan,
+    SkipPlan,
+    WorthPlan,
+)
 from service.plan.queue import NotifyPlan, QueuePlan
 from service.plan.refusals import RefusalPlan, SuggestionPlan
 from service.plan.resilience import (
@@ -66,6 +73,7 @@ class Plan(Strict):
     safe_deployment: Name | None = None  # where a kill that names none sends everything
     approvals: ApprovalPlan = ApprovalPlan()
     traces: TracePlan = TracePlan()
+    prediction: PredictionPlan | None = None
 
     @property
     def review_tiers(self) -> tuple[str, ...]:
@@ -100,5 +108,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "review": ReviewPlan, "classification": ClassificationPlan, "judge": JudgePlan,
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
     "history": HistoryPlan, "approvals": ApprovalPlan, "traces": TracePlan, "console": ConsolePlan,
+    "prediction": PredictionPlan, "route": PredictionRoutePlan, "escalate": EscalatePlan,
+    "skip": SkipPlan, "worth": WorthPlan,
     **alert.SECTIONS,
 }  # fmt: skip

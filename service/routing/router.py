@@ -76,7 +76,7 @@ class Router:
         self._overriding = Overriding(
             table, self._narrowing, self._eligibility, parts.live, parts.clock
         )
-        self._prediction = parts.prediction
+        self.prediction = parts.prediction
         foreseer = None if parts.prediction is None else parts.prediction.foreseer
         self._reader = Reader(table, parts.featurizer, parts.secret, foreseer)
         self._names = tuple(each.name for each in table.catalog)
@@ -106,8 +106,8 @@ class Router:
         held = self._held(draft)
         if held is not None:
             return self._sticky(draft, held)
-        if self._prediction is not None:
-            self._prediction.act(draft)
+        if self.prediction is not None:
+            self.prediction.act(draft)
         decision = self._drawn(draft)
         if draft.asked.caller.session and not dry_run:
             held = Held(
@@ -325,7 +325,7 @@ class Router:
 
     def _decision(self, draft: Draft, verdict: _Verdict) -> Decision:
         asked, at_us = draft.asked, self._parts.clock.wall_us()
-        predicted = None if self._prediction is None else self._prediction.record(draft, at_us)
+        predicted = None if self.prediction is None else self.prediction.record(draft, at_us)
         return Decision(
             id=draft.id,
             at_us=at_us,

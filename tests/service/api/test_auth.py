@@ -60,6 +60,7 @@ ROUTES = [
     ("POST", "/admin/alerts/x/resolve", "operator"),
     ("POST", "/admin/alerts/silences", "operator"),
     ("POST", "/admin/alerts/silences/x/end", "operator"),
+    ("GET", "/admin/prediction", "analyst"), ("POST", "/admin/prediction/switch", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
@@ -85,7 +86,7 @@ def test_every_route_and_every_role(
               "shadows": LIFT | {"version_id": "x"}, "keys": {"name": "made"},
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
               "silences": LIFT | {"rule": "none"},
-              "experiments": {**LIFT, "design": {}}}  # fmt: skip
+              "experiments": {**LIFT, "design": {}}, "switch": LIFT | {"on": True}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
     response = httpx.request(method, service.url + path, headers=headers,
                              json=body if method == "POST" else None)  # fmt: skip
