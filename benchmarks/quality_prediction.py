@@ -186,7 +186,8 @@ def show(name: str, found: dict[str, Any]) -> None:
         f"\n{name}, {split_by}: fitted on {found['train']}, tested on {found['test']}; "
         f"{w['kind']}, {w['calibration']}; Brier {w['brier']:.4f} (constant "
         f"{w['constant_brier']:.4f}, length {w['length_brier']:.4f}), AUC {w['auc']:.3f} "
-        f"(length {w['length_auc']:.3f}), ECE {w['ece']:.3f}; beats all {found['beats_all_on_test']}; believed "
+        f"(length {w['length_auc']:.3f}), ECE {w['ece']:.3f}; "
+        f"beats all {found['beats_all_on_test']}; believed "
         f"{found['believed_in_production']} {found['why_not']}"
     )
     for arm, row in found["deployments"].items():

@@ -20,6 +20,7 @@ from service.routing.asked import RoutingTable, Rule
 from service.routing.assignments import AssignmentHolder
 from service.routing.fleet import Fleet, FleetRules
 from service.routing.ladder import NO_LADDERS, Ladders
+from service.routing.predicting import Prediction
 from service.routing.router import Router, RouterParts
 from service.routing.sessions import Sessions
 from tests.conftest import HandClock
@@ -55,6 +56,7 @@ class World:
         rules: FleetRules | None = None,
         ladders: Ladders = NO_LADDERS,
         clock: Any = None,
+        prediction: Prediction | None = None,
         **policy: Any,
     ) -> None:
         self.clock = clock or HandClock()
@@ -85,6 +87,7 @@ class World:
                 live=self.live, featurizer=featurizer, fleet=self.fleet,
                 sessions=self.sessions, holding=lambda: self.overrides, clock=self.clock,
                 chance=random.Random(1), secret=b"secret", assignments=self.assignments,
+                prediction=prediction,
             ),
         )  # fmt: skip
 
