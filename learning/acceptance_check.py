@@ -97,12 +97,12 @@ def shares(rows: Rows, bar: float) -> Vector:
 
 def by_length(seen: Rows, held: Rows, bar: float) -> Vector:
     """What the prompt's length alone says, arm by arm: a logistic regression."""
-    at = seen.features.index(LENGTH) if LENGTH in seen.features else 0
+    at = seen.features.index(LENGTH) if LENGTH in seen.features else -1  # else the constant
     arms, good = len(seen.arms), seen.quality >= bar
 
     def design(rows: Rows) -> NDArray[np.float64]:
         of_arm = np.eye(arms)[rows.arm]
-        length = rows.x[:, at : at + 1]
+        length = rows.x[:, [at]]
         return np.hstack([of_arm, length, of_arm * length])
 
     fitted = LogisticRegression(C=10.0, max_iter=500).fit(

@@ -45,6 +45,15 @@ class SkipRules:
     most_bad: float = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The evidence of an episode at some time."""
+
+    episode: int
+    seen: Checks
+    rate: HeldRate
+
+
 class Skipping:
     """The rule, its evidence, and when it is on. ``gate`` is asked on the path after an answer."""
 
@@ -94,12 +103,20 @@ class Skipping:
         self.state, self.episode = SkipState(last["subject"]), int(detail["episode"])
         self.reason = last["reason"]
 
-    def look(self) -> bool:
-        """Weigh the evidence; blocks. Whether the rule was switched on or off by it."""
-        self.seen = self._checks(self.episode)
+    def measured(self) -> Measured:
+        """The evidence of now; blocks."""
+        episode = self.episode
+        seen = self._checks(episode)
         # over episodes the chances of a false proof add up to ALPHA: the sum of 1 / k^2
-        alpha = ALPHA * 6.0 / (math.pi * self.episode) ** 2
-        self.rate = found = held_rate(self.seen.bad, self.rules.most_bad, alpha)
+        alpha = ALPHA * 6.0 / (math.pi * episode) ** 2
+        return Measured(episode, seen, held_rate(seen.bad, self.rules.most_bad, alpha))
+
+    def weigh(self, measured: Measured) -> bool:
+        """Take evidence, if it is still of this episode; whether it switched the rule on or off."""
+        if measured.episode != self.episode:
+            return False
+        self.seen, self.rate = measured.seen, measured.rate
+        found = measured.rate
         proven = found.held and found.interval.high <= PROVEN * self.rules.most_bad
         if self.state is SkipState.PROVING:
             if proven:

@@ -121,6 +121,8 @@ class Foretelling:
 
     async def turn(self) -> None:
         """Look at what came of it: the checks, the fit's own foresight, the money."""
+        if self.skipping is not None:
+            self.skipping.weigh(await asyncio.to_thread(self.skipping.measured))
         await asyncio.to_thread(self._look)
         if self._worse_now():
             self._worse = self.foreseer.published.model_id
@@ -174,8 +176,6 @@ class Foretelling:
 
     def _look(self) -> None:
         cursor, rules = self._parts.cursor(), self.rules
-        if self.skipping is not None:
-            self.skipping.look()
         published = self.foreseer.published
         self.borne = None
         if published.state == FITTED:
