@@ -16,6 +16,7 @@ from service.api.schemas import ErrorAnswer, LiftBody
 from service.api.shown_overrides import override, override_troubles
 from service.domain.acting import Told
 from service.domain.errors import NotFound
+from service.domain.records import PolicyMark
 from service.runtime import Runtime
 
 router = APIRouter(prefix="/admin")
@@ -60,12 +61,7 @@ async def status(request: Request) -> dict[str, Any]:
         "cost_usd": board.cost_micro_usd / 1e6,
         "p50_s": p50,
         "p95_s": p95,
-        "policy": {
-            "name": mark.name,
-            "version": mark.version_id,
-            "checkpoint": mark.checkpoint_id,
-            "update_seq": mark.update_seq,
-        },
+        "policy": _policy(mark),
         "experiments": [
             {"id": each.id, "percent": each.standing.exposed, "held": held.get(each.id)}
             for each in runtime.experiments.desk.running()
@@ -87,6 +83,15 @@ async def status(request: Request) -> dict[str, Any]:
         "responses": shown.responses(runtime.responses.current),
         "propensities": shown_audit(runtime.propensities),
         "overrides": [override(o, now_us) for o in runtime.operating.holding],
+    }
+
+
+def _policy(mark: PolicyMark) -> dict[str, Any]:
+    return {
+        "name": mark.name,
+        "version": mark.version_id,
+        "checkpoint": mark.checkpoint_id,
+        "update_seq": mark.update_seq,
     }
 
 
