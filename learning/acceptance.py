@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import expit, ndtr
 
 from learning.difficulty import NAMES, Demand
 from learning.errors import SnapshotSchema
@@ -22,6 +22,7 @@ KIND = "acceptance"
 ASIDE = "acceptance.aside"
 LAYOUT = 1
 PRIOR_SPREAD = 0.25  # of ratings around a declared quality
+LEAST = 0.001  # nothing is surer than that
 PRIOR_WEIGHT = 8.0  # rated answers that a declared quality is worth
 ISOTONIC, LOGISTIC = "isotonic", "logistic"  # the forms of the last map
 
@@ -130,8 +131,8 @@ def mapped(form: str, knots: Matrix, score: NDArray[np.float64]) -> NDArray[np.f
     if form == ISOTONIC:
         found = np.interp(score, knots[0], knots[1])
     else:
-        found = 1.0 / (1.0 + np.exp(-np.clip(knots[0, 0] * score + knots[1, 0], -30.0, 30.0)))
-    clipped: NDArray[np.float64] = np.minimum(np.maximum(found, 0.001), 0.999)
+        found = expit(knots[0, 0] * score + knots[1, 0])
+    clipped: NDArray[np.float64] = np.minimum(np.maximum(found, LEAST), 1.0 - LEAST)
     return clipped
 
 
@@ -181,6 +182,7 @@ class Foresight:
         self.chance, self.weight = _from_tally(arms, bar, known)
         self._deviation = np.sqrt(self.chance * (1.0 - self.chance) / (self.weight + 1.0))
         self._rows = self._places = np.zeros(0, dtype=np.int64)
+        self._place_of: dict[int, int] = {}
         if model is None:
             return
         known_arms = [name for name in self.names if name in model.arms]
@@ -188,8 +190,10 @@ class Foresight:
         fitted = [i for i, each in enumerate(at) if model.tally.count[each] >= PRIOR_WEIGHT]
         self._rows = np.array([at[i] for i in fitted], dtype=np.int64)
         self._places = np.array([self.names.index(known_arms[i]) for i in fitted], np.int64)
+        self._place_of = {at: place for place, at in enumerate(self._places.tolist())}
         self._theta = np.ascontiguousarray(model.theta[self._rows])
-        self._root = np.ascontiguousarray(model.root[self._rows])
+        size = model.theta.shape[1]
+        self._root = np.ascontiguousarray(model.root[self._rows]).reshape(-1, size)
         self._x = np.ones(model.theta.shape[1])
         self._all = len(self._places) == len(self.names) and bool(
             (self._places == np.arange(len(self.names))).all()
@@ -209,16 +213,39 @@ class Foresight:
 
     def foreseen(self, features: NDArray[np.floating], of_text: Demand) -> Foreseen:
         """The same, and how unsure each is."""
-        model, deviation = self.model, self._deviation.copy()
+        return Foreseen(self.chances(features, of_text), self.deviations(features, of_text))
+
+    def deviations(self, features: NDArray[np.floating], of_text: Demand) -> Vector:
+        """How unsure each chance is [K]: half of what the map makes of one deviation of the score
+        to either side.
+        """
+        model = self.model
         if model is None:
-            return Foreseen(self.chance, deviation)
+            return self._deviation
         x = self._vector(features, of_text)
-        score = self._theta @ x
-        spread = np.sqrt(np.square(self._root @ x).sum(1))
-        reach = (model.chances(score + spread) - model.chances(score - spread)) / 2.0
-        found = self.chance.copy()
-        found[self._places], deviation[self._places] = model.chances(score), reach
-        return Foreseen(found, deviation)
+        score, turned = self._theta @ x, self._root @ x
+        turned *= turned
+        spread = np.sqrt(turned.reshape(len(score), -1).sum(1))
+        both = model.chances(np.concatenate((score + spread, score - spread)))
+        reach = (both[: len(score)] - both[len(score) :]) / 2.0
+        if self._all:
+            return reach
+        deviation = self._deviation.copy()
+        deviation[self._places] = reach
+        return deviation
+
+    def deviation_of(
+        self, arm: int, features: NDArray[np.floating], of_text: Demand
+    ) -> float:  # fmt: skip
+        """The same of one arm alone, by its place."""
+        model, place = self.model, self._place_of.get(arm)
+        if model is None or place is None:
+            return float(self._deviation[arm])
+        x, size = self._vector(features, of_text), model.root.shape[1]
+        turned = self._root[place * size : (place + 1) * size] @ x
+        score, spread = float(self._theta[place] @ x), math.sqrt(float(turned @ turned))
+        high, low = model.chances(np.array((score + spread, score - spread))).tolist()
+        return float(high - low) / 2.0
 
     def _vector(self, features: NDArray[np.floating], of_text: Demand) -> Vector:
         x, at = self._x, len(features) - 1

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from learning.acceptance import Foresight
 from learning.difficulty import Demand, demand, with_chances
 from learning.features import Signals
-from learning.interaction import Vector
 
 COLD, FITTED, ASIDE, OFF = "cold", "fitted", "aside", "off"
 TIMED = 16  # one prediction in so many is timed
@@ -46,13 +45,13 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """Of one request: its scores, those of its text alone, each deployment's chance [K] in the
+    """Of one request: its scores, those of its text alone, each deployment's chance in the
     order of the catalogue, and what foresaw them.
     """
 
     demand: Demand
     of_text: Demand
-    chances: Vector
+    chances: tuple[float, ...]
     by: Published
 
 
@@ -86,8 +85,8 @@ class Foreseer:
 
 def _foreseen(published: Published, signals: Signals, features: NDArray[np.float32]) -> Ahead:
     of_text = demand(signals)
-    chances = published.foresight.chances(features, of_text)
+    chances = tuple(published.foresight.chances(features, of_text).tolist())
     told = of_text
     if published.state == FITTED:
-        told = with_chances(of_text, float(chances.sum()) / len(chances))
+        told = with_chances(of_text, sum(chances) / len(chances))
     return Ahead(told, of_text, chances, published)

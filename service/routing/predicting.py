@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from learning.interaction import Vector
 from service.domain.lots import lot_for
 from service.domain.prediction import EARLY, ESCALATED, HELD_OUT, NARROWED, UNLIKELY, Predicted
 from service.domain.records import Disqualified
@@ -13,6 +12,7 @@ from service.routing.ladder import Ladders
 from service.routing.narrowing import LATER_TIER, Draft
 
 SURE = 1.64  # deviations: one side, 95 %
+FEW = 2
 PURPOSE = "prediction"  # of the lot by which an act is held out
 
 
@@ -39,11 +39,11 @@ class Prediction:
             unlikely = self._unlikely(ahead, draft, eligible)
             if unlikely:
                 eligible = [at for at in eligible if at not in unlikely]
-                out = [*out, *(Disqualified(self._names[at], UNLIKELY) for at in sorted(unlikely))]
+                out = out + [Disqualified(self._names[at], UNLIKELY) for at in unlikely]
                 act = act or NARROWED
         if not act:
             return
-        taken = tuple(each.deployment for each in out if each.reason == UNLIKELY)
+        taken = tuple([each.deployment for each in out if each.reason == UNLIKELY])
         if rules.held_out and lot_for(PURPOSE, draft.id) < rules.held_out:
             draft.foreseen = HELD_OUT, taken
             return
@@ -61,12 +61,12 @@ class Prediction:
         rules, chances = self.foreseer.rules, ahead.chances
         if rules.below is None or not first or not later:
             return False
-        best = max(first, key=lambda at: float(chances[at]))
+        best = max(first, key=chances.__getitem__)
         if chances[best] >= rules.below:
             return False
         if max(chances[at] for at in later) < chances[best] + rules.gain:
             return False
-        return bool(chances[best] + SURE * _deviation(ahead, draft)[best] < rules.below)
+        return chances[best] + SURE * _deviations(ahead, draft, [best])[0] < rules.below
 
     def record(self, draft: Draft, at_us: int) -> Predicted | None:
         """What is logged of it; None where nothing was foreseen."""
@@ -79,7 +79,7 @@ class Prediction:
         of, by = ahead.demand, ahead.by
         return Predicted(
             draft.id, at_us, by.model_id, by.state, of.complexity, of.ambiguity, of.difficulty,
-            self._names, tuple(ahead.chances.tolist()), act, probability, taken,
+            self._names, ahead.chances, act, probability, taken,
         )  # fmt: skip
 
     def _higher(self, ahead: Ahead, draft: Draft) -> tuple[list[int], list[Disqualified], str]:
@@ -98,18 +98,24 @@ class Prediction:
             out += [Disqualified(self._names[at], UNLIKELY) for at in eligible]
             eligible, act = later, ESCALATED
 
-    def _unlikely(self, ahead: Ahead, draft: Draft, eligible: Sequence[int]) -> set[int]:
+    def _unlikely(self, ahead: Ahead, draft: Draft, eligible: Sequence[int]) -> list[int]:
         """Who lies surely further below the best than the margin allows; never the best."""
         margin, chances = self.foreseer.rules.margin or 0.0, ahead.chances
-        least = max(float(chances[at]) for at in eligible) - margin
+        least = max([chances[at] for at in eligible]) - margin
         below = [at for at in eligible if chances[at] < least]
         if not below:
-            return set()
-        deviation = _deviation(ahead, draft)
-        return {at for at in below if chances[at] + SURE * deviation[at] < least}
+            return []
+        deviations = _deviations(ahead, draft, below)
+        return [
+            at for at, each in zip(below, deviations, strict=True)
+            if chances[at] + SURE * each < least
+        ]  # fmt: skip
 
 
-def _deviation(ahead: Ahead, draft: Draft) -> Vector:
-    """How unsure each chance is."""
-    features = draft.asked.context.features
-    return ahead.by.foresight.foreseen(features, ahead.of_text).deviation
+def _deviations(ahead: Ahead, draft: Draft, of: Sequence[int]) -> list[float]:
+    """How unsure the chances of some are; few are cheaper one by one."""
+    features, foresight = draft.asked.context.features, ahead.by.foresight
+    if len(of) <= FEW:
+        return [foresight.deviation_of(at, features, ahead.of_text) for at in of]
+    every = foresight.deviations(features, ahead.of_text)
+    return [float(every[at]) for at in of]

@@ -60,6 +60,8 @@ def test_a_chance_is_the_map_of_a_product(form: str) -> None:
     assert found == pytest.approx(wanted[[1, 0]], abs=1e-12)
     told = foresight.foreseen(features, DEMAND)
     assert told.chance == pytest.approx(found) and (told.deviation >= 0.0).all()
+    single = [foresight.deviation_of(at, features, DEMAND) for at in range(2)]
+    assert single == pytest.approx(told.deviation, abs=1e-12)
 
 
 def test_what_the_model_does_not_know_stands_at_the_prior() -> None:
@@ -70,6 +72,8 @@ def test_what_the_model_does_not_know_stands_at_the_prior() -> None:
     assert told.chance[1] == pytest.approx((8 * 0.5 + 2) / 10)  # two rated answers are no fit
     assert told.deviation[2] > 0.1 and told.deviation[1] > 0.1
     assert foresight.chances(features, DEMAND) == pytest.approx(told.chance)
+    single = [foresight.deviation_of(at, features, DEMAND) for at in range(3)]
+    assert single == pytest.approx(told.deviation, abs=1e-12)
 
 
 def test_without_a_model_the_prior_is_drawn_to_what_was_rated() -> None:

@@ -126,7 +126,7 @@ def test_after_a_restart_it_predicts_the_same(taught: tuple[Home, Foretelling]) 
     signals, x = inspect(RequestShape("Tell me of kites", 4)), np.ones(5, np.float32)
     here, there = made.foreseer.ahead(signals, x), again.foreseer.ahead(signals, x)
     assert here is not None and there is not None
-    assert here.chances.tobytes() == there.chances.tobytes()
+    assert here.chances == there.chances
 
 
 def test_the_gate_is_open_only_while_a_fit_is_believed(taught: tuple[Home, Foretelling]) -> None:
@@ -159,9 +159,7 @@ def test_what_it_foresaw_since_may_set_it_aside(taught: tuple[Home, Foretelling]
     for case in teach(home, 250, sense=-1.0, seed=8):
         ahead = made.foreseer.ahead(inspect(RequestShape("a", 1)), case.decision.features)
         assert ahead is not None
-        home.log.append(
-            foreseen(case.decision, model_id=model_id, chances=tuple(ahead.chances.tolist()))
-        )
+        home.log.append(foreseen(case.decision, model_id=model_id, chances=ahead.chances))
     home.log.flush().result(5)
     asyncio.run(made.turn())
     assert made.borne is not None and made.borne.worse and made.borne.rated == 250
