@@ -31,6 +31,7 @@ from service.api import (
     overrides,
     plan,
     policies,
+    prediction,
     queue,
     reports,
     reviews,
@@ -76,7 +77,7 @@ KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
-    benchmarks, capabilities, judging,
+    benchmarks, capabilities, judging, prediction,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -34,6 +34,7 @@ from service.monitoring.windows import MinuteWindows
 from service.operating.dry_run import DryRun
 from service.operating.overrides import OverrideDesk
 from service.orchestration.asking import Asker
+from service.orchestration.foretelling import Foretelling
 from service.orchestration.mirror import Mirror
 from service.orchestration.panel import Panel
 from service.people.whole import People
@@ -128,6 +129,8 @@ class Ledger:
         """
         case = Case(decision, made_s=self._clock.monotonic_s())
         if self._log.append(decision):
+            if decision.predicted is not None:
+                self._log.append(decision.predicted)
             self._tally.decision()
             self._cases.add(case)
             self.offer(decision)
@@ -228,6 +231,7 @@ class Runtime:
     shadows: Shadows = field(init=False)
     notifier: Notifier | None = None
     queue: Queue | None = None
+    prediction: Foretelling | None = None
     experiments: Experimentation = field(init=False)
     trends: TrendBoard = field(init=False)
     capabilities: CapabilityBoard = field(init=False)

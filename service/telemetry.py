@@ -98,6 +98,10 @@ GAUGES = {
     "judging_under_way": "Served answers that are being judged, or wait for it",
     "propensity_decisions": "Decisions whose propensities the audit has held against the draws",
     "propensity_log_evidence": "Logarithm of the evidence that they do not match; alarm at 6.9",
+    "prediction_fitted": "1 while a fit of the prediction is believed and used",
+    "prediction_skipping": "1 while checks of likely answers are skipped",
+    "prediction_bad_upper_share": "Upper bound of the bad among the answers whose check is skipped",
+    "prediction_net_usd": "What prediction brought in 30 days, less its cost; 0: not known",
     "propensity_alarm": "1 while an alarm of the propensities is not acknowledged",
 }
 # Counted elsewhere since the start, and shown here: the text, and the label where there is one.
@@ -112,6 +116,7 @@ TOTALS = {
     "retries_spent": ("Extra calls", []),
     "retries_refused": ("Extra calls that the retry budget did not allow", []),
     "hedges": ("Hedges", []),
+    "predictions": ("Requests of which something was foreseen", []),
     "shadow_dropped": ("Decisions that no shadow had room for", []),
     "judgings": ("Served answers drawn to be judged, and what came of them", ["result"]),
     "spans_exported": ("Spans that the collector of traces took", []),

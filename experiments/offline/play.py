@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,19 @@ class Played:
     reward: NDArray[np.float64]
     cost_usd: NDArray[np.float64]
     alarms_at: tuple[int, ...]
+
+
+class Beside(Protocol):
+    """What sits beside the policy: it may tell it things, and take arms out before the draw."""
+
+    def publishing(self, step: int, policy: Policy) -> None:
+        """The policy is about to publish."""
+
+    def allowed(self, step: int, arms: Sequence[int]) -> Sequence[int]:
+        """The places in ``arms`` that may be drawn, at least one."""
+
+    def rated(self, step: int, arm: int, quality: float) -> None:
+        """A rating of an arm's answer has come, of the request at ``step``."""
 
 
 class _Table:
@@ -96,7 +109,12 @@ def _time(step: int) -> float:
 
 
 def play(
-    outcomes: Outcomes, features: NDArray[np.float32], stream: Stream, wanted: Wanted, seed: int
+    outcomes: Outcomes,
+    features: NDArray[np.float32],
+    stream: Stream,
+    wanted: Wanted,
+    seed: int,
+    beside: Beside | None = None,
 ) -> Played:
     """Run a policy through a stream. What a call costs is told at once, a rating when it comes."""
     count = len(stream.rows)
@@ -111,11 +129,18 @@ def play(
             table.take(stream.events[step], step)
             alarms = _alarms(table.policy)
         while late and late[0][0] <= step:
-            table.policy.learn(heapq.heappop(late)[2])
+            _, begun, rating = heapq.heappop(late)
+            table.policy.learn(rating)
+            if beside is not None:
+                beside.rated(begun, int(arm[begun]), float(stream.reward[begun, arm[begun]]))
         if step % wanted.publish_every == 0:
+            if beside is not None:
+                beside.publishing(step, table.policy)
             table.publish(step)
         context = Context(x[step], tokens[step])
-        everybody = range(len(table.arms))
+        everybody: Sequence[int] = range(len(table.arms))
+        if beside is not None:
+            everybody = beside.allowed(step, table.arms)
         choice, _, _ = table.view.choose(context, everybody, float(draws[step]))
         at = table.arms[table.view.arms.index(choice.arm)]
         arm[step], propensity[step] = at, choice.propensity
@@ -131,6 +156,8 @@ def play(
                 heapq.heappush(late, (step + wait, step, rating))
             else:
                 table.policy.learn(rating)
+                if beside is not None:
+                    beside.rated(step, at, quality)
         now = _alarms(table.policy)
         alarms_at += [step] * (now - alarms)
         alarms = now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -17,6 +18,7 @@ from service.domain.records import Key
 from service.feedback.intake import Given
 from service.runtime import Runtime
 from service.storage.cases import Case
+from service.storage.predictions import read_prediction
 
 router = APIRouter(prefix="/v1")
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -72,7 +74,14 @@ async def decision(request: Request, decision_id: str) -> dict[str, Any]:
     runtime, key = allowed(request, "caller")
     rules = runtime.plan.reward
     scale = RewardScale(rules.worth_usd, rules.patience_s)
-    return shown.case(await case_for(runtime, key, decision_id), scale, rules.metric)
+    case = await case_for(runtime, key, decision_id)
+    found = shown.case(case, scale, rules.metric)
+    if "prediction" not in found:  # of a decision that memory has forgotten it is read by itself
+        cursor = runtime.kept.database.cursor
+        foreseen = await asyncio.to_thread(lambda: read_prediction(cursor(), case.decision.id))
+        if foreseen is not None:
+            found["prediction"] = shown.predicted(foreseen)
+    return found
 
 
 async def case_for(runtime: Runtime, key: Key, text: str) -> Case:

@@ -11,10 +11,12 @@ from learning.policies.base import STATES
 from service.api import classify, shown
 from service.api.access import allowed, author, signed
 from service.api.audits import shown_audit
+from service.api.prediction import shown_prediction
 from service.api.schemas import ErrorAnswer, LiftBody
 from service.api.shown_overrides import override, override_troubles
 from service.domain.acting import Told
 from service.domain.errors import NotFound
+from service.domain.records import PolicyMark
 from service.runtime import Runtime
 
 router = APIRouter(prefix="/admin")
@@ -46,12 +48,7 @@ async def status(request: Request) -> dict[str, Any]:
         "cost_usd": board.cost_micro_usd / 1e6,
         "p50_s": p50,
         "p95_s": p95,
-        "policy": {
-            "name": mark.name,
-            "version": mark.version_id,
-            "checkpoint": mark.checkpoint_id,
-            "update_seq": mark.update_seq,
-        },
+        "policy": _policy(mark),
         "experiments": [
             {"id": each.id, "percent": each.standing.exposed, "held": held.get(each.id)}
             for each in runtime.experiments.desk.running()
@@ -60,6 +57,7 @@ async def status(request: Request) -> dict[str, Any]:
         "log": _log(runtime),
         "plan": shown.plan(runtime.plan_standing),
         "quality": shown.quality(runtime.quality.standing(), now_us),
+        "prediction": shown_prediction(runtime),
         "reviews": dict(zip(("open", "overdue"), runtime.refusals.reviews.counts(), strict=True)),
         "approvals": runtime.kept.approvals.counts(),
         "review_queue": runtime.people.standing(),
@@ -77,6 +75,15 @@ async def status(request: Request) -> dict[str, Any]:
     }
 
 
+def _policy(mark: PolicyMark) -> dict[str, Any]:
+    return {
+        "name": mark.name,
+        "version": mark.version_id,
+        "checkpoint": mark.checkpoint_id,
+        "update_seq": mark.update_seq,
+    }
+
+
 def _warnings(runtime: Runtime) -> list[str]:
     return [
         *runtime.outage.warnings(),
@@ -88,6 +95,7 @@ def _warnings(runtime: Runtime) -> list[str]:
         *runtime.kept.approvals.warnings(),
         *runtime.alerts.warnings(),
         *runtime.people.warnings(),
+        *(runtime.prediction.warnings() if runtime.prediction else ()),
         *shown.troubles(runtime),
         *classify.troubles(runtime),
         *runtime.panel.warnings(),

@@ -9,6 +9,7 @@ from typing import Any
 from learning.reward import Reward, RewardScale, value
 from service.domain.clock import response_id
 from service.domain.plan_standing import PlanStanding
+from service.domain.prediction import Predicted
 from service.domain.records import Decision, Weight
 from service.feedback.credit import rated_quality
 from service.feedback.refit import QualityStanding
@@ -51,7 +52,7 @@ def decision(record: Decision) -> dict[str, Any]:
                 "utility": c.utility[i],
             }
         candidates.append(entry)
-    return {
+    shown = {
         "decision_id": record.id,
         "response_id": response_id(record.id),
         "at": when(record.at_us),
@@ -82,6 +83,24 @@ def decision(record: Decision) -> dict[str, Any]:
         ],
         "tokens_in_estimate": record.tokens_in,
         "stream": record.stream,
+    }
+    if record.predicted is not None:
+        shown["prediction"] = predicted(record.predicted)
+    return shown
+
+
+def predicted(record: Predicted) -> dict[str, Any]:
+    """What was foreseen: the scores, each deployment's chance, and what was done by them."""
+    return {
+        "state": record.state,
+        "model": record.model_id or None,
+        "complexity": record.complexity,
+        "ambiguity": record.ambiguity,
+        "difficulty": record.difficulty,
+        "acceptable": dict(zip(record.deployments, record.chances, strict=True)),
+        "act": record.act or None,
+        "probability": record.probability,
+        "taken_out": list(record.taken_out),
     }
 
 

@@ -17,6 +17,7 @@ from service.bootstrap.learning import intake, learning, propensities, responses
 from service.bootstrap.opening import hash_key, open_kept
 from service.bootstrap.overrides import attach_overrides, resume_pins
 from service.bootstrap.people import attach_people
+from service.bootstrap.prediction import attach_prediction
 from service.bootstrap.queue import attach
 from service.bootstrap.refusals import refusals
 from service.bootstrap.reload import PlanSource, Reloader
@@ -149,4 +150,5 @@ def _joined(
     attach_asking(runtime)
     attach_benchmarks(runtime)
     attach_judging(runtime)
+    attach_prediction(runtime)
     return runtime, ground, way

@@ -23,6 +23,7 @@ from service.bootstrap.learning import (
     refit_rules,
     responses,
 )
+from service.bootstrap.prediction import attach_prediction
 from service.bootstrap.refusals import refusal_rules
 from service.bootstrap.traces import attach_traces
 from service.bootstrap.way_out import Ground, WayOut, way_out
@@ -191,3 +192,4 @@ class Reloader:
         runtime.people.take_plan()
         runtime.capabilities.matter = matter_of(plan)
         take_judging(runtime)
+        attach_prediction(runtime)

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 from learning.features import Featurizer
+from service.bootstrap.prediction import prediction
 from service.bootstrap.routing import bounds, fleet, table
 from service.bootstrap.taxonomy import finder_of
 from service.domain.catalog import Deployment
@@ -74,6 +75,7 @@ def way_out(
         chance=ground.chance,
         secret=ground.secret,
         assignments=ground.assignments,
+        prediction=prediction(plan, catalog),
     )
     finder = finder_of(plan, ground.kept.state_dir)
     router = Router(table(plan, catalog, finder), parts)

@@ -21,6 +21,7 @@ from service.cli import (
     knowledge,
     override,
     policy,
+    prediction,
     propensities,
     queue,
     reload,
@@ -60,6 +61,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
+app.add_typer(prediction.app, name="prediction")
 app.add_typer(propensities.app, name="propensities")
 app.add_typer(report.app, name="report")
 app.add_typer(review.app, name="review")

@@ -18,6 +18,7 @@ from service.cli.output import (
     table,
     text,
 )
+from service.cli.prediction import show_foreseen, show_prediction
 
 
 def register(app: typer.Typer) -> None:
@@ -53,6 +54,8 @@ def _show_status(found: dict[str, Any]) -> None:
         highlight=False,
     )
     _show_quality(found["quality"])
+    if found["prediction"]["on"]:
+        show_prediction(found["prediction"])
     for notice in found["notices"]:
         out.print(f"note: {notice}", markup=False, highlight=False)
     for warning in found["warnings"]:
@@ -271,6 +274,8 @@ def show_why(found: dict[str, Any]) -> None:
     table(("candidate", "probability", "quality", "cost $", "latency s", "errors", "utility"), rows)
     for each in found["disqualified"]:
         out.print(f"left before the draw: {each['deployment']} ({each['reason']})", markup=False)
+    if found.get("prediction"):
+        show_foreseen(found["prediction"])
     if found["mode"] == "randomised":
         out.print(f"the draw was {found['draw']:.6f}", highlight=False)
     if found.get("override_id"):

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-NUMBERS = ("word_count", "tokens", "turns", "images", "tools", "max_tokens")
+SCORES = ("complexity", "ambiguity", "difficulty")
+NUMBERS = ("word_count", "tokens", "turns", "images", "tools", "max_tokens", *SCORES)
 FLAGS = ("has_code", "has_maths", "json_mode", "stream", "system")
 TEXTS = ("type", "tier", "tenant", "feature")
 SETS = ("tags",)

@@ -10,6 +10,7 @@ from itertools import product
 from service.domain.expressions import (
     FLAGS,
     NUMBERS,
+    SCORES,
     SETS,
     Atom,
     Expression,
@@ -70,6 +71,8 @@ def _satisfiable(name: str, atoms: list[Atom]) -> bool:
     if name in SETS:
         has = {atom.constant for atom in atoms if atom.op == "has"}
         return not has & {atom.constant for atom in atoms if atom.op == "lacks"}
+    if name in SCORES:
+        return _score_exists(atoms)
     if name in NUMBERS:
         return _number_exists(atoms)
     equal = {atom.constant for atom in atoms if atom.op == "=="}
@@ -79,8 +82,23 @@ def _satisfiable(name: str, atoms: list[Atom]) -> bool:
     return len(equal) <= 1 and not equal & unequal
 
 
+def _score_exists(atoms: list[Atom]) -> bool:
+    """Whether some score, any number from 0 to 100, satisfies all."""
+    low, high, open_low, open_high = 0.0, 100.0, False, False
+    for atom in atoms:
+        bound = float(atom.constant)
+        if atom.op in (">", ">=", "==") and (bound, atom.op == ">") > (low, open_low):
+            low, open_low = bound, atom.op == ">"
+        if atom.op in ("<", "<=", "==") and (-bound, atom.op == "<") > (-high, open_high):
+            high, open_high = bound, atom.op == "<"
+    if low != high:
+        return low < high
+    barred = any(atom.op == "!=" and float(atom.constant) == low for atom in atoms)
+    return not (open_low or open_high or barred)
+
+
 def _number_exists(atoms: list[Atom]) -> bool:
-    """Whether some whole number of zero or more satisfies all; every number here is a count."""
+    """Whether some whole number of zero or more satisfies all: such a number is a count."""
     low, high = 0, math.inf
     barred = set()
     for atom in atoms:

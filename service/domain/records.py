@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from service.domain.experiments import Assigned
 from service.domain.guesses import Guess
+from service.domain.prediction import Predicted
 
 
 class Mode(StrEnum):
@@ -151,6 +152,7 @@ class Decision:
     session_decision_id: str | None = None
     assigned: tuple[Assigned, ...] = ()  # at most one a layer; empty: in no experiment
     guess: Guess | None = None  # the classifier's; in memory alone
+    predicted: Predicted | None = None  # logged by itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from experiments.statistics.selective import (
     coverage_curve,
     error_rate,
 )
+from service.domain.lots import lot
 from service.domain.reviews import DISMISS, Turn
-from service.people.watching import lot
 
 
 def drawn_of(row: Mapping[str, Any]) -> Drawn:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from service.domain.clock import Clock, new_id
 from service.domain.experiments import Judgement
+from service.domain.lots import lot
 from service.domain.records import Decision, Feedback
 from service.domain.reviews import Kind, ReviewItem
 from service.people.rulings import REVIEWER
@@ -20,7 +20,6 @@ UNSURE, AUDIT = "unsure", "audit"
 FLIPPED, APART = "flipped", "apart"
 SPAN_S = 300.0
 MOST_SEEN = 20_000
-_WHOLE = float(1 << 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +38,6 @@ class JudgeRules:
 
     apart: float
     due_s: float
-
-
-def lot(decision_id: str) -> float:
-    """The lot of a decision, uniform in [0, 1): it is asked about where that is below the share.
-    Anybody can draw it again from the id.
-    """
-    return zlib.crc32(decision_id.encode()) / _WHOLE
 
 
 class Classified:

@@ -18,6 +18,13 @@ from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardP
 from service.plan.history import HistoryPlan
 from service.plan.inbound import ServicePlan
 from service.plan.judging import GoldenPlan, JudgingPlan, RubricPlan
+from service.plan.prediction import (
+    EscalatePlan,
+    PredictionPlan,
+    PredictionRoutePlan,
+    SkipPlan,
+    WorthPlan,
+)
 from service.plan.queue import NotifyPlan, QueuePlan
 from service.plan.refusals import RefusalPlan, SuggestionPlan
 from service.plan.requirements import RequirementPlan
@@ -94,6 +101,8 @@ class Plan(Strict):
         asked = self.review.classification
         return THRESHOLD if asked is None else asked.threshold
 
+    prediction: PredictionPlan | None = None
+
     @property
     def review_tiers(self) -> tuple[str, ...]:
         """The tiers whose refusals a person reviews: those named, else the highest."""
@@ -133,5 +142,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "queue": QueuePlan, "notify": NotifyPlan, "experiments": ExperimentPlan,
     "history": HistoryPlan, "approvals": ApprovalPlan, "traces": TracePlan, "console": ConsolePlan,
     "judging": JudgingPlan, "rubrics": RubricPlan, "golden": GoldenPlan,
+    "prediction": PredictionPlan, "route": PredictionRoutePlan, "escalate": EscalatePlan,
+    "skip": SkipPlan, "worth": WorthPlan,
     **alert.SECTIONS,
 }  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from learning import difficulty
 from learning.features import Featurizer, Signals, inspect
 from learning.interaction import Context
 from service.domain.catalog import Deployment
@@ -17,6 +18,7 @@ from service.domain.expressions import Expression
 from service.domain.guesses import ASKED, CLASSIFIER, Guess
 from service.domain.records import Caller, Key
 from service.routing.finding import TaskFinder
+from service.routing.foreseeing import Ahead, Foreseer
 from service.routing.ladder import NO_LADDERS, Ladders
 
 OTHER = "other"
@@ -90,13 +92,21 @@ class Asked:
     unsure: bool = False  # its task is less sure than the taxonomy's threshold
     id: str = ""  # of the decision to come, where it is known before
     demand: Demand = NO_DEMAND
+    ahead: Ahead | None = None  # what is foreseen of it, where the plan wants that
 
 
 class Reader:
     """Reads requests by the plan's table."""
 
-    def __init__(self, table: RoutingTable, featurizer: Featurizer, secret: bytes) -> None:
+    def __init__(
+        self,
+        table: RoutingTable,
+        featurizer: Featurizer,
+        secret: bytes,
+        foreseer: Foreseer | None = None,
+    ) -> None:
         self._table, self._featurizer, self._secret = table, featurizer, secret
+        self._foreseer = foreseer
         self._deployments = {each.name for each in table.catalog}
         self._tasks = {name for name, _ in table.tasks} | {OTHER}
         self._finder = table.finder
@@ -124,10 +134,21 @@ class Reader:
             tokens_out_limit=request.shape.tokens_out_limit,
             cost_dial=1.0 if dial is None else cost_dial(dial),
         )
+        ahead = self._ahead(signals, context, names)
         demand = self._demand(request, task, key, names)
         return Asked(
-            request, caller, task, confidence, source, context, names, guess, unsure, demand=demand
-        )
+            request, caller, task, confidence, source, context, names, guess, unsure,
+            demand=demand, ahead=ahead,
+        )  # fmt: skip
+
+    def _ahead(self, signals: Signals, context: Context, names: dict[str, Any]) -> Ahead | None:
+        """What is foreseen, its scores put among the names that conditions may read."""
+        if self._foreseer is None:
+            return None
+        ahead = self._foreseer.ahead(signals, context.features)
+        if ahead is not None:
+            names.update(_scores(ahead.demand))
+        return ahead
 
     def settled(self, asked: Asked, key: Key, task: str, confidence: float) -> Asked:
         """The same, its task as somebody who was asked named it; with what is demanded of that."""
@@ -137,7 +158,7 @@ class Reader:
         demand = self._demand(asked.request, task, key, asked.names)
         return replace(
             asked, task=task, confidence=confidence, source=ASKED, context=context, unsure=unsure,
-            demand=demand,
+            demand=demand, ahead=self._ahead(signals, context, asked.names),
         )  # fmt: skip
 
     def _demand(self, request: ChatRequest, task: str, key: Key, names: dict[str, Any]) -> Demand:
@@ -231,10 +252,33 @@ def cost_dial(quality_cost: float) -> float:
     return math.pow(10.0, 2.0 * quality_cost - 1.0)
 
 
+class Names(dict[str, Any]):
+    """The values that conditions may read; the scores of the text are made when one is read."""
+
+    __slots__ = ("_signals",)
+
+    def __init__(self, values: dict[str, Any], signals: Signals) -> None:
+        super().__init__(values)
+        self._signals = signals
+
+    def __missing__(self, name: str) -> Any:
+        if name not in difficulty.NAMES:
+            raise KeyError(name)
+        self.update(_scores(difficulty.demand(self._signals)))
+        return self[name]
+
+
+def _scores(found: difficulty.Demand) -> dict[str, float]:
+    return {
+        "complexity": found.complexity, "ambiguity": found.ambiguity,
+        "difficulty": found.difficulty,
+    }  # fmt: skip
+
+
 def names_of(request: ChatRequest, signals: Signals, caller: Caller) -> dict[str, Any]:
     """The values that conditions may read."""
     shape = request.shape
-    return {
+    values = {
         "word_count": signals.word_count,
         "tokens": shape.tokens_in,
         "turns": shape.turns,
@@ -252,3 +296,4 @@ def names_of(request: ChatRequest, signals: Signals, caller: Caller) -> dict[str
         "feature": caller.feature,
         "tags": caller.tags,
     }
+    return Names(values, signals)

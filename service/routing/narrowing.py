@@ -50,6 +50,7 @@ class Draft:
     version: Placed | None = None
     will: Will = NO_WILL
     pinned: str | None = None  # the override whose version draws
+    foreseen: tuple[str, tuple[str, ...]] = ("", ())  # what was done by the chances, and to whom
 
 
 class Narrowing:

@@ -19,6 +19,7 @@ from service.domain.clock import Clock, new_id
 from service.domain.errors import CapabilityMissing, ModelNotFound, NoDeployment
 from service.domain.guesses import UNSURE
 from service.domain.live import LivePolicy
+from service.domain.prediction import UNLIKELY
 from service.domain.records import Candidates, Decision, Key, Mode, Override
 from service.domain.will import NO_WILL
 from service.routing.asked import Asked, Reader, RoutingTable
@@ -28,6 +29,7 @@ from service.routing.fleet import Fleet
 from service.routing.narrowing import LATER_TIER, Draft, Narrowing
 from service.routing.overriding import PINNED, Overriding
 from service.routing.placed import placed
+from service.routing.predicting import Prediction
 from service.routing.sessions import Held, Sessions
 from service.routing.treatments import DEPLOYMENT, VERSION
 
@@ -48,6 +50,7 @@ class RouterParts:
     chance: random.Random
     secret: bytes
     assignments: AssignmentHolder = field(default_factory=AssignmentHolder)
+    prediction: Prediction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,9 @@ class Router:
         self._overriding = Overriding(
             table, self._narrowing, self._eligibility, parts.live, parts.clock
         )
-        self._reader = Reader(table, parts.featurizer, parts.secret)
+        self.prediction = parts.prediction
+        foreseer = None if parts.prediction is None else parts.prediction.foreseer
+        self._reader = Reader(table, parts.featurizer, parts.secret, foreseer)
         self._names = tuple(each.name for each in table.catalog)
 
     def decide(
@@ -110,6 +115,8 @@ class Router:
         held = self._held(draft)
         if held is not None:
             return self._sticky(draft, held)
+        if self.prediction is not None:
+            self.prediction.act(draft)
         decision = self._drawn(draft)
         if draft.asked.caller.session and not dry_run:
             held = Held(
@@ -299,6 +306,8 @@ class Router:
             return []
         names = [*decision.candidates.names]
         names += [each.deployment for each in decision.disqualified if each.reason in LATER]
+        unlikely = [each.deployment for each in decision.disqualified if each.reason == UNLIKELY]
+        names += unlikely
         others = [
             self._index[name]
             for name in names
@@ -321,6 +330,8 @@ class Router:
             others.sort(key=lambda i: tiers[i] or 0)
         if unsure:  # the safe ones first
             others.sort(key=lambda i: self._names[i] in unsure)
+        if unlikely:  # better than no answer, and worse than any other
+            others.sort(key=lambda i: self._names[i] in unlikely)
         return [catalog[i] for i in others]
 
     def allowed(self, decision: Decision, deployment: str) -> bool:
@@ -335,10 +346,11 @@ class Router:
         return deployment not in will.excluded
 
     def _decision(self, draft: Draft, verdict: _Verdict) -> Decision:
-        asked = draft.asked
+        asked, at_us = draft.asked, self._parts.clock.wall_us()
+        predicted = None if self.prediction is None else self.prediction.record(draft, at_us)
         return Decision(
             id=draft.id,
-            at_us=self._parts.clock.wall_us(),
+            at_us=at_us,
             caller=asked.caller,
             task=asked.task,
             task_confidence=asked.confidence,
@@ -361,6 +373,7 @@ class Router:
             session_decision_id=verdict.first,
             assigned=draft.assigned,
             guess=asked.guess,
+            predicted=predicted,
         )
 
 

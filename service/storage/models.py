@@ -1,4 +1,4 @@
-"""The quality models that were accepted: one file each, kept for good so that a replay finds it."""
+"""The fitted models: one file each; those of quality are kept for good, so a replay finds them."""
 
 from __future__ import annotations
 
@@ -7,38 +7,34 @@ import re
 from pathlib import Path
 
 from learning import capability
+from learning.acceptance import AcceptanceModel
 from learning.errors import SnapshotMissing
 from learning.policies.base import Prior
 from learning.quality import QualityModel
-from learning.snapshot import thaw
+from learning.snapshot import Frozen, thaw
 
 FOLDER = "quality"
 _ID = re.compile(r"[0-9a-f-]{36}")
 
 
-class QualityModels:
-    """The files ``quality/ID.hgsn`` of a state directory."""
+class ModelFiles:
+    """The files ``FOLDER/ID.hgsn`` of a state directory."""
+
+    folder = FOLDER
 
     def __init__(self, state_dir: Path) -> None:
-        self.root = state_dir / FOLDER
+        self.root = state_dir / self.folder
         self.root.mkdir(parents=True, exist_ok=True)
 
-    def read(self, model_id: str) -> QualityModel:
-        """A model; raises SnapshotError where its file is gone or damaged."""
-        return QualityModel.of(thaw(self._bytes(model_id)))
-
-    def prior(self, model_id: str) -> Prior:
-        """What a policy is to believe by it: a model, or what the capability matrix said."""
-        frozen = thaw(self._bytes(model_id))
-        if frozen.kind == capability.KIND:
-            return capability.prior_of(frozen)
-        return QualityModel.of(frozen).prior()
-
-    def _bytes(self, model_id: str) -> bytes:
+    def thawed(self, model_id: str) -> Frozen:
+        """A model at rest; raises SnapshotError where its file is gone or damaged."""
         try:
-            return self.path(model_id).read_bytes()
+            data = self.path(model_id).read_bytes()
         except OSError:
-            raise SnapshotMissing(f"there is no file of the quality model {model_id}") from None
+            raise SnapshotMissing(
+                f"there is no file of the {self.folder} model {model_id}"
+            ) from None
+        return thaw(data)
 
     def write(self, model_id: str, data: bytes) -> None:
         """Keep a model's bytes; they appear whole or not at all."""
@@ -53,5 +49,35 @@ class QualityModels:
     def path(self, model_id: str) -> Path:
         """Where a model lies; raises SnapshotMissing for what is no id."""
         if not _ID.fullmatch(model_id):
-            raise SnapshotMissing("that is no id of a quality model")
+            raise SnapshotMissing(f"that is no id of a {self.folder} model")
         return self.root / f"{model_id}.hgsn"
+
+
+class QualityModels(ModelFiles):
+    """The quality models."""
+
+    def read(self, model_id: str) -> QualityModel:
+        """A model; raises SnapshotError where its file is gone or damaged."""
+        return QualityModel.of(self.thawed(model_id))
+
+    def prior(self, model_id: str) -> Prior:
+        """What a policy is to believe by it: a model, or what the capability matrix said."""
+        frozen = self.thawed(model_id)
+        if frozen.kind == capability.KIND:
+            return capability.prior_of(frozen)
+        return QualityModel.of(frozen).prior()
+
+
+class AcceptanceModels(ModelFiles):
+    """The models of the chance to be acceptable; no replay needs an old one, so few are kept."""
+
+    folder = "acceptance"
+
+    def read(self, model_id: str) -> AcceptanceModel:
+        """A model; raises SnapshotError where its file is gone or damaged."""
+        return AcceptanceModel.of(self.thawed(model_id))
+
+    def keep_newest(self, count: int = 3) -> None:
+        """Drop the files of all but the newest; an id sorts by its time."""
+        for path in sorted(self.root.glob("*.hgsn"))[:-count]:
+            path.unlink(missing_ok=True)

@@ -38,7 +38,19 @@ def rated_answers(
     half_life_s: float,
     newest: int = NEWEST,
 ) -> Rows:
-    """The newest rated answers, each once and as it is rated now, with their decisions' features.
+    """As ``rated_decisions``, without the ids."""
+    return rated_decisions(cursor, arms, versions, half_life_s, newest)[0]
+
+
+def rated_decisions(
+    cursor: Cursor,
+    arms: Sequence[str],
+    versions: Sequence[Version],
+    half_life_s: float,
+    newest: int = NEWEST,
+) -> tuple[Rows, list[str]]:
+    """The newest rated answers, each once and as it is rated now, with their decisions'
+    features; and the decisions' ids.
 
     They are read from the updates, so one place (``feedback/credit.py``) says what is learned
     from which. ``versions``: the last one's features are meant; decisions that were made with
@@ -56,7 +68,8 @@ def rated_answers(
                    arg_max(quality, seq) AS quality, max(seq) AS seq
             FROM recent WHERE arm IN (SELECT unnest(?::VARCHAR[])) GROUP BY decision_id, arm
         )
-        SELECT l.arm, l.seq, l.quality, epoch_us(l.decided_at) / 1e6 AS decided_s, d.features
+        SELECT l.decision_id::VARCHAR AS id, l.arm, l.seq, l.quality,
+               epoch_us(l.decided_at) / 1e6 AS decided_s, d.features
         FROM latest l JOIN decisions d ON d.id = l.decision_id
         WHERE d.ts >= (SELECT min(decided_at) FROM latest) AND len(d.features) = ?
           AND d.version_id IN (SELECT unnest(?::VARCHAR[]))
@@ -69,7 +82,7 @@ def rated_answers(
     flat = found["features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     x: NDArray[np.float64] = flat.astype(np.float64).reshape(len(found), len(features))
     age_s = decided_s.max(initial=0.0) - decided_s
-    return Rows(
+    rows = Rows(
         arms=tuple(arms),
         features=features,
         arm=np.array([number[name] for name in found["arm"].to_pylist()], dtype=np.int64),
@@ -78,6 +91,7 @@ def rated_answers(
         weight=0.5 ** (age_s / half_life_s),
         order=found["seq"].to_numpy().astype(np.int64),
     )
+    return rows, found["id"].to_pylist()
 
 
 def last_prior(cursor: Cursor) -> tuple[str, int] | None:

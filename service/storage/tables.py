@@ -18,6 +18,7 @@ from service.domain.capability import BenchmarkCell
 from service.domain.experiments import Assigned
 from service.domain.judging import JudgeCheck, Judging
 from service.domain.knowledge import Entry
+from service.domain.prediction import CheckDrawn, Predicted
 from service.domain.refusals import Refusal, Review, ReviewDecision
 from service.domain.reviews import ReviewItem, ReviewTurn
 from service.storage.judging_tables import JUDGE_CHECKS, JUDGINGS, fields
@@ -365,6 +366,21 @@ TABLES: Mapping[type, Table] = {
         "silence_ends",
         _texts("silence_id", "ts", "author", "reason"),
         _plain("silence_id", "at_us", "author", "reason"),
+    ),
+    Predicted: _table(
+        "predictions",
+        [*_texts("decision_id", "ts", "model_id", "state"), ("complexity", _REAL),
+         ("ambiguity", _REAL), ("difficulty", _REAL), ("deployments", _TEXTS),
+         ("chances", _REALS), ("act", _TEXT), ("probability", _REAL), ("taken_out", _TEXTS)],
+        _plain("decision_id", "at_us", "model_id", "state", "complexity", "ambiguity",
+               "difficulty", "deployments", "chances", "act", "probability", "taken_out"),
+    ),
+    CheckDrawn: _table(
+        "checks_drawn",
+        [*_texts("decision_id", "ts", "deployment"), ("chance", _REAL), ("checked", _FLAG),
+         ("probability", _REAL), ("episode", _INT)],
+        _plain("decision_id", "at_us", "deployment", "chance", "checked", "probability",
+               "episode"),
     ),
     Entry: _table(
         "knowledge",

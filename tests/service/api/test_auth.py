@@ -64,6 +64,7 @@ ROUTES = [
     ("POST", "/admin/alerts/x/resolve", "operator"),
     ("POST", "/admin/alerts/silences", "operator"),
     ("POST", "/admin/alerts/silences/x/end", "operator"),
+    ("GET", "/admin/prediction", "analyst"), ("POST", "/admin/prediction/switch", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
     ("GET", "/admin/benchmarks", "analyst"), ("GET", "/admin/benchmarks/setting", "analyst"),
     ("GET", "/admin/benchmarks/x", "analyst"), ("POST", "/admin/benchmarks", "operator"),
@@ -92,7 +93,7 @@ def test_every_route_and_every_role(
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
               "score": {"messages": [{"role": "user", "content": "x"}], "answer": "y"}, "check": {},
               "silences": LIFT | {"rule": "none"},
-              "experiments": {**LIFT, "design": {}}}  # fmt: skip
+              "experiments": {**LIFT, "design": {}}, "switch": LIFT | {"on": True}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
     response = httpx.request(method, service.url + path, headers=headers,
                              json=body if method == "POST" else None)  # fmt: skip

@@ -12,6 +12,7 @@ VALUES = {
     "word_count": 120, "tokens": 200, "turns": 1, "images": 0, "tools": 2, "max_tokens": 0,
     "has_code": True, "has_maths": False, "json_mode": False, "stream": True, "system": True,
     "type": "social_post", "tier": "basic", "tenant": "acme", "feature": "", "tags": ("a", "b"),
+    "complexity": 61.5, "ambiguity": 12.0, "difficulty": 48.25,
 }  # fmt: skip
 
 
@@ -29,6 +30,8 @@ def test_all_names_have_a_value_here() -> None:
         ("300 > word_count", True),
         ("not (word_count < 300 or has_code)", False),
         ("tools >= 3 or turns != 1", False),
+        ("complexity > 61 and complexity < 62 and ambiguity <= 12", True),
+        ("difficulty > 48.25", False),
         ("true", True),
         ("not true", False),
         ("has_code == True", True),

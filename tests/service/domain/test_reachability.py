@@ -59,3 +59,19 @@ def test_it_agrees_with_trying_everything(texts: list[str]) -> None:
                 reached.add(index)
                 break
     assert {index for index, _ in unreachable(order)} == set(range(len(order))) - reached
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("complexity > 3 and complexity < 4", True),
+        ("difficulty >= 50 and difficulty <= 50", True),
+        ("difficulty >= 50 and difficulty < 50", False),
+        ("ambiguity > 60 and ambiguity < 60.5 and ambiguity != 60.2", True),
+        ("ambiguity == 7 and ambiguity != 7", False),
+        ("complexity > 100", False),
+        ("complexity < 0", False),
+    ],
+)
+def test_scores_are_any_number_from_0_to_100(text: str, holds: bool) -> None:
+    assert can_hold(parse(text).node) is holds

@@ -9,9 +9,10 @@ from scipy.stats import binomtest, kstest
 
 from service.domain.clock import new_id
 from service.domain.experiments import Judgement
+from service.domain.lots import lot
 from service.domain.records import Decision, Feedback
 from service.domain.reviews import ReviewItem
-from service.people.watching import ClassificationRules, Classified, Judged, JudgeRules, lot
+from service.people.watching import ClassificationRules, Classified, Judged, JudgeRules
 from service.storage.cases import Case
 from tests.conftest import HandClock
 from tests.service.storage import test_tables as made

@@ -21,6 +21,7 @@ from service.routing.assignments import AssignmentHolder
 from service.routing.finding import TaskFinder
 from service.routing.fleet import Fleet, FleetRules
 from service.routing.ladder import NO_LADDERS, Ladders
+from service.routing.predicting import Prediction
 from service.routing.router import Router, RouterParts
 from service.routing.sessions import Sessions
 from tests.conftest import HandClock
@@ -61,6 +62,7 @@ class World:
     ) -> None:
         catalog, requirements = of
         finder: TaskFinder | None = policy.pop("finder", None)
+        prediction: Prediction | None = policy.pop("prediction", None)
         self.clock = clock or HandClock()
         self.overrides: list[Override] = []
         self.fleet = Fleet(catalog, rules)
@@ -91,6 +93,7 @@ class World:
                 live=self.live, featurizer=featurizer, fleet=self.fleet,
                 sessions=self.sessions, holding=lambda: self.overrides, clock=self.clock,
                 chance=random.Random(1), secret=b"secret", assignments=self.assignments,
+                prediction=prediction,
             ),
         )  # fmt: skip
 
