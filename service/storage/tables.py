@@ -18,10 +18,13 @@ from service.domain.experiments import Assigned
 from service.domain.knowledge import Entry
 from service.domain.refusals import Refusal, Review, ReviewDecision
 from service.domain.reviews import ReviewItem, ReviewTurn
+from service.storage.learned_from import LEARNED_FROM
 
 _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
 _TIME = pa.timestamp("us")
 _TEXTS, _REALS, _VECTOR = pa.list_(_TEXT), pa.list_(_REAL), pa.list_(pa.float32())
+
+_WORDS = {"text": _TEXT, "time": _TIME, "real": _REAL, "vector": _VECTOR}
 
 Row = tuple[Any, ...]
 
@@ -112,7 +115,7 @@ def _update(u: r.Update) -> Row:
     return (
         u.seq, u.at_us, u.decision_id or None, u.decided_us, u.arm, u.kind, u.quality,
         u.revises_quality, u.cost_usd, u.latency_s, u.tokens_out, u.failed, u.feedback_id,
-        u.version_id, u.model_id,
+        u.version_id, u.model_id, u.weight, u.revises_weight,
     )  # fmt: skip
 
 
@@ -169,7 +172,7 @@ _UPDATES = [
     ("seq", _LONG), ("ts", _TIME), ("decision_id", _TEXT), ("decided_at", _TIME), ("arm", _TEXT),
     ("kind", _TEXT), ("quality", _REAL), ("revises_quality", _REAL), ("cost_usd", _REAL),
     ("latency_s", _REAL), ("tokens_out", _LONG), ("failed", _FLAG), ("feedback_id", _TEXT),
-    ("version_id", _TEXT), ("model_id", _TEXT),
+    ("version_id", _TEXT), ("model_id", _TEXT), ("weight", _REAL), ("revises_weight", _REAL),
 ]  # fmt: skip
 
 _WEIGHTS = [
@@ -358,6 +361,10 @@ TABLES: Mapping[type, Table] = {
         _texts("silence_id", "ts", "author", "reason"),
         _plain("silence_id", "at_us", "author", "reason"),
     ),
+    **{
+        record: _table(name, [(c, _WORDS[kind]) for c, kind in columns], _plain(*fields))
+        for record, (name, columns, fields) in LEARNED_FROM.items()
+    },
     Entry: _table(
         "knowledge",
         [*_texts("id", "ts", "source", "subject", "title", "hypothesis", "design", "result",
