@@ -32,6 +32,7 @@ COUNTERS = {
     "feedback": ("Ratings taken", ["metric"]),
     "notifications": ("Notices to channels of alerts", ["channel", "result"]),
     "refusals": ("Requests that a content policy refused", ["deployment"]),
+    "ratings_weighed": ("Ratings that might teach, by why they do not count", ["reason"]),
     "refused": ("Refused by the gateway itself", ["reason"]),
     "review_items": ("Items of review, by what became of them", ["kind", "how"]),
     "stream_malformed": ("Lines of streams that were skipped", ["deployment"]),
@@ -231,6 +232,10 @@ class Telemetry:
     def feedback(self, metric: str) -> None:
         """A rating was taken."""
         self._count("feedback", (metric,))
+
+    def weighed(self, reason: str) -> None:
+        """A rating that might teach was weighed; ``reason``: why it does not count, or nothing."""
+        self._count("ratings_weighed", (reason or "counts",))
 
     def refusal(self, deployment: str) -> None:
         """A deployment's content policy refused a request."""

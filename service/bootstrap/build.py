@@ -21,6 +21,7 @@ from service.bootstrap.routing import sessions
 from service.bootstrap.shadow import attach_shadows
 from service.bootstrap.traces import attach_traces
 from service.bootstrap.trends import attach_trends
+from service.bootstrap.trust import weights as weights_of
 from service.bootstrap.way_out import Ground, WayOut, way_out
 from service.config import Settings, plan_digest, process_environment
 from service.domain.clock import Clock, SystemClock
@@ -115,7 +116,7 @@ def _joined(
         fleet=way.fleet,
         dispatcher=way.dispatcher,
         learner=learner,
-        intake=intake(plan, kept, learner, clock),
+        intake=intake(plan, kept, learner, clock, weights_of(plan, kept, ground.secret, telemetry)),
         ledger=ledger,
         board=board,
         weights=weights,

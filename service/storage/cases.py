@@ -50,6 +50,7 @@ class Case:
     learned: dict[str, float] = field(default_factory=dict)  # arm -> quality now in the sums
     weighed: dict[str, float] = field(default_factory=dict)  # arm -> what that weighs there
     weights: dict[str, float] = field(default_factory=dict)  # feedback id -> what it counts
+    raters: dict[str, str] = field(default_factory=dict)  # feedback id -> the user behind the key
     made_s: float | None = None  # when it was decided, on this process's monotonic clock
     once: dict[tuple[str, str], Feedback] = field(default_factory=dict)  # author, idempotency key
 
@@ -141,9 +142,12 @@ def read_case(cursor: Cursor, decision_id: str) -> Case | None:
     ):
         case.learned[row["arm"]], case.weighed[row["arm"]] = row["quality"], row["weight"]
     for row in rows_of(
-        cursor, f"SELECT feedback_id, weight FROM rating_weights {where} AND ts >= ?", span[:2]
+        cursor,
+        f"SELECT feedback_id, weight, rater FROM rating_weights {where} AND ts >= ?",
+        span[:2],
     ):
-        case.weights[str(row["feedback_id"])] = row["weight"]
+        identity = str(row["feedback_id"])
+        case.weights[identity], case.raters[identity] = row["weight"], row["rater"]
     return case
 
 

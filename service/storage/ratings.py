@@ -58,7 +58,8 @@ def rated_answers(
                    max(seq) AS seq
             FROM recent WHERE arm IN (SELECT unnest(?::VARCHAR[])) GROUP BY decision_id, arm
         )
-        SELECT l.arm, l.seq, l.quality, l.weight, epoch_us(l.decided_at) / 1e6 AS decided_s, d.features
+        SELECT l.arm, l.seq, l.quality, l.weight, epoch_us(l.decided_at) / 1e6 AS decided_s,
+               d.features
         FROM latest l JOIN decisions d ON d.id = l.decision_id
         WHERE d.ts >= (SELECT min(decided_at) FROM latest) AND len(d.features) = ?
           AND d.version_id IN (SELECT unnest(?::VARCHAR[]))

@@ -53,7 +53,9 @@ def rated(of: Case, quality: float = 0.5, **more: object) -> Feedback:
 
 
 def told(of: Case, latest: Feedback, rules: CreditRules = RULES) -> Update | None:
-    return from_feedback(of, latest, Ratings(of.feedback, of.weights).weighed(rules.metric), rules, "v")
+    return from_feedback(
+        of, latest, Ratings(of.feedback, of.weights).weighed(rules.metric), rules, "v"
+    )
 
 
 @pytest.mark.parametrize("mode", [m for m in Mode if m is not Mode.CACHE])
