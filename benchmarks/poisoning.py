@@ -41,7 +41,8 @@ TRUE = {"best": 0.85, "fair": 0.75, "worst": 0.5}
 NAMES = tuple(TRUE)
 START_S, STEP_S, CALLERS, RATED = 1.79e9, 3.0, 20, 0.3
 DEPLOYMENT = {"name": "best", "provider": "simulated", "base_url": "http://127.0.0.1:1",
-              "model": "m", "price": {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 1.0}}  # fmt: skip
+              "model": "m",
+              "price": {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 1.0}}  # fmt: skip
 PLAN = {"deployments": [DEPLOYMENT]}
 EVEN = Context(np.array([0.0, 1.0], np.float32), 100)
 

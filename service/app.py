@@ -28,6 +28,7 @@ from service.api import (
     plan,
     policies,
     queue,
+    ratings,
     reports,
     reviews,
     shadows,
@@ -72,6 +73,7 @@ KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
+    ratings,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

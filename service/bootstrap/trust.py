@@ -22,7 +22,8 @@ def trust_rules(plan: Plan) -> TrustRules | None:
     half_life_s = plan.policy.parameters.get("quality_half_life_s", RefitRules().half_life_s)
     return TrustRules(
         level(asked.key), level(asked.tenant), level(asked.user), asked.least, asked.learned,
-        float(half_life_s), frozenset(asked.trusted), dict(asked.keys), {str(role): each for role, each in asked.roles.items()},
+        float(half_life_s), frozenset(asked.trusted), dict(asked.keys),
+        {str(role): each for role, each in asked.roles.items()},
         {str(kind): each for kind, each in asked.kinds.items()},
     )  # fmt: skip
 

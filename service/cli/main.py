@@ -20,6 +20,7 @@ from service.cli import (
     policy,
     propensities,
     queue,
+    ratings,
     reload,
     report,
     review,
@@ -35,7 +36,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serve, show, history, generate_history, evaluate, reload, trends):
+for group in (serve, show, history, generate_history, evaluate, reload, trends, ratings):
     group.register(app)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(approvals.app, name="approvals")

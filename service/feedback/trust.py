@@ -169,7 +169,7 @@ class Trust:
         if made.spent is None or answer is None:
             return
         answer.authors.pop(row.author, None)
-        for level, who in self._who(row):
+        for level, who in self._brings(row):
             if level in self._shares:
                 amount = row.weight * self._fresh(row)
                 self._shares[level].give_back(who, (row.arm, row.task), amount, made.spent)
@@ -235,7 +235,7 @@ class Trust:
         answer.authors[row.author] = row.weight
         cell: Cell = (row.arm, row.task)
         fresh, day = self._fresh(row), row.at_us // DAY_US
-        for level, who in self._who(row):
+        for level, who in self._brings(row):
             if level in self._shares:
                 self._shares[level].spend(who, cell, day, row.weight * fresh, grown * fresh)
         return grown * fresh
@@ -246,17 +246,23 @@ class Trust:
         return math.exp2(-age_s / self.rules.half_life_s) if self.rules else 1.0
 
     def _who(self, row: RatingWeight) -> list[tuple[str, str]]:
-        """At which levels a rating counts, and for whom. Of whom is trusted the key is counted, so
-        that its evidence is the others', and nothing else.
-        """
-        found = [("key", row.author)]
+        """At which levels a rating is bounded, and for whom."""
         if self._is_trusted(row.author):
-            return found
-        if row.rater:
-            found.append(("user", f"{row.author}/{row.rater}"))
-        if row.tenant:
-            found.append(("tenant", row.tenant))
-        return found
+            return []
+        return [
+            (level, who)
+            for level, who in self._brings(row)
+            if level == "key" or (row.rater if level == "user" else row.tenant)
+        ]
+
+    def _brings(self, row: RatingWeight) -> list[tuple[str, str]]:
+        """Whose evidence it is at every level, bounded there or not: it is the others' others'."""
+        own = row.tenant and not self._is_trusted(row.author)
+        return [
+            ("key", row.author),
+            ("user", f"{row.author}/{row.rater}"),
+            ("tenant", row.tenant if own else f"key:{row.author}"),
+        ]
 
     def _is_trusted(self, author: str) -> bool:
         if author.startswith(REVIEWER):

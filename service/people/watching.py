@@ -8,11 +8,15 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.domain.clock import Clock, new_id
 from service.domain.experiments import Judgement
 from service.domain.records import Decision, Feedback
-from service.domain.reviews import Kind, ReviewItem
+from service.domain.reviews import ClassifiedFeatures, Kind, ReviewItem
 from service.people.rulings import REVIEWER
+from service.people.unsure_days import UnsureDays
 from service.storage.cases import Case
 
 CALLER = "caller"  # the source of a task that nobody had to find
@@ -20,6 +24,7 @@ UNSURE, AUDIT = "unsure", "audit"
 FLIPPED, APART = "flipped", "apart"
 SPAN_S = 300.0
 MOST_SEEN = 20_000
+MOST_VECTORS = 256  # of requests whose decision is not told of yet
 _WHOLE = float(1 << 32)
 
 
@@ -48,6 +53,25 @@ def lot(decision_id: str) -> float:
     return zlib.crc32(decision_id.encode()) / _WHOLE
 
 
+class LastVectors:
+    """What the classifier saw of the last requests, so that it can be kept with those that a person
+    is asked about: by the decision's id a layout's version and the features.
+    """
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, tuple[str, NDArray[np.float32]]] = OrderedDict()
+
+    def remember(self, decision_id: str, version: str, features: NDArray[np.float32]) -> None:
+        """Called where a request is classified, before its decision is told of."""
+        self._seen[decision_id] = (version, features)
+        if len(self._seen) > MOST_VECTORS:
+            self._seen.popitem(last=False)
+
+    def of(self, decision_id: str) -> tuple[str, NDArray[np.float32]] | None:
+        """What it saw of a decision's request; once."""
+        return self._seen.pop(decision_id, None)
+
+
 class Classified:
     """On the path of every request: two comparisons, and for few an item. Nobody waits.
 
@@ -60,7 +84,10 @@ class Classified:
     ) -> None:
         self._put, self._room, self._clock = put, room, clock
         self.rules: ClassificationRules | None = None
+        self.days = UnsureDays(clock)
+        self.vectors = LastVectors()
         self.seen = self.unsure = self.opened = 0
+        self.keep: Callable[[ClassifiedFeatures], object] = lambda _: None
         self._marks = deque([(clock.monotonic_s(), 0, 0, 0)])
 
     def __call__(self, decision: Decision) -> None:
@@ -69,7 +96,10 @@ class Classified:
         rules = self.rules
         if rules is None or decision.task_source == CALLER:
             return
-        if decision.task_confidence < rules.threshold:
+        unsure = decision.task_confidence < rules.threshold
+        if decision.session_decision_id is None:
+            self.days.saw(unsure)
+        if unsure:
             self.unsure += 1
             self._draw(decision, UNSURE, rules.sample, rules)
         elif rules.audit:
@@ -81,7 +111,7 @@ class Classified:
         if not self._room(Kind.CLASSIFICATION):
             return
         caller, name = decision.caller, decision.id
-        self.opened += self._put(
+        put = self._put(
             ReviewItem(
                 name, decision.at_us, Kind.CLASSIFICATION, name, why, name, caller.key_id,
                 caller.tenant, caller.tier, decision.task, decision.deployment,
@@ -89,6 +119,10 @@ class Classified:
                 f'{{"source": "{decision.task_source}", "threshold": {rules.threshold}}}',
             )
         )  # fmt: skip
+        self.opened += put
+        seen = self.vectors.of(name)
+        if put and seen is not None:
+            self.keep(ClassifiedFeatures(name, decision.at_us, *seen))
 
     def mark(self) -> None:
         """Called by the clock: what the shares of five minutes are counted from later."""

@@ -68,7 +68,8 @@ def test_without_the_plans_word_nothing_is_weighed() -> None:
     ("level", "cap", "reason"),
     [("key", LevelRules(hour=3), "key_hour"), ("key", LevelRules(day=3), "key_day"),
      ("key", LevelRules(hour_each=3), "key_hour_each"),
-     ("user", LevelRules(day_each=3), "user_day_each"), ("tenant", LevelRules(day=3), "tenant_day")],
+     ("user", LevelRules(day_each=3), "user_day_each"),
+     ("tenant", LevelRules(day=3), "tenant_day")],
 )  # fmt: skip
 def test_beyond_a_cap_a_rating_does_not_count(level: str, cap: LevelRules, reason: str) -> None:
     of = desk(**{level: cap})

@@ -72,6 +72,17 @@ CASES = [
     Case("reviews", "refused", seen(cell(100, errors={"policy": 6})), "rate", B, "6.0% of the"),
     Case("reviews", "few refused", seen(cell(100, errors={"policy": 4})), "rate", C),
     Case("reviews", "too few", seen(cell(99, errors={"policy": 99})), "rate", I),
+    Case("review_rate", "more", seen(facts=Facts(unsure=((500, 10_000), (60, 400)))), "", B,
+         "the task of 15.0% of today's 400 requests is not sure enough, of 5.0%"),
+    Case("review_rate", "fewer", seen(facts=Facts(unsure=((3_000, 10_000), (60, 400)))), "", B),
+    Case("review_rate", "as before", seen(facts=Facts(unsure=((500, 10_000), (24, 400)))), "", C),
+    Case("review_rate", "sure but small",
+         seen(facts=Facts(unsure=((50_000, 1_000_000), (65_000, 1_000_000)))), "", C),
+    Case("review_rate", "too few", seen(facts=Facts(unsure=((500, 10_000), (150, 199)))), "", I),
+    Case("review_rate", "no past", seen(facts=Facts(unsure=((50, 999), (150, 400)))), "", I),
+    Case("uneven_ratings", "uneven", seen(facts=Facts(uneven_ratings="they differ")), "", B,
+         "they differ"),
+    Case("uneven_ratings", "even", seen(), "", C),
     Case("propensities", "alarm", seen(facts=Facts(propensities="draws are off")), "", B,
          "draws are off"),
     Case("propensities", "none", seen(), "", C),
@@ -147,7 +158,7 @@ def test_what_is_gone_is_clean_and_what_is_quiet_is_not() -> None:
 
 def test_the_docs_tell_every_rule_as_it_is() -> None:
     text = (ROOT / "docs" / "alerts.md").read_text("utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| (page|ticket) \|", text, flags=re.M)
+    rows = re.findall(r"^\| `(\w+)` \| (page|ticket|info) \|", text, flags=re.M)
     told = dict(rows)
     assert told == {name: rule.severity.value for name, rule in ALERT_RULES.items()}
     assert {Severity.PAGE, Severity.TICKET} == {rule.severity for rule in ALERT_RULES.values()}
