@@ -18,6 +18,7 @@ from service.api import (
     approvals,
     audits,
     caller,
+    classifier,
     document,
     experiments,
     health,
@@ -73,7 +74,7 @@ KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
-    ratings,
+    ratings, classifier,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

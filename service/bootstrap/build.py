@@ -16,6 +16,7 @@ from service.bootstrap.overrides import attach_overrides, resume_pins
 from service.bootstrap.people import attach_people
 from service.bootstrap.queue import attach
 from service.bootstrap.refusals import refusals
+from service.bootstrap.relearning import attach_relearning
 from service.bootstrap.reload import PlanSource, Reloader
 from service.bootstrap.routing import sessions
 from service.bootstrap.shadow import attach_shadows
@@ -141,4 +142,5 @@ def _joined(
     attach_traces(runtime, process_environment())
     attach_alerts(runtime, process_environment())
     attach_people(runtime)
+    attach_relearning(runtime)
     return runtime, ground, way

@@ -22,6 +22,7 @@ from service.bootstrap.learning import (
     responses,
 )
 from service.bootstrap.refusals import refusal_rules
+from service.bootstrap.relearning import relearn_job
 from service.bootstrap.traces import attach_traces
 from service.bootstrap.trust import trust_rules
 from service.bootstrap.way_out import Ground, WayOut, way_out
@@ -185,6 +186,7 @@ class Reloader:
         self._ground.sessions.idle_s = plan.sessions.idle_s
         runtime.telemetry.forget_arms()
         runtime.scheduler.put(refit_job(runtime))
+        runtime.scheduler.put(relearn_job(runtime))
         attach_traces(runtime, process_environment())
         if runtime.ledger.tracer is not None:
             runtime.ledger.tracer.start()

@@ -9,6 +9,7 @@ from service.cli import (
     approvals,
     audit,
     benchmark,
+    classifier,
     deployment,
     evaluate,
     experiment,
@@ -41,6 +42,7 @@ for group in (serve, show, history, generate_history, evaluate, reload, trends, 
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(audit.app, name="audit")
+app.add_typer(classifier.app, name="classifier")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(keys.app, name="keys")

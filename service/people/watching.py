@@ -24,7 +24,6 @@ UNSURE, AUDIT = "unsure", "audit"
 FLIPPED, APART = "flipped", "apart"
 SPAN_S = 300.0
 MOST_SEEN = 20_000
-MOST_VECTORS = 256  # of requests whose decision is not told of yet
 _WHOLE = float(1 << 32)
 
 
@@ -53,30 +52,12 @@ def lot(decision_id: str) -> float:
     return zlib.crc32(decision_id.encode()) / _WHOLE
 
 
-class LastVectors:
-    """What the classifier saw of the last requests, so that it can be kept with those that a person
-    is asked about: by the decision's id a layout's version and the features.
-    """
-
-    def __init__(self) -> None:
-        self._seen: OrderedDict[str, tuple[str, NDArray[np.float32]]] = OrderedDict()
-
-    def remember(self, decision_id: str, version: str, features: NDArray[np.float32]) -> None:
-        """Called where a request is classified, before its decision is told of."""
-        self._seen[decision_id] = (version, features)
-        if len(self._seen) > MOST_VECTORS:
-            self._seen.popitem(last=False)
-
-    def of(self, decision_id: str) -> tuple[str, NDArray[np.float32]] | None:
-        """What it saw of a decision's request; once."""
-        return self._seen.pop(decision_id, None)
-
-
 class Classified:
     """On the path of every request: two comparisons, and for few an item. Nobody waits.
 
     ``room``: asked before an item is made; counts what is passed over. An item has its decision's
-    id, since there is one of each.
+    id, since there is one of each. ``seen_of``: what the classifier saw of a decision's request, by
+    which layout, so that ``keep`` logs it with the item; None where nobody classified it.
     """
 
     def __init__(
@@ -85,7 +66,7 @@ class Classified:
         self._put, self._room, self._clock = put, room, clock
         self.rules: ClassificationRules | None = None
         self.days = UnsureDays(clock)
-        self.vectors = LastVectors()
+        self.seen_of: Callable[[Decision], tuple[str, NDArray[np.float32]] | None] = lambda _: None
         self.seen = self.unsure = self.opened = 0
         self.keep: Callable[[ClassifiedFeatures], object] = lambda _: None
         self._marks = deque([(clock.monotonic_s(), 0, 0, 0)])
@@ -120,8 +101,8 @@ class Classified:
             )
         )  # fmt: skip
         self.opened += put
-        seen = self.vectors.of(name)
-        if put and seen is not None:
+        seen = self.seen_of(decision) if put else None
+        if seen is not None:
             self.keep(ClassifiedFeatures(name, decision.at_us, *seen))
 
     def mark(self) -> None:

@@ -8,21 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.domain.clock import Clock
 from service.domain.experiments import Judgement
 from service.domain.records import Decision, Feedback
 from service.domain.reviews import Kind
 from service.people.desk import ReviewDesk, late
 from service.people.quality import report
+from service.people.relearning import Relearner
 from service.people.unsure_days import DAYS
 from service.people.versions import RolledBack
-from service.people.watching import (
-    ClassificationRules,
-    Classified,
-    Judged,
-    JudgeRules,
-    LastVectors,
-)
+from service.people.watching import ClassificationRules, Classified, Judged, JudgeRules
 from service.plan.review import ReviewPlan
 from service.plan.whole import Plan
 from service.storage.cases import Case
@@ -52,6 +50,7 @@ class People:
     def __init__(self, parts: PeopleParts) -> None:
         self._parts = parts
         self.desk = parts.desk
+        self.relearner: Relearner | None = None
         self._classified = Classified(parts.desk.put, parts.desk.room, parts.clock)
         self._classified.keep = parts.desk.keep
         self._judged = Judged(parts.desk.put, parts.clock)
@@ -72,10 +71,9 @@ class People:
         """An answer was rated."""
         self._judged.rated(case, feedback)
 
-    @property
-    def vectors(self) -> LastVectors:
-        """Where whoever classifies leaves what it saw of a request."""
-        return self._classified.vectors
+    def see_by(self, seen_of: Callable[[Decision], tuple[str, NDArray[np.float32]] | None]) -> None:
+        """Keep what the classifier saw of the requests that a person is asked about."""
+        self._classified.seen_of = seen_of
 
     def unsure(self) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """How many requests were unsure, before today and today; None where nobody is asked."""
@@ -90,6 +88,8 @@ class People:
             if asked is not None and plan.tasks
             else None
         )
+        if self.relearner is not None:
+            self.relearner.retake()
         now = self._classified.rules
         if before is not None and (now is None or now.threshold != before.threshold):
             self._classified.days.forget()

@@ -32,6 +32,7 @@ def full() -> Telemetry:
     made.took(0.9)
     made.feedback("rating")
     made.weighed("")
+    made.relearned("accepted")
     made.refusal("a")
     made.refused("lag")
     made.notified("webhook", "taken")

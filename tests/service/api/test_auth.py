@@ -60,7 +60,8 @@ ROUTES = [
     ("POST", "/admin/alerts/x/resolve", "operator"),
     ("POST", "/admin/alerts/silences", "operator"),
     ("POST", "/admin/alerts/silences/x/end", "operator"),
-    ("GET", "/admin/ratings", "analyst"),
+    ("GET", "/admin/ratings", "analyst"), ("GET", "/admin/classifier", "analyst"),
+    ("POST", "/admin/classifier/rollback", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
