@@ -322,7 +322,7 @@ _RULES = (
     Rule("reviews", "refusals wait or pile up", Severity.TICKET, reviews),
     Rule("review_rate", "more requests, or fewer, are unsure than before", Severity.TICKET,
          review_rate),
-    Rule("uneven_ratings", "who rates depends on the deployment", Severity.INFO, uneven_ratings),
+    Rule("uneven_ratings", "who rates depends on the deployment", Severity.TICKET, uneven_ratings),
     Rule("propensities", "the log and the draws do not agree", Severity.TICKET, propensities,
          told=True),
     Rule("outage", "no deployment can answer", Severity.PAGE, outage, pages=True, told=True),
