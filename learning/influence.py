@@ -75,10 +75,14 @@ class Shares:
         self._brought: dict[Cell, float] = {}
         self._buckets: OrderedDict[tuple[str, Cell], _Bucket] = OrderedDict()
         self._days: dict[int, set[str]] = {}
+        self._about: tuple[int, set[str]] = (-1, set())  # a day, and who was learned from then
 
     def authors(self, who: str, day: int) -> int:
         """How many are about, ``who`` among them: those learned from on that day or the last."""
-        return len({who} | self._days.get(day, set()) | self._days.get(day - 1, set()))
+        if self._about[0] != day:  # once a day: there may be many
+            self._about = day, self._days.get(day, set()) | self._days.get(day - 1, set())
+        about = self._about[1]
+        return len(about) + (who not in about)
 
     def allowance(self, who: str, cell: Cell, day: int) -> float:
         """What an author may still bring to a cell, in answers' weight."""
@@ -103,6 +107,8 @@ class Shares:
         bucket.own += brought
         self._brought[cell] = self._brought.get(cell, 0.0) + brought
         self._days.setdefault(day, set()).add(who)
+        if self._about[0] in (day, day + 1):
+            self._about[1].add(who)
         for old in [each for each in self._days if each < day - 2]:
             del self._days[old]
         if len(self._buckets) > MOST_KNOWN:
