@@ -1,6 +1,6 @@
 """What false ratings do to the shares of traffic, with caps and without: a simulated service.
 
-    python -m benchmarks.poisoning [--seeds N]
+    python -m benchmarks.poisoning [--seeds N] [--scene WORDS]
 
 Twenty callers ask one request in three seconds; honest ones rate three answers in ten. From a
 quarter of the run on, false ones rate answers of their own requests: the best deployment's as
@@ -49,8 +49,9 @@ EVEN = Context(np.array([0.0, 1.0], np.float32), 100)
 
 @dataclass(frozen=True)
 class Attack:
-    """``keys`` false keys, all of the tenant ``tenant``; each rates ``each`` answers a request from
-    a quarter of the run on, at most ``most`` together. ``turns``: how often it turns each round.
+    """``keys`` false keys, all of the tenant ``tenant``; each rates ``each`` answers at one request
+    in ``every`` from a quarter of the run on, at most ``most`` together. ``turns``: how often it
+    turns each round; ``users``: of how many it names one at a time (0: none).
     """
 
     keys: int = 1
@@ -59,6 +60,7 @@ class Attack:
     tenant: str = ""
     turns: int = 0
     users: int = 0
+    every: int = 1
 
 
 @dataclass
@@ -157,7 +159,7 @@ def run(seed: int, capped: bool, attack: Attack | None = None, steps: int = 6_00
         case, draw = service.asked(key.id), service.rng.random(2)
         if draw[0] < RATED:
             service.rate(case, key, float(draw[1] < TRUE[case.decision.deployment]))
-        if attack is not None and step > steps // 4:
+        if attack is not None and step > steps // 4 and step % attack.every == 0:
             _attack(service, attack, false)
         if step > steps * 3 // 4 and step % 10 == 0:
             seen.append(service.chooser.propensities(service.chooser.scores(EVEN, [0, 1, 2])))
@@ -186,7 +188,7 @@ SCENES = {
     "one key floods": Attack(),
     "one key floods, naming a new user each time": Attack(users=10**9),
     "five keys of one tenant flood": Attack(keys=5, each=1, tenant="acme"),
-    "one key drips: one rating in ten requests": Attack(each=1, most=450),
+    "one key drips: one rating in ten requests": Attack(each=1, every=10),
     "one key floods and turns its ratings round": Attack(each=1, most=2_000, turns=4),
 }
 
@@ -195,9 +197,13 @@ def main() -> None:
     """The table."""
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--seeds", type=int, default=5)
-    seeds = range(asked.parse_args().seeds)
+    asked.add_argument("--scene", default="", help="those alone whose name has this in it")
+    told = asked.parse_args()
+    seeds = range(told.seeds)
     print("scene | caps | share of best | of worst | mean of best | false in best | honest in best")
     for name, attack in SCENES.items():
+        if told.scene not in name:
+            continue
         for capped in (False, True):
             runs = [run(seed, capped, attack) for seed in seeds]
             figures = [
@@ -207,9 +213,9 @@ def main() -> None:
             ]
             evidence = [np.mean([each.own["best"] for each in runs]),
                         np.mean([each.others["best"] for each in runs])]  # fmt: skip
-            told = " | ".join(f"{each:.3f}" for each in figures)
+            row = " | ".join(f"{each:.3f}" for each in figures)
             counts = " | ".join(f"{each:.0f}" for each in evidence)
-            print(f"{name} | {'caps' if capped else 'none'} | {told} | {counts}")
+            print(f"{name} | {'caps' if capped else 'none'} | {row} | {counts}", flush=True)
 
 
 if __name__ == "__main__":

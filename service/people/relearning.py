@@ -34,7 +34,7 @@ FOLDER, WORK = "relearned", "fitting-"
 TAKEN, REFUSED_ACT = "classifier.relearned", "classifier.relearning_refused"
 FAILED, BACK = "classifier.relearning_failed", "classifier.rolled_back"
 SHOWN = 20
-LIMIT_S = 300
+LIMIT_S = 1_200  # a fit of some thousand rows, thrice; on a core that others want too
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def test_a_flood_moves_mean_and_shares_by_the_bound_at_most(
 
 @pytest.mark.parametrize(
     "attack",
-    [Attack(users=10**9), Attack(each=1, most=1_500, turns=3), Attack(each=1, most=225)],
+    [Attack(users=10**9), Attack(each=1, most=1_500, turns=3), Attack(each=1, every=10)],
     ids=["a new user each time", "turned round again and again", "a slow drip"],
 )
 def test_no_way_of_spreading_them_gets_round_it(clean: dict[int, Found], attack: Attack) -> None:
