@@ -58,7 +58,7 @@ class Kept:
 @dataclass(frozen=True, slots=True)
 class Rated:
     """A rated answer as the watch needs it: ``error`` off the prediction, ``spread`` its
-    predicted standard deviation.
+    predicted standard deviation; ``trust`` in [0, 1]: how far its rating is believed.
     """
 
     x: Vector
@@ -67,6 +67,7 @@ class Rated:
     error: float
     spread: float
     at_s: float
+    trust: float = 1.0
 
 
 class Changes:
@@ -105,24 +106,24 @@ class Changes:
         return float(self.cut[at]) if at_s < self.cut_s[at] else 1.0
 
     def told(
-        self, at: int, x: Vector, change: tuple[float | None, float | None], weight: float,
-        at_s: float,
+        self, at: int, x: Vector, change: tuple[float | None, float | None],
+        weights: tuple[float, float], at_s: float,
     ) -> None:  # fmt: skip
-        """A rating came, was revised or taken back (``change``: what it was and is): where the
-        answer is of before the cut, the state put aside knows it; where it is still among the
-        newest answers, they do.
+        """A rating came, was revised or taken back (``change``: what it was and is, ``weights``:
+        what either counts): where the answer is of before the cut, the state put aside knows it;
+        where it is still among the newest answers, they do.
         """
         old, new = change
         kept = self.kept.get(at)
         if kept is not None and at_s < self.cut_s[at]:
-            for value, sign in ((old, -1.0), (new, 1.0)):
+            for value, weight in ((old, -weights[0]), (new, weights[1])):
                 if value is not None:
-                    kept.add(x, value, sign * weight)
+                    kept.add(x, value, weight)
         if old is not None:
             values = self._values[at]
             for slot in np.flatnonzero((values[:, 2] == at_s) & (values[:, 0] == old)):
                 values[slot, 0] = old if new is None else new
-                values[slot, 1] = 0.0 if new is None else values[slot, 1]
+                values[slot, 1] = 0.0 if new is None else _held(values[slot, 1], weights)
 
     def observe(self, at: int, rated: Rated, sums: Sums, fit: Fit, discount: float) -> bool:
         """Take an answer that the sums hold already; whether the arm's sums were changed.
@@ -135,7 +136,7 @@ class Changes:
             return True
         slot = self._seen[at] % ROWS
         self._rows[at, slot] = rated.x
-        residual = rated.error / rated.spread
+        residual = rated.error / rated.spread * rated.trust
         self._values[at, slot] = rated.quality, rated.weight, rated.at_s, residual
         self._seen[at] += 1
         if sums.count[at] * discount < LEAST_RATED:
@@ -151,8 +152,9 @@ class Changes:
         then = rated.quality - float(kept.theta @ rated.x)
         new = min(0.5 * (rated.error / rated.spread) ** 2, GREATEST_TERM)
         old = min(0.5 * then * then / kept.noise, GREATEST_TERM)
-        kept.against += float(old > new)
-        kept.odds = max(kept.least(), kept.odds + new - old)
+        kept.against += rated.trust * float(old > new)
+        told = rated.trust * new, rated.trust * old
+        kept.odds = max(kept.least(), kept.odds + told[0] - told[1])
         if kept.odds <= ODDS_ENOUGH:
             return False
         sums.gram[at], sums.moment[at] = kept.gram, kept.moment
@@ -240,6 +242,12 @@ class Changes:
             kept.moment[known] = arrays["kept_moment"][i][was]
             kept.theta[known] = arrays["kept_theta"][i][was]
             self.kept[at] = kept
+
+
+def _held(weight: float, weights: tuple[float, float]) -> float:
+    """What an answer weighs when the trust in its rating has changed meanwhile."""
+    before, now = weights
+    return weight if before in (now, 0.0) else weight * now / before
 
 
 def _newest(residuals: Vector) -> int:

@@ -60,7 +60,9 @@ class Interaction:
 
     ``at_s`` is seconds since the epoch of the *decision*, so that forgetting by time gives a
     late rating the weight of the answer that it rates. ``revises`` is the reward that this one
-    replaces: the policy undoes that one and does this one.
+    replaces: the policy undoes that one and does this one. ``weight`` in [0, 1] is how much the
+    quality counts beside an answer that is wholly believed, ``revises_weight`` how much the one
+    that is undone counted.
     """
 
     context: Context
@@ -68,3 +70,5 @@ class Interaction:
     reward: Reward
     at_s: float
     revises: Reward | None = None
+    weight: float = 1.0
+    revises_weight: float = 1.0

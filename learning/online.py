@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,10 @@ class OnlineCorrection:
         off = float(regression.predict_one(_features(predicted))) if regression else 0.0
         return min(1.0, max(0.0, predicted + off))
 
-    def learn(self, arm: str, x: Vector, quality: float) -> None:
-        """One rating of an answer of ``arm``; what the model does not know is passed over."""
+    def learn(self, arm: str, x: Vector, quality: float, weight: float = 1.0) -> None:
+        """One rating of an answer of ``arm``, believed so far as ``weight`` in [0, 1] says; what
+        the model does not know is passed over.
+        """
         if arm not in self.model.arms or x.shape != (len(self.model.features),):
             return
         at = self.model.arms.index(arm)
@@ -55,7 +58,9 @@ class OnlineCorrection:
             self._arms[at] = linear_model.BayesianLinearRegression(
                 alpha=PRIOR_PRECISION, beta=1.0, smoothing=SMOOTHING
             )
-        self._arms[at].learn_one(_features(plain), quality - plain)
+        root = math.sqrt(weight)  # a squared error counts ``weight`` when both are scaled by this
+        row = {name: root * value for name, value in _features(plain).items()}
+        self._arms[at].learn_one(row, root * (quality - plain))
 
     @property
     def errors(self) -> tuple[float, float] | None:

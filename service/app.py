@@ -20,6 +20,7 @@ from service.api import (
     benchmarks,
     caller,
     capabilities,
+    classifier,
     classify,
     document,
     experiments,
@@ -33,6 +34,7 @@ from service.api import (
     policies,
     prediction,
     queue,
+    ratings,
     reports,
     reviews,
     shadows,
@@ -77,7 +79,7 @@ KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
-    benchmarks, capabilities, judging, prediction,
+    benchmarks, capabilities, judging, prediction, ratings, classifier,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -32,7 +32,9 @@ COUNTERS = {
     "feedback": ("Ratings taken", ["metric"]),
     "notifications": ("Notices to channels of alerts", ["channel", "result"]),
     "refusals": ("Requests that a content policy refused", ["deployment"]),
+    "ratings_weighed": ("Ratings that might teach, by why they do not count", ["reason"]),
     "refused": ("Refused by the gateway itself", ["reason"]),
+    "relearned": ("Refits of the classifier by people's labels", ["result"]),
     "review_items": ("Items of review, by what became of them", ["kind", "how"]),
     "stream_malformed": ("Lines of streams that were skipped", ["deployment"]),
     "upstream_reconnects": ("Requests sent again on a fresh connection", ["deployment"]),
@@ -240,6 +242,14 @@ class Telemetry:
     def feedback(self, metric: str) -> None:
         """A rating was taken."""
         self._count("feedback", (metric,))
+
+    def weighed(self, reason: str) -> None:
+        """A rating that might teach was weighed; ``reason``: why it does not count, or nothing."""
+        self._count("ratings_weighed", (reason or "counts",))
+
+    def relearned(self, result: str) -> None:
+        """The classifier was fitted with people's labels, or went back."""
+        self._count("relearned", (result,))
 
     def refusal(self, deployment: str) -> None:
         """A deployment's content policy refused a request."""

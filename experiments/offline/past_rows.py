@@ -298,4 +298,5 @@ def _nothing(count: int) -> Columns:
         "quality": none, "revises_quality": none, "cost_usd": none, "latency_s": none,
         "tokens_out": Numbers(void.astype(np.int64), unknown), "failed": Numbers(unknown, unknown),
         "feedback_id": Ids(np.zeros((count, 16), np.uint8), unknown), "model_id": nulls(count),
+        "weight": Numbers(void + 1.0), "revises_weight": Numbers(void + 1.0),
     }  # fmt: skip

@@ -119,9 +119,9 @@ class Disjoint(Policy):
         x = interaction.context.features.astype(np.float64)
         reward, revised = interaction.reward, interaction.revises
         if revised is not None and revised.quality is not None:
-            self._sums.add(at, x, revised.quality, -1.0)
+            self._sums.add(at, x, revised.quality, -interaction.revises_weight)
         if reward.quality is not None:
-            self._sums.add(at, x, reward.quality, 1.0)
+            self._sums.add(at, x, reward.quality, interaction.weight)
         if reward.failed is None or revised is not None:
             return
         self._calls[at] += (1.0, float(reward.failed))

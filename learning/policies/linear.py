@@ -102,10 +102,12 @@ class Linear(Policy):
     def _learn_quality(self, at: int, x: Vector, interaction: Interaction) -> None:
         at_s = interaction.at_s
         whole = self._slow.weight(at_s)
-        weight = whole * self._changes.worth(at, at_s)
+        trust, trusted = interaction.weight, interaction.revises_weight
+        worth = whole * self._changes.worth(at, at_s)
+        weight, before = worth * trust, worth * trusted
         old = interaction.revises.quality if interaction.revises else None
         new = interaction.reward.quality
-        self._changes.told(at, x, (old, new), whole, at_s)
+        self._changes.told(at, x, (old, new), (whole * trusted, whole * trust), at_s)
         discount = self._slow.discount(at_s)
         changed = old is None or new is None
         if old is None and new is not None:
@@ -114,14 +116,18 @@ class Linear(Policy):
             spread = math.sqrt(self._fit.noise[at] * (1.0 + max(0.0, float(step @ x))))
             self._sums.add(at, x, new, weight)
             self._fit.absorb(at, x, error, weight * discount)
-            rated = Rated(x, new, weight, error, spread, at_s)
+            rated = Rated(x, new, weight, error, spread, at_s, trust)
             changed = self._changes.observe(at, rated, self._sums, self._fit, discount)
+        elif old is not None and new is not None and weight != before:
+            self._sums.add(at, x, old, -before)
+            self._sums.add(at, x, new, weight)
+            changed = True
         elif old is not None and new is not None:
             self._sums.revise(at, x, (old, new), weight)
             change = weight * discount * (new - old)
             self._fit.theta[at] += change * (self._fit.covariance[at] @ x)
         elif old is not None:
-            self._sums.add(at, x, old, -weight)
+            self._sums.add(at, x, old, -before)
         if self._new[at] and not self._standing(discount, at_s).trial[at]:
             self._new[at] = 0  # for good
         self._unfitted += 1

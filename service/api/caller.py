@@ -60,12 +60,13 @@ async def feedback(request: Request, body: FeedbackBody) -> FeedbackTaken:
     runtime, key = allowed(request, "caller")
     case = await case_for(runtime, key, body.id)
     given = Given(
-        body.metric, body.value, body.kind, body.idempotency_key, body.reason, tuple(body.tags)
-    )
+        body.metric, body.value, body.kind, body.idempotency_key, body.reason, tuple(body.tags),
+        body.user,
+    )  # fmt: skip
     taken = await runtime.intake.take(case, given, key)
     runtime.telemetry.feedback(body.metric)
     runtime.people.rated(case, taken.feedback)
-    return FeedbackTaken(feedback_id=taken.feedback.id, applied=taken.applied)
+    return FeedbackTaken(feedback_id=taken.feedback.id, applied=taken.applied, reason=taken.why_not)
 
 
 @router.get("/decisions/{decision_id}", responses=_ERRORS)

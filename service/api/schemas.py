@@ -25,13 +25,19 @@ class FeedbackBody(_Body):
     idempotency_key: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     reason: Text = ""
     tags: Annotated[list[Annotated[str, Field(max_length=128)]], Field(max_length=16)] = []
+    user: Annotated[
+        str, Field(max_length=256, description="the end user who rates; kept as a keyed hash")
+    ] = ""
 
 
 class FeedbackTaken(BaseModel):
-    """The rating is durable. ``applied``: whether it changes what the policy knows."""
+    """The rating is durable. ``applied``: whether it changes what the policy knows; where it does
+    not, ``reason`` says why in a word.
+    """
 
     feedback_id: str
     applied: bool
+    reason: str = ""
 
 
 class LiftBody(_Body):

@@ -125,4 +125,6 @@ def facts(runtime: Runtime) -> Facts:
         runtime.experiments.guard.invalid(),
         in_words(audit) if audit.alarmed_us is not None else "",
         f"no deployment can answer ({outage.code}): {outage.reason}" if outage else "",
+        runtime.responses.current.warning(),
+        runtime.people.unsure(),
     )

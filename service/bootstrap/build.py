@@ -20,12 +20,14 @@ from service.bootstrap.people import attach_people
 from service.bootstrap.prediction import attach_prediction
 from service.bootstrap.queue import attach
 from service.bootstrap.refusals import refusals
+from service.bootstrap.relearning import attach_relearning
 from service.bootstrap.reload import PlanSource, Reloader
 from service.bootstrap.routing import sessions
 from service.bootstrap.shadow import attach_shadows
 from service.bootstrap.taxonomy import attach_asking, attach_taxonomy
 from service.bootstrap.traces import attach_traces
 from service.bootstrap.trends import attach_trends
+from service.bootstrap.trust import weights as weights_of
 from service.bootstrap.way_out import Ground, WayOut, way_out
 from service.config import Settings, plan_digest, process_environment
 from service.domain.clock import Clock, SystemClock
@@ -120,7 +122,7 @@ def _joined(
         fleet=way.fleet,
         dispatcher=way.dispatcher,
         learner=learner,
-        intake=intake(plan, kept, learner, clock),
+        intake=intake(plan, kept, learner, clock, weights_of(plan, kept, ground.secret, telemetry)),
         ledger=ledger,
         board=board,
         weights=weights,
@@ -151,4 +153,5 @@ def _joined(
     attach_benchmarks(runtime)
     attach_judging(runtime)
     attach_prediction(runtime)
+    attach_relearning(runtime)
     return runtime, ground, way

@@ -14,7 +14,7 @@ from service.domain.live import LivePolicy, Published
 from service.domain.records import PolicyMark
 from service.feedback.credit import CreditRules
 from service.feedback.freezing import Freeze
-from service.feedback.intake import Intake, Scale
+from service.feedback.intake import Intake, Scale, Weights
 from service.feedback.learner import Learner
 from service.feedback.learner_parts import LearnerParts
 from service.feedback.refit import RefitParts, RefitRules, Refitter
@@ -102,12 +102,14 @@ def _credit_unlearned(kept: Kept, learner: Learner, clock: Clock, resumed: Resum
                 learner.rated(case, feedback)
 
 
-def intake(plan: Plan, kept: Kept, learner: Learner, clock: Clock) -> Intake:
+def intake(
+    plan: Plan, kept: Kept, learner: Learner, clock: Clock, weights: Weights | None = None
+) -> Intake:
     scales = {
         name: Scale(metric.scale, tuple(metric.labels))
         for name, metric in plan.feedback.metrics.items()
     }
-    return Intake(scales, plan.feedback.expires_days, kept.log, learner, clock)
+    return Intake(scales, plan.feedback.expires_days, kept.log, learner, clock, weights)
 
 
 def responses(plan: Plan, kept: Kept, clock: Clock) -> ResponseBoard:

@@ -25,7 +25,9 @@ from service.bootstrap.learning import (
 )
 from service.bootstrap.prediction import attach_prediction
 from service.bootstrap.refusals import refusal_rules
+from service.bootstrap.relearning import relearn_job
 from service.bootstrap.traces import attach_traces
+from service.bootstrap.trust import trust_rules
 from service.bootstrap.way_out import Ground, WayOut, way_out
 from service.config import plan_digest, process_environment
 from service.domain.acting import Person, Told, act_of
@@ -179,11 +181,15 @@ class Reloader:
         provider_names = {each.name: each.provider for each in way.catalog}
         boards = runtime.board, runtime.weights, runtime.outage
         runtime.ledger.renew(boards, provider_names)
-        runtime.intake = intake(plan, runtime.kept, runtime.learner, clock)
+        ratings = runtime.intake.weights
+        if ratings is not None:
+            ratings.trust.take_rules(trust_rules(plan))
+        runtime.intake = intake(plan, runtime.kept, runtime.learner, clock, ratings)
         runtime.quality.rules = refit_rules(plan)
         self._ground.sessions.idle_s = plan.sessions.idle_s
         runtime.telemetry.forget_arms()
         runtime.scheduler.put(refit_job(runtime))
+        runtime.scheduler.put(relearn_job(runtime))
         attach_traces(runtime, process_environment())
         if runtime.ledger.tracer is not None:
             runtime.ledger.tracer.start()

@@ -10,6 +10,7 @@ from service.cli import (
     audit,
     benchmark,
     capabilities,
+    classifier,
     classify,
     deployment,
     evaluate,
@@ -24,6 +25,7 @@ from service.cli import (
     prediction,
     propensities,
     queue,
+    ratings,
     reload,
     report,
     review,
@@ -49,11 +51,13 @@ for group in (
     trends,
     classify,
     capabilities,
+    ratings,
 ):
     group.register(app)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(audit.app, name="audit")
+app.add_typer(classifier.app, name="classifier")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(judge.app, name="judge")

@@ -43,7 +43,9 @@ EMPTY = Cell()
 class Facts:
     """What stood at the close of a minute, beside the traffic. ``exploring``: deployments whose
     quality changed; ``invalid``: experiments whose units are not what was drawn, and why;
-    ``propensities``, ``outage``: the alarm in words, empty where there is none.
+    ``propensities``, ``outage``, ``uneven_ratings``: the alarm in words, empty where there is none.
+    ``unsure``: how many requests had a task that was not sure enough, in the days before and
+    today: unsure and all of either; None where nobody is asked.
     """
 
     deployments: tuple[str, ...] = ()
@@ -55,6 +57,8 @@ class Facts:
     invalid: Mapping[str, str] = field(default_factory=dict)
     propensities: str = ""
     outage: str = ""
+    uneven_ratings: str = ""
+    unsure: tuple[tuple[int, int], tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,13 +239,15 @@ class Update:
     feedback_id: str | None
     version_id: str
     model_id: str | None = None  # of a prior: the quality model that was taken
+    weight: float = 1.0  # of the answer's quality, beside one that is wholly believed
+    revises_weight: float = 1.0  # of the quality that this takes back
 
     def numbered(self, seq: int, at_us: int, version_id: str) -> Update:
         """In its place of the order. Written out: ``replace`` costs more than the rest of it."""
         return Update(
             seq, at_us, self.decision_id, self.decided_us, self.arm, self.kind, self.quality,
             self.revises_quality, self.cost_usd, self.latency_s, self.tokens_out, self.failed,
-            self.feedback_id, version_id, self.model_id,
+            self.feedback_id, version_id, self.model_id, self.weight, self.revises_weight,
         )  # fmt: skip
 
 

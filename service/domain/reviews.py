@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 HEADGATE = "headgate"
 LEAVE = "leave"  # the verdict of whom nobody decided: what stood, stands
 DISMISS = "dismiss"  # a person's: it cannot be said
@@ -79,3 +82,15 @@ class ReviewTurn:
     verdict: str | None = None
     note: str = ""
     idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedFeatures:
+    """What the classifier saw of the request that an item is about: a projection [d], no text.
+    ``features_version``: of which layout, so that it is never learned beside another's.
+    """
+
+    item_id: str
+    at_us: int
+    features_version: str
+    features: NDArray[np.float32]

@@ -65,6 +65,8 @@ def interaction_of(update: Update, decision: Decision) -> Interaction:
         ),
         at_s=update.decided_us / 1e6,
         revises=revises,
+        weight=update.weight,
+        revises_weight=update.revises_weight,
     )
 
 

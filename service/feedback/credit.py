@@ -94,12 +94,51 @@ def rated_quality(feedback: Mapping[tuple[str, str, str], Feedback], metric: str
     return sum(values) / len(values) if values else None
 
 
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What the ratings of an answer give together, and what that counts beside others."""
+
+    quality: float | None
+    weight: float = 1.0
+
+
+class Ratings:
+    """A case's ratings in force as they stood, with what each counts by its id (1 where that is not
+    told).
+    """
+
+    __slots__ = ("_feedback", "_weights")
+
+    def __init__(
+        self, feedback: Mapping[tuple[str, str, str], Feedback], weights: Mapping[str, float]
+    ) -> None:
+        self._feedback, self._weights = dict(feedback), dict(weights)
+
+    def weighed(self, metric: str) -> Weighed:
+        """The authors' mean, weighted, which counts as much as the one of them that counts most: so
+        many authors of little weight are not one of much, and no rating moves the sums by more
+        than its own weight.
+        """
+        if not self._weights:
+            return Weighed(rated_quality(self._feedback, metric))
+        found = [
+            (f.quality, self._weights.get(f.id, 1.0))
+            for f in self._feedback.values()
+            if f.metric == metric and f.quality is not None
+        ]
+        total = sum(weight for _, weight in found)
+        if not total:
+            return Weighed(None)
+        mean = sum(quality * weight for quality, weight in found) / total
+        return Weighed(min(1.0, max(0.0, mean)), max(weight for _, weight in found))
+
+
 def from_feedback(
-    case: Case, latest: Feedback, quality: float | None, rules: CreditRules, version_id: str
+    case: Case, latest: Feedback, told: Weighed, rules: CreditRules, version_id: str
 ) -> Update | None:
     """What a rating teaches: the deployment that answered is credited, revisions undo first.
 
-    ``quality`` is what all ratings of the case give together (``rated_quality``).
+    ``told`` is what all ratings of the case give together (``weighed``).
 
     None where the table says that nothing is learned: pinned and forced answers (unless the
     plan opts in), failures, other metrics.
@@ -109,8 +148,9 @@ def from_feedback(
     arm = case.answered_by if case.outcome else case.decision.deployment
     if arm is None:
         return None
-    before = case.learned.get(arm)
-    if quality is None or quality == before:
+    before, trusted = case.learned.get(arm), case.weighed.get(arm, 1.0)
+    quality = told.quality
+    if quality is None or (quality, told.weight) == (before, trusted):
         return None
     return Update(
         seq=0,
@@ -127,4 +167,6 @@ def from_feedback(
         failed=None,
         feedback_id=latest.id,
         version_id=version_id,
+        weight=told.weight,
+        revises_weight=1.0 if before is None else trusted,
     )

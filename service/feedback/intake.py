@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.domain.clock import Clock, new_id
 from service.domain.errors import Conflict, Gone, Unprocessable
 from service.domain.records import Feedback, Key
 from service.feedback.learner import Learner
+from service.feedback.trust import Trust, Weighing
 from service.storage.cases import Case
 from service.storage.event_log import EventLog
 
@@ -35,14 +36,38 @@ class Given:
     idempotency_key: str | None
     reason: str
     tags: tuple[str, ...]
+    user: str = ""  # the end user behind the key, as the caller names it
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The durable feedback, and whether the policy learns from it."""
+    """The durable feedback, whether the policy learns from it, and where not, why: in a word."""
 
     feedback: Feedback
     applied: bool
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What ratings count; ``hashed``: the keyed hash of a user of a key, as decisions carry it."""
+
+    trust: Trust
+    hashed: Callable[[str, str], str]
+    weighed: Callable[[str], None] = lambda reason: None
+
+    def weigh(self, case: Case, rating: Feedback, key: Key, user: str) -> Weighing | None:
+        """What one counts. Of whom no user is told, the one that asked is meant: as its request
+        names it, or its session.
+        """
+        caller = case.decision.caller
+        rater = self.hashed(key.id, user) if user else ""
+        if not rater and caller.key_id == key.id:
+            rater = caller.unit
+        made = self.trust.weigh(case, rating, key, rater)
+        if made is not None:
+            self.weighed(made.row.reason)
+        return made
 
 
 class Intake:
@@ -55,7 +80,9 @@ class Intake:
         log: EventLog,
         learner: Learner,
         clock: Clock,
+        weights: Weights | None = None,
     ) -> None:
+        self.weights = weights
         self._metrics = metrics
         self._expires_us = int(expires_days * DAY_US)
         self._log, self._learner, self._clock = log, learner, clock
@@ -76,7 +103,7 @@ class Intake:
         if repeat is not None:
             if along:
                 await asyncio.wrap_future(self._log.append_durable(*along))
-            return Taken(repeat, False)
+            return Taken(repeat, False, "repeated")
         slot = (given.metric, given.kind, key.id)
         before = case.feedback.get(slot)
         feedback = Feedback(
@@ -95,10 +122,24 @@ class Intake:
             reason=given.reason,
             tags=given.tags,
         )
-        await asyncio.wrap_future(self._log.append_durable(*along, feedback))
+        teaches = quality is not None and self._learner.learns_from(case, feedback)
+        weighing = self.weights.weigh(case, feedback, key, given.user) if (
+            teaches and self.weights is not None) else None  # fmt: skip
+        more = weighing.records if weighing else ()
+        try:
+            await asyncio.wrap_future(self._log.append_durable(*along, feedback, *more))
+        except Exception:  # not where the caller left: then it may be durable yet
+            if weighing is not None and self.weights is not None:
+                self.weights.trust.undo(weighing)
+            raise
         case.rated(feedback)
+        if weighing is not None:
+            case.weights[feedback.id] = weighing.weight
+            case.raters[feedback.id] = weighing.row.rater
         self._learner.rated(case, feedback)
-        return Taken(feedback, quality is not None and self._learner.learns_from(case, feedback))
+        if weighing is not None and weighing.row.reason:
+            return Taken(feedback, False, weighing.row.reason)
+        return Taken(feedback, teaches, "" if teaches else "not_learned_from")
 
     def _place(self, given: Given) -> tuple[float | None, str | None, float | None]:
         """The value, or the label, and its place in [0, 1]."""

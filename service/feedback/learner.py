@@ -19,11 +19,11 @@ from service.domain.errors import StorageUnavailable
 from service.domain.live import LivePolicy
 from service.domain.records import Decision, Feedback, Update, Version
 from service.feedback.apply import PRIOR, TICK, apply, fits, prior, tick
-from service.feedback.credit import CreditRules, from_feedback, from_outcome, rated_quality
+from service.feedback.credit import CreditRules, Ratings, from_feedback, from_outcome
 from service.feedback.fold import Fold
 from service.feedback.learner_parts import LearnerParts, Prediction
 from service.feedback.versions import Resumed, Wanted, changed, promoted
-from service.storage.cases import Case, FeedbackKey
+from service.storage.cases import Case
 
 T = TypeVar("T")
 log = logging.getLogger("headgate.learning")
@@ -77,7 +77,7 @@ class Learner:
         """A durable rating came in."""
         if not late and self._parts.freeze.takes(case, feedback):
             return
-        ratings = dict(case.feedback)  # as they are now; the loop goes on changing them
+        ratings = Ratings(case.feedback, case.weights)  # as they are now: the loop goes on
         self._queue.append(lambda: self._feedback(case, feedback, ratings))
 
     def caught_up(self) -> Future[None]:
@@ -231,14 +231,12 @@ class Learner:
         for update in from_outcome(case.decision, case.attempts, case.outcome, self.version.id):
             self._take(update, case.decision)
 
-    def _feedback(
-        self, case: Case, feedback: Feedback, ratings: dict[FeedbackKey, Feedback]
-    ) -> None:
-        quality = rated_quality(ratings, self._parts.rules.metric)
-        update = from_feedback(case, feedback, quality, self._parts.rules, self.version.id)
+    def _feedback(self, case: Case, feedback: Feedback, ratings: Ratings) -> None:
+        told = ratings.weighed(self._parts.rules.metric)
+        update = from_feedback(case, feedback, told, self._parts.rules, self.version.id)
         if update is not None and self._take(update, case.decision):
             assert update.quality is not None
-            case.learned[update.arm] = update.quality
+            case.learned[update.arm], case.weighed[update.arm] = update.quality, update.weight
 
     def _adopt(self, model_id: str, kind: str = PRIOR) -> None:
         now_us = self._parts.clock.wall_us()
@@ -346,7 +344,7 @@ class Learner:
             self._last_news_us = at_us
         if update.kind == "rating" and self.prediction and decision and update.quality is not None:
             x = decision.features.astype(np.float64)
-            self.prediction.online.learn(update.arm, x, update.quality)
+            self.prediction.online.learn(update.arm, x, update.quality, update.weight)
         return True
 
     def _learn_beside(self, fold: Fold, update: Update, decision: Decision | None) -> None:

@@ -119,8 +119,8 @@ class Refitter:
         except SnapshotError as error:
             log.warning("the quality model in use cannot be shown: %s", error)
             return
-        for arm, x, quality in first_ratings(cursor, seq):
-            online.learn(arm, x, quality)
+        for arm, x, quality, weight in first_ratings(cursor, seq):
+            online.learn(arm, x, quality, weight)
         self._parts.learner.prediction = Prediction(model_id, online)
 
     def standing(self) -> QualityStanding:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from experiments.statistics.share_change import log_evidence
 from service.domain.alerts import Severity
 from service.domain.minutes import MINUTE_US, Cell, Facts, Minute, Series
 from service.plan.alerts import AlertsPlan, BurnLimits
@@ -230,6 +232,30 @@ def _alarm(facts: Facts | None, words: Callable[[Facts], str]) -> list[Finding]:
     return [Finding(ALL, Verdict.BREACH if said else Verdict.CLEAN, words=said)]
 
 
+def review_rate(seen: Seen, plan: AlertsPlan) -> list[Finding]:
+    """Today's share of requests whose task was not sure enough, beside that of the days before."""
+    limits, facts = plan.review_rate, seen.newest.facts
+    if facts is None or facts.unsure is None:
+        return []
+    before, today = facts.unsure
+    if before[1] < limits.least_before or today[1] < limits.least:
+        return [Finding(ALL, Verdict.INSUFFICIENT)]
+    was, now = before[0] / before[1], today[0] / today[1]
+    log_e = log_evidence(before, today)
+    left = log_e >= -math.log(limits.alpha) and abs(now - was) >= limits.change
+    words = (
+        f"the task of {now:.1%} of today's {today[1]} requests is not sure enough, of {was:.1%} in "
+        f"the days before (evidence {log_e:.1f}, limit {-math.log(limits.alpha):.1f})"
+    )
+    verdict = Verdict.BREACH if left else Verdict.CLEAN
+    return [Finding(ALL, verdict, now, was, words)]
+
+
+def uneven_ratings(seen: Seen, plan: AlertsPlan) -> list[Finding]:
+    """Ratings come for one deployment's answers more than for another's."""
+    return _alarm(seen.newest.facts, lambda facts: facts.uneven_ratings)
+
+
 def burn_fast(seen: Seen, plan: AlertsPlan) -> list[Finding]:
     """14.4 times too fast in an hour and in five minutes, unless the plan says otherwise."""
     return _burn(seen, plan, plan.burn_fast)
@@ -294,6 +320,9 @@ _RULES = (
          sample_ratio, by="experiment"),
     Rule("tickets", "the queue grows", Severity.TICKET, tickets, pages=True),
     Rule("reviews", "refusals wait or pile up", Severity.TICKET, reviews),
+    Rule("review_rate", "more requests, or fewer, are unsure than before", Severity.TICKET,
+         review_rate),
+    Rule("uneven_ratings", "who rates depends on the deployment", Severity.TICKET, uneven_ratings),
     Rule("propensities", "the log and the draws do not agree", Severity.TICKET, propensities,
          told=True),
     Rule("outage", "no deployment can answer", Severity.PAGE, outage, pages=True, told=True),

@@ -90,6 +90,10 @@ class ReviewDesk:
         parts.telemetry.review(item.kind, "opened")
         return True
 
+    def keep(self, record: object) -> None:
+        """Log what belongs to an item; it waits for no disk."""
+        self._parts.log.append(record)
+
     def room(self, kind: str) -> bool:
         """Whether one more of a kind may wait; where not, one is passed over, and counted."""
         parts = self._parts

@@ -7,12 +7,16 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.domain.clock import Clock, new_id
 from service.domain.experiments import Judgement
 from service.domain.lots import lot
 from service.domain.records import Decision, Feedback
-from service.domain.reviews import Kind, ReviewItem
+from service.domain.reviews import ClassifiedFeatures, Kind, ReviewItem
 from service.people.rulings import REVIEWER
+from service.people.unsure_days import UnsureDays
 from service.storage.cases import Case
 
 CALLER = "caller"  # the source of a task that nobody had to find
@@ -44,7 +48,8 @@ class Classified:
     """On the path of every request: two comparisons, and for few an item. Nobody waits.
 
     ``room``: asked before an item is made; counts what is passed over. An item has its decision's
-    id, since there is one of each.
+    id, since there is one of each. ``seen_of``: what the classifier saw of a decision's request, by
+    which layout, so that ``keep`` logs it with the item; None where nobody classified it.
     """
 
     def __init__(
@@ -52,7 +57,10 @@ class Classified:
     ) -> None:
         self._put, self._room, self._clock = put, room, clock
         self.rules: ClassificationRules | None = None
+        self.days = UnsureDays(clock)
+        self.seen_of: Callable[[Decision], tuple[str, NDArray[np.float32]] | None] = lambda _: None
         self.seen = self.unsure = self.opened = 0
+        self.keep: Callable[[ClassifiedFeatures], object] = lambda _: None
         self._marks = deque([(clock.monotonic_s(), 0, 0, 0)])
 
     def __call__(self, decision: Decision) -> None:
@@ -61,7 +69,10 @@ class Classified:
         rules = self.rules
         if rules is None or decision.task_source == CALLER:
             return
-        if decision.task_confidence < rules.threshold:
+        unsure = decision.task_confidence < rules.threshold
+        if decision.session_decision_id is None:
+            self.days.saw(unsure)
+        if unsure:
             self.unsure += 1
             self._draw(decision, UNSURE, rules.sample, rules)
         elif rules.audit:
@@ -73,7 +84,7 @@ class Classified:
         if not self._room(Kind.CLASSIFICATION):
             return
         caller, name = decision.caller, decision.id
-        self.opened += self._put(
+        put = self._put(
             ReviewItem(
                 name, decision.at_us, Kind.CLASSIFICATION, name, why, name, caller.key_id,
                 caller.tenant, caller.tier, decision.task, decision.deployment,
@@ -81,6 +92,10 @@ class Classified:
                 _detail(decision, rules.threshold),
             )
         )  # fmt: skip
+        self.opened += put
+        seen = self.seen_of(decision) if put else None
+        if seen is not None:
+            self.keep(ClassifiedFeatures(name, decision.at_us, *seen))
 
     def mark(self) -> None:
         """Called by the clock: what the shares of five minutes are counted from later."""

@@ -8,12 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.domain.clock import Clock
 from service.domain.experiments import Judgement
 from service.domain.records import Decision, Feedback
 from service.domain.reviews import Kind
 from service.people.desk import ReviewDesk, late
 from service.people.quality import report
+from service.people.relearning import Relearner
+from service.people.unsure_days import DAYS
 from service.people.versions import RolledBack
 from service.people.watching import ClassificationRules, Classified, Judged, JudgeRules
 from service.plan.review import ReviewPlan
@@ -45,7 +50,9 @@ class People:
     def __init__(self, parts: PeopleParts) -> None:
         self._parts = parts
         self.desk = parts.desk
+        self.relearner: Relearner | None = None
         self._classified = Classified(parts.desk.put, parts.desk.room, parts.clock)
+        self._classified.keep = parts.desk.keep
         self._judged = Judged(parts.desk.put, parts.clock)
         self.take_plan()
 
@@ -64,15 +71,28 @@ class People:
         """An answer was rated."""
         self._judged.rated(case, feedback)
 
+    def see_by(self, seen_of: Callable[[Decision], tuple[str, NDArray[np.float32]] | None]) -> None:
+        """Keep what the classifier saw of the requests that a person is asked about."""
+        self._classified.seen_of = seen_of
+
+    def unsure(self) -> tuple[tuple[int, int], tuple[int, int]] | None:
+        """How many requests were unsure, before today and today; None where nobody is asked."""
+        return self._classified.days.standing() if self._classified.rules is not None else None
+
     def take_plan(self) -> None:
         """Another plan is in force; what is open keeps its time."""
-        plan = self._parts.plan()
+        plan, before = self._parts.plan(), self._classified.rules
         asked, judge = plan.review.classification, plan.review.judge
         self._classified.rules = (
             ClassificationRules(plan.threshold, asked.sample, asked.audit, asked.due_h * HOUR_S)
             if asked is not None and (plan.tasks or plan.taxonomy is not None)
             else None
         )
+        if self.relearner is not None:
+            self.relearner.retake()
+        now = self._classified.rules
+        if before is not None and (now is None or now.threshold != before.threshold):
+            self._classified.days.forget()
         self._judged.rules = (
             JudgeRules(judge.apart, judge.due_h * HOUR_S) if judge is not None else None
         )
@@ -81,6 +101,10 @@ class People:
         """After a restart; blocks."""
         known = self._parts.items.of_kind(Kind.JUDGE, most)
         self._judged.load([each.item.decision_id or "" for each in known])
+        if self._classified.rules is not None:
+            since_us = self._parts.clock.wall_us() // DAY_US * DAY_US - DAYS * DAY_US
+            threshold = self._classified.rules.threshold
+            self._classified.days.resume(self._parts.items.unsure_days(since_us, threshold))
 
     # by the clock -----------------------------------------------------------------------------
 

@@ -89,6 +89,21 @@ class ReviewLimits(RuleLimits):
     least: Count = 100
 
 
+class ReviewRateLimits(RuleLimits):
+    """The share of requests whose task is not sure enough. ``alpha``: the chance of a false alarm a
+    day; ``change``: a smaller one is not told; ``least`` requests today, ``least_before`` before.
+    """
+
+    alpha: Annotated[float, Field(gt=0.0, le=0.1, allow_inf_nan=False)] = 0.001
+    change: Share = 0.02
+    least: Count = 200
+    least_before: Count = 1_000
+
+
+class UnevenRatingLimits(RuleLimits):
+    """Ratings that come for one deployment's answers more than for another's."""
+
+
 class PropensityLimits(RuleLimits):
     """The audit of the logged propensities."""
 
@@ -208,6 +223,8 @@ class AlertsPlan(Strict):
     sample_ratio: SampleRatioLimits = SampleRatioLimits()
     tickets: QueueLimits = QueueLimits()
     reviews: ReviewLimits = ReviewLimits()
+    review_rate: ReviewRateLimits = ReviewRateLimits()
+    uneven_ratings: UnevenRatingLimits = UnevenRatingLimits()
     propensities: PropensityLimits = PropensityLimits()
     outage: OutageLimits = OutageLimits()
     burn_fast: FastBurnLimits = FastBurnLimits()

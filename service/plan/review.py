@@ -19,6 +19,8 @@ class PutPlan(Strict):
 class ClassificationPlan(PutPlan):
     """Requests whose task is not sure. ``sample``: the share of those below the threshold that a
     person is asked about; ``audit``: the share of the others, so that their errors can be told.
+    After ``least_labels`` new labels the classifier is fitted anew, looked at every
+    ``refit_minutes`` (0: never).
     """
 
     due_h: float = Field(default=24.0, gt=0.0, le=MONTH_H, allow_inf_nan=False)
@@ -26,6 +28,8 @@ class ClassificationPlan(PutPlan):
     threshold: Share = 0.75
     sample: Share = 1.0
     audit: Share = 0.01
+    refit_minutes: float = Field(default=10.0, ge=0.0, le=10_080.0, allow_inf_nan=False)
+    least_labels: int = Field(default=100, ge=30, le=100_000)
 
 
 class JudgePlan(PutPlan):

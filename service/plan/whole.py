@@ -14,7 +14,16 @@ from service.plan.approvals import ApprovalPlan
 from service.plan.console import ConsolePlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.experiments import ExperimentPlan
-from service.plan.feedback import FeedbackPlan, MetricPlan, QualityPlan, RewardPlan
+from service.plan.feedback import (
+    FeedbackPlan,
+    KeyAuthorPlan,
+    MetricPlan,
+    QualityPlan,
+    RewardPlan,
+    TenantAuthorPlan,
+    TrustPlan,
+    UserAuthorPlan,
+)
 from service.plan.history import HistoryPlan
 from service.plan.inbound import ServicePlan
 from service.plan.judging import GoldenPlan, JudgingPlan, RubricPlan
@@ -131,7 +140,8 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "deployments": DeploymentPlan, "tasks": TaskPlan, "rules": RulePlan,
     "requirements": RequirementPlan, "policy": PolicyPlan,
     "reward": RewardPlan, "budgets": BudgetPlan, "quality": QualityPlan,
-    "feedback": FeedbackPlan, "price": PricePlan,
+    "feedback": FeedbackPlan, "price": PricePlan, "trust": TrustPlan, "key": KeyAuthorPlan,
+    "user": UserAuthorPlan, "tenant": TenantAuthorPlan,
     "sessions": SessionPlan, "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,
     "dials": DialPlan,
     "fallbacks": FallbackPlan, "tiers": TierPlan, "resilience": ResiliencePlan,

@@ -48,6 +48,9 @@ class Case:
     outcome: Outcome | None = None
     feedback: dict[FeedbackKey, Feedback] = field(default_factory=dict)
     learned: dict[str, float] = field(default_factory=dict)  # arm -> quality now in the sums
+    weighed: dict[str, float] = field(default_factory=dict)  # arm -> what that weighs there
+    weights: dict[str, float] = field(default_factory=dict)  # feedback id -> what it counts
+    raters: dict[str, str] = field(default_factory=dict)  # feedback id -> the user behind the key
     made_s: float | None = None  # when it was decided, on this process's monotonic clock
     once: dict[tuple[str, str], Feedback] = field(default_factory=dict)  # author, idempotency key
 
@@ -133,11 +136,18 @@ def read_case(cursor: Cursor, decision_id: str) -> Case | None:
         case.rated(feedback_from(row))
     for row in rows_of(
         cursor,
-        f"SELECT arm, quality FROM updates {where} AND ts >= ? AND kind IN ('rating', 'revision') "
-        "ORDER BY seq",
+        f"SELECT arm, quality, coalesce(weight, 1.0) AS weight FROM updates {where} AND ts >= ? "
+        "AND kind IN ('rating', 'revision') ORDER BY seq",
         span[:2],
     ):
-        case.learned[row["arm"]] = row["quality"]
+        case.learned[row["arm"]], case.weighed[row["arm"]] = row["quality"], row["weight"]
+    for row in rows_of(
+        cursor,
+        f"SELECT feedback_id, weight, rater FROM rating_weights {where} AND ts >= ?",
+        span[:2],
+    ):
+        identity = str(row["feedback_id"])
+        case.weights[identity], case.raters[identity] = row["weight"], row["rater"]
     return case
 
 

@@ -54,21 +54,24 @@ def rated_decisions(
 
     They are read from the updates, so one place (``feedback/credit.py``) says what is learned
     from which. ``versions``: the last one's features are meant; decisions that were made with
-    others are left out. An answer weighs half when it is ``half_life_s`` older than the newest.
+    others are left out. An answer weighs what its update says, and half of that when it is
+    ``half_life_s`` older than the newest.
     """
     features = tuple(json.loads(versions[-1].parameters)["features"])
     same = [v.id for v in versions if tuple(json.loads(v.parameters)["features"]) == features]
     found = cursor.sql(
         f"""
         WITH recent AS (
-            SELECT decision_id, arm, decided_at, quality, seq FROM updates
+            SELECT decision_id, arm, decided_at, quality, coalesce(weight, 1.0) AS weight, seq
+            FROM updates
             WHERE {_RATED} AND decision_id IS NOT NULL ORDER BY seq DESC LIMIT ?
         ), latest AS (
             SELECT decision_id, arm, min(decided_at) AS decided_at,
-                   arg_max(quality, seq) AS quality, max(seq) AS seq
+                   arg_max(quality, seq) AS quality, arg_max(weight, seq) AS weight,
+                   max(seq) AS seq
             FROM recent WHERE arm IN (SELECT unnest(?::VARCHAR[])) GROUP BY decision_id, arm
         )
-        SELECT l.decision_id::VARCHAR AS id, l.arm, l.seq, l.quality,
+        SELECT l.decision_id::VARCHAR AS id, l.arm, l.seq, l.quality, l.weight,
                epoch_us(l.decided_at) / 1e6 AS decided_s, d.features
         FROM latest l JOIN decisions d ON d.id = l.decision_id
         WHERE d.ts >= (SELECT min(decided_at) FROM latest) AND len(d.features) = ?
@@ -88,7 +91,7 @@ def rated_decisions(
         arm=np.array([number[name] for name in found["arm"].to_pylist()], dtype=np.int64),
         x=x,
         quality=found["quality"].to_numpy().astype(np.float64),
-        weight=0.5 ** (age_s / half_life_s),
+        weight=found["weight"].to_numpy() * 0.5 ** (age_s / half_life_s),
         order=found["seq"].to_numpy().astype(np.int64),
     )
     return rows, found["id"].to_pylist()
@@ -132,18 +135,21 @@ def last_taken(cursor: Cursor, kind: str) -> Taken | None:
 
 def first_ratings(
     cursor: Cursor, after_seq: int, newest: int = NEWEST
-) -> Iterator[tuple[str, Vector, float]]:
-    """The ratings (no revisions) learned after that update, in order: arm, features, quality."""
+) -> Iterator[tuple[str, Vector, float, float]]:
+    """The ratings (no revisions) learned after that update, in order: arm, features, quality, and
+    what that weighs.
+    """
     found = rows_of(
         cursor,
-        "SELECT u.arm, u.quality, d.features FROM (SELECT * FROM updates WHERE kind = 'rating' "
+        "SELECT u.arm, u.quality, coalesce(u.weight, 1.0) AS weight, d.features "
+        "FROM (SELECT * FROM updates WHERE kind = 'rating' "
         "AND seq > ? ORDER BY seq DESC LIMIT ?) u JOIN decisions d ON d.id = u.decision_id "
         "ORDER BY u.seq",
         [after_seq, newest],
     )
     for row in found:
         features = np.array(row["features"], dtype=np.float32).astype(np.float64)
-        yield row["arm"], features, row["quality"]
+        yield row["arm"], features, row["quality"], row["weight"]
 
 
 def last_act(cursor: Cursor, *acts: str) -> dict[str, Any] | None:

@@ -136,6 +136,19 @@ class ReviewItems:
         """The items of classification since, with their labels, null where none; reads the log."""
         return rows_of(self._cursor(), _LABELS, [at_time(since_us), tenant])
 
+    def unsure_days(self, since_us: int, threshold: float) -> list[tuple[int, int, int]]:
+        """By day since the epoch how many requests were unsure, of how many, the first of each
+        session alone; reads the log.
+        """
+        rows = rows_of(self._cursor(), _UNSURE, [threshold, at_time(since_us)])
+        return [(row["day"], row["unsure"], row["requests"]) for row in rows]
+
+
+_UNSURE = """
+    SELECT epoch_us(ts) // 86400000000 AS day, count(*) AS requests,
+           count(*) FILTER (task_confidence < $1) AS unsure
+    FROM decisions WHERE ts >= $2 AND task_source <> 'caller' AND session_decision_id IS NULL
+    GROUP BY day ORDER BY day"""
 
 _FIGURES = """
     WITH ended AS (

@@ -22,10 +22,14 @@ from service.domain.prediction import CheckDrawn, Predicted
 from service.domain.refusals import Refusal, Review, ReviewDecision
 from service.domain.reviews import ReviewItem, ReviewTurn
 from service.storage.judging_tables import JUDGE_CHECKS, JUDGINGS, fields
+from service.storage.learned_from import LEARNED_FROM
+from service.storage.prediction_tables import CHECKS_DRAWN, PREDICTIONS
 
 _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
 _TIME = pa.timestamp("us")
 _TEXTS, _REALS, _VECTOR = pa.list_(_TEXT), pa.list_(_REAL), pa.list_(pa.float32())
+
+_WORDS = {"text": _TEXT, "time": _TIME, "real": _REAL, "vector": _VECTOR}
 
 Row = tuple[Any, ...]
 
@@ -116,7 +120,7 @@ def _update(u: r.Update) -> Row:
     return (
         u.seq, u.at_us, u.decision_id or None, u.decided_us, u.arm, u.kind, u.quality,
         u.revises_quality, u.cost_usd, u.latency_s, u.tokens_out, u.failed, u.feedback_id,
-        u.version_id, u.model_id,
+        u.version_id, u.model_id, u.weight, u.revises_weight,
     )  # fmt: skip
 
 
@@ -173,7 +177,7 @@ _UPDATES = [
     ("seq", _LONG), ("ts", _TIME), ("decision_id", _TEXT), ("decided_at", _TIME), ("arm", _TEXT),
     ("kind", _TEXT), ("quality", _REAL), ("revises_quality", _REAL), ("cost_usd", _REAL),
     ("latency_s", _REAL), ("tokens_out", _LONG), ("failed", _FLAG), ("feedback_id", _TEXT),
-    ("version_id", _TEXT), ("model_id", _TEXT),
+    ("version_id", _TEXT), ("model_id", _TEXT), ("weight", _REAL), ("revises_weight", _REAL),
 ]  # fmt: skip
 
 _WEIGHTS = [
@@ -367,21 +371,12 @@ TABLES: Mapping[type, Table] = {
         _texts("silence_id", "ts", "author", "reason"),
         _plain("silence_id", "at_us", "author", "reason"),
     ),
-    Predicted: _table(
-        "predictions",
-        [*_texts("decision_id", "ts", "model_id", "state"), ("complexity", _REAL),
-         ("ambiguity", _REAL), ("difficulty", _REAL), ("deployments", _TEXTS),
-         ("chances", _REALS), ("act", _TEXT), ("probability", _REAL), ("taken_out", _TEXTS)],
-        _plain("decision_id", "at_us", "model_id", "state", "complexity", "ambiguity",
-               "difficulty", "deployments", "chances", "act", "probability", "taken_out"),
-    ),
-    CheckDrawn: _table(
-        "checks_drawn",
-        [*_texts("decision_id", "ts", "deployment"), ("chance", _REAL), ("checked", _FLAG),
-         ("probability", _REAL), ("episode", _INT)],
-        _plain("decision_id", "at_us", "deployment", "chance", "checked", "probability",
-               "episode"),
-    ),
+    Predicted: _table("predictions", PREDICTIONS, _plain(*fields(PREDICTIONS))),
+    CheckDrawn: _table("checks_drawn", CHECKS_DRAWN, _plain(*fields(CHECKS_DRAWN))),
+    **{
+        record: _table(name, [(c, _WORDS[kind]) for c, kind in columns], _plain(*fields))
+        for record, (name, columns, fields) in LEARNED_FROM.items()
+    },
     Entry: _table(
         "knowledge",
         [*_texts("id", "ts", "source", "subject", "title", "hypothesis", "design", "result",

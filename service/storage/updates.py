@@ -68,7 +68,14 @@ def update_from(row: dict[str, Any]) -> Update:
         feedback_id=str(row["feedback_id"]) if row["feedback_id"] is not None else None,
         version_id=row["version_id"],
         model_id=row["model_id"],
+        weight=_weight(row["weight"]),
+        revises_weight=_weight(row["revises_weight"]),
     )
+
+
+def _weight(told: float | None) -> float:
+    """Rows from before there were weights count in full."""
+    return 1.0 if told is None else told
 
 
 def unlearned(cursor: Cursor, since_us: int) -> tuple[list[str], list[str]]:

@@ -31,6 +31,8 @@ def full() -> Telemetry:
     made.request("a", "p", 200, "randomised", 0.001)
     made.took(0.9)
     made.feedback("rating")
+    made.weighed("")
+    made.relearned("accepted")
     made.refusal("a")
     made.refused("lag")
     made.notified("webhook", "taken")

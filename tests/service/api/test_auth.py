@@ -65,6 +65,8 @@ ROUTES = [
     ("POST", "/admin/alerts/silences", "operator"),
     ("POST", "/admin/alerts/silences/x/end", "operator"),
     ("GET", "/admin/prediction", "analyst"), ("POST", "/admin/prediction/switch", "operator"),
+    ("GET", "/admin/ratings", "analyst"), ("GET", "/admin/classifier", "analyst"),
+    ("POST", "/admin/classifier/rollback", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
     ("GET", "/admin/benchmarks", "analyst"), ("GET", "/admin/benchmarks/setting", "analyst"),
     ("GET", "/admin/benchmarks/x", "analyst"), ("POST", "/admin/benchmarks", "operator"),

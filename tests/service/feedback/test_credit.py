@@ -17,7 +17,7 @@ from service.domain.records import (
     Update,
     Usage,
 )
-from service.feedback.credit import CreditRules, from_feedback, from_outcome, rated_quality
+from service.feedback.credit import CreditRules, Ratings, from_feedback, from_outcome, rated_quality
 from service.storage.cases import Case
 from tests.service.storage.test_tables import attempt, decision, feedback, outcome
 
@@ -53,7 +53,9 @@ def rated(of: Case, quality: float = 0.5, **more: object) -> Feedback:
 
 
 def told(of: Case, latest: Feedback, rules: CreditRules = RULES) -> Update | None:
-    return from_feedback(of, latest, rated_quality(of.feedback, rules.metric), rules, "v")
+    return from_feedback(
+        of, latest, Ratings(of.feedback, of.weights).weighed(rules.metric), rules, "v"
+    )
 
 
 @pytest.mark.parametrize("mode", [m for m in Mode if m is not Mode.CACHE])

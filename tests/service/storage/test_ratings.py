@@ -87,9 +87,9 @@ def test_the_last_prior_the_ratings_since_and_the_last_act() -> None:
     cursor = database.cursor()
     assert last_prior(cursor) == (identity, 2)
     found = list(first_ratings(cursor, 2))
-    assert [(arm, quality) for arm, _, quality in found] == [("x", 0.3), ("x", 0.4)]
+    assert [(arm, quality) for arm, _, quality, _ in found] == [("x", 0.3), ("x", 0.4)]
     assert (found[0][1] == two.features).all()
-    assert [quality for _, _, quality in first_ratings(cursor, 2, newest=1)] == [0.4]
+    assert [quality for _, _, quality, _ in first_ratings(cursor, 2, newest=1)] == [0.4]
     last = last_act(cursor, "a", "b")
     assert last is not None and last["act"] == "a" and last_act(cursor, "c") is None
     empty = Database(None).cursor()

@@ -1,0 +1,256 @@
+"""The classifier of tasks learns from people's labels: refits, refusals, rollbacks, all logged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from learning.errors import SnapshotError
+from learning.labels import REFUSED, Labels
+from learning.snapshot import Frozen, freeze, thaw
+from service.domain.acting import Person, Told, act_of
+from service.domain.clock import Clock, new_id
+from service.domain.errors import Conflict
+from service.feedback.child import run_child
+from service.feedback.label_fitting import COMPARED
+from service.storage.cases import rows_of, us
+from service.storage.database import Cursor
+from service.storage.event_log import EventLog
+from service.storage.labels import labels_of, new_labels
+
+log = logging.getLogger("headgate.learning")
+
+CHILD = (sys.executable, "-m", "service.feedback.label_fitting")
+FOLDER, WORK = "relearned", "fitting-"
+TAKEN, REFUSED_ACT = "classifier.relearned", "classifier.relearning_refused"
+FAILED, BACK = "classifier.relearning_failed", "classifier.rolled_back"
+SHOWN = 20
+LIMIT_S = 1_200  # a fit of some thousand rows, thrice; on a core that others want too
+
+
+@dataclass(frozen=True, slots=True)
+class Wished:
+    """What the classifier is to be: JSON for who fits it, its ``tasks``, the ``layout`` of its
+    features, and a ``digest`` of it all: what was fitted for another is not taken.
+    """
+
+    told: Mapping[str, Any]
+    tasks: tuple[str, ...]
+    layout: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelearnParts:
+    """What it stands on. ``wished``: None while nothing is to be classified; ``adopt``: puts a
+    classifier in force (None: the one without labels), whether it fits; ``fitter``: the module that
+    fits; ``environment``: all that the child sees of ours; ``told``: counts what came of a refit.
+    """
+
+    log: EventLog
+    cursor: Callable[[], Cursor]
+    clock: Clock
+    state_dir: Path
+    environment: Mapping[str, str]
+    fitter: str
+    wished: Callable[[], Wished | None]
+    adopt: Callable[[Frozen | None], bool]
+    least_labels: Callable[[], int]
+    told: Callable[[str], None] = lambda how: None
+
+
+class Relearner:
+    """One refit at a time. The file first, then the act, then the swap: a kill between them loses
+    nothing, and a start goes on with the last act.
+    """
+
+    def __init__(self, parts: RelearnParts, child: tuple[str, ...] = CHILD) -> None:
+        self._parts, self._child = parts, child
+        self._root = parts.state_dir / FOLDER
+        self._tried_seq = 0
+        self._one_at_a_time = asyncio.Lock()
+        self.current = ""  # the id of the one in force; empty: the one without labels
+        self._frozen: Frozen | None = None
+        self._digest = ""  # of what it was fitted for
+
+    def resume(self) -> None:
+        """Go on with what was in force; blocks."""
+        for leftover in self._root.glob(WORK + "*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        acts = self._acts(1, TAKEN, REFUSED_ACT, FAILED)
+        if acts:
+            self._tried_seq = int(json.loads(acts[0]["detail"]).get("through", 0))
+        wished, last = self._parts.wished(), self._acts(1, TAKEN, BACK)
+        if wished is None or not last or not last[0]["subject"]:
+            return
+        if json.loads(last[0]["detail"]).get("digest") != wished.digest:
+            log.warning("the plan's tasks have changed: what was learned from labels waits")
+            return
+        self._adopt(last[0]["subject"], self._read(last[0]["subject"]), wished)
+
+    def retake(self) -> None:
+        """The plan was read again: what was learned holds on, if it is still what is wanted."""
+        wished = self._parts.wished()
+        if self.current and wished is not None and wished.digest == self._digest:
+            self._parts.adopt(self._frozen)
+        else:
+            self.current, self._frozen = "", None
+
+    async def turn(self) -> None:
+        """Refit when enough new labels have come."""
+        wished = self._parts.wished()
+        if wished is None or not self._parts.log.healthy:
+            return
+        async with self._one_at_a_time:
+            labels = await asyncio.to_thread(self._due, wished)
+            if labels is not None:
+                await self._refit(wished, labels)
+
+    async def rollback(self, reason: str, author: str, who: Person | None) -> dict[str, Any]:
+        """Go back to what was in force before the one that is; durable when this returns."""
+        wished = self._parts.wished()
+        async with self._one_at_a_time:
+            if not self.current or wished is None:
+                raise Conflict(
+                    "the classifier in force has learned from no labels: there is nothing to go "
+                    "back to", code="nothing_relearned",
+                )  # fmt: skip
+            taken = await asyncio.to_thread(self._taken, self.current)
+            before = str(taken.get("parent", ""))
+            frozen = await asyncio.to_thread(self._read, before) if before else None
+            if before and frozen is None:
+                before = ""  # its file is gone: the one without labels is never gone
+            detail = {"from": self.current, "digest": wished.digest}
+            told = Told(BACK, before, reason, author, detail)
+            await self._durable(told, who)
+            self._adopt(before, frozen, wished)
+            self._parts.told("rolled_back")
+        return {"current": self.current, "from": detail["from"]}
+
+    def standing(self) -> dict[str, Any]:
+        """What is in force and what came of the last refits, newest first; reads the log."""
+        acts = self._acts(SHOWN, TAKEN, REFUSED_ACT, FAILED, BACK)
+        wished = self._parts.wished()
+        waiting = (0, 0)
+        if wished is not None:
+            waiting = new_labels(self._parts.cursor(), self._tried_seq, wished.layout)
+        return {
+            "classifying": wished is not None,
+            "current": self.current,
+            "new_labels": waiting[0],
+            "refit_at": self._parts.least_labels(),
+            "acts": [
+                {
+                    "at_us": us(each["ts"]), "act": each["act"], "id": each["subject"],
+                    "reason": each["reason"], **json.loads(each["detail"]),
+                }
+                for each in acts
+            ],
+        }  # fmt: skip
+
+    def _adopt(self, model_id: str, frozen: Frozen | None, wished: Wished) -> None:
+        taken = self._parts.adopt(frozen) and frozen is not None
+        self.current, self._frozen = (model_id, frozen) if taken else ("", None)
+        self._digest = wished.digest
+
+    # parts --------------------------------------------------------------------------------------
+
+    def _due(self, wished: Wished) -> Labels | None:
+        cursor = self._parts.cursor()
+        count, newest = new_labels(cursor, self._tried_seq, wished.layout)
+        if count < self._parts.least_labels():
+            return None
+        self._tried_seq = newest
+        return labels_of(cursor, wished.tasks, wished.layout)
+
+    async def _refit(self, wished: Wished, labels: Labels) -> None:
+        model_id = new_id()
+        detail: dict[str, Any] = {
+            "labels": len(labels), "through": self._tried_seq, "digest": wished.digest,
+        }  # fmt: skip
+        found = await self._fitted(wished, labels, model_id)
+        if isinstance(found, str):
+            self._parts.told("failed")
+            log.warning("the classifier could not be fitted with labels: %s", found)
+            await self._durable(Told(FAILED, "", found, detail=detail), None)
+            return
+        detail["compared"] = found.about.get(COMPARED)
+        if found.kind == REFUSED:
+            self._parts.told("refused")
+            await self._durable(Told(REFUSED_ACT, "", found.about["reason"], detail=detail), None)
+            return
+        await asyncio.to_thread(self._write, model_id, found)
+        detail["parent"] = self.current
+        await self._durable(Told(TAKEN, model_id, "", detail=detail), None)
+        self._adopt(model_id, found, wished)
+        self._parts.told("accepted")
+
+    async def _fitted(self, wished: Wished, labels: Labels, version: str) -> Frozen | str:
+        """What the child made of them: a classifier, a refusal, or why it failed in words."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=WORK, dir=self._root))
+        try:
+            await asyncio.to_thread(_put, folder, {**wished.told, "version": version}, labels)
+            current = str(self._path(self.current).resolve()) if self.current else "-"
+            command = (*self._child, "wanted", "labels", current, "out", str(LIMIT_S))
+            command = (*command, self._parts.fitter)
+            reason = await run_child(command, folder, LIMIT_S, self._parts.environment)
+            if reason:
+                return reason
+            return thaw(await asyncio.to_thread((folder / "out").read_bytes))
+        except (OSError, SnapshotError) as error:
+            return f"the refit's files: {type(error).__name__}"
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _path(self, model_id: str) -> Path:
+        return self._root / f"{model_id}.hgsn"
+
+    def _write(self, model_id: str, found: Frozen) -> None:
+        path = self._path(model_id)
+        aside = path.with_suffix(".aside")
+        with aside.open("wb") as file:
+            file.write(freeze(found))
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+
+    def _read(self, model_id: str) -> Frozen | None:
+        try:
+            return thaw(self._path(model_id).read_bytes())
+        except (OSError, SnapshotError) as error:
+            log.warning("the relearned classifier %s cannot be read: %s", model_id, error)
+            return None
+
+    def _acts(self, most: int, *acts: str) -> list[dict[str, Any]]:
+        return rows_of(
+            self._parts.cursor(),
+            "SELECT ts, act, subject, reason, detail FROM acts "
+            "WHERE act IN (SELECT unnest(?::VARCHAR[])) ORDER BY log_seq DESC LIMIT ?",
+            [list(acts), most],
+        )
+
+    def _taken(self, model_id: str) -> dict[str, Any]:
+        found = rows_of(
+            self._parts.cursor(), "SELECT detail FROM acts WHERE act = ? AND subject = ?",
+            [TAKEN, model_id],
+        )  # fmt: skip
+        return dict(json.loads(found[0]["detail"])) if found else {}
+
+    async def _durable(self, told: Told, who: Person | None) -> None:
+        act = act_of(who, self._parts.clock.wall_us(), told)
+        await asyncio.shield(asyncio.wrap_future(self._parts.log.append_durable(act)))
+
+
+def _put(folder: Path, wanted: Mapping[str, Any], labels: Labels) -> None:
+    (folder / "wanted").write_text(json.dumps(dict(wanted)), "utf-8")
+    (folder / "labels").write_bytes(freeze(labels.state()))
