@@ -94,11 +94,12 @@ def _fitted(wanted: Wanted) -> Classifier:
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     from learning.taxonomy_fit import fit
+    from service.feedback.classifying import STRENGTHS
 
     columns = (SpinnerColumn(), TextColumn("fitting the plan's classifier"))
     with Progress(*columns, console=err, transient=True) as progress:
         progress.add_task("")
-        return fit(wanted.rows(), wanted.version)
+        return fit(wanted.rows(), wanted.version, STRENGTHS)
 
 
 def _show(found: dict[str, Any]) -> None:

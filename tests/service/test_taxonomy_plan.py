@@ -110,7 +110,7 @@ def test_a_service_fits_its_own_meanwhile_and_routes_by_it(stage: Stage) -> None
         shown: dict[str, object] = found.json()
         return shown
 
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 280
     while classified("hm")["classifier"] is None:
         assert time.monotonic() < deadline
         time.sleep(0.2)
