@@ -87,6 +87,9 @@ def test_every_route_and_every_role(
               "shadows": LIFT | {"version_id": "x"}, "keys": {"name": "made"},
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
               "silences": LIFT | {"rule": "none"},
+              "benchmarks": {"run_id": "r", "version": "v", "cells": [
+                  {"deployment": "nobody", "task": "x", "n": 1, "cost_mean_micro_usd": 0,
+                   "error_rate": 0}]},
               "experiments": {**LIFT, "design": {}}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
     response = httpx.request(method, service.url + path, headers=headers,
