@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -296,7 +297,9 @@ def _unsaid(
                 )
     unscored = sum(t.score is None and not t.failed for t in made)
     if unscored:
-        told.append(f"{unscored} answers could not be scored and count in no quality")
+        notes = Counter(s.note for s in journal.known.scores.values() if s.value is None)
+        why = ", ".join(note for note, _ in notes.most_common(3) if note)
+        told.append(f"{unscored} answers could not be scored ({why}) and count in no quality")
     unable = sum(a.status == "unable" for a in journal.known.answers.values())
     if unable:
         told.append(f"{unable} prompts are none of what a deployment does; they count in nothing")

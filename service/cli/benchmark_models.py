@@ -295,7 +295,8 @@ class _How:
 
         http = AsyncClient(url, key or client_key() or "")
         items = {each.id: each for each in self.file.items}
-        means = Means(http, SystemClock(), Scorers(HttpJudge(http)), items, setting.candidates,
+        judge = HttpJudge(http)
+        means = Means(http, SystemClock(), Scorers(judge), items, setting.candidates,
                       frozenset(setting.tasks))  # fmt: skip
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
         try:
@@ -304,6 +305,8 @@ class _How:
                 run = Run(journal, means, self.bounds, lambda count: bar.advance(task, count))
                 return await run.go()
         finally:
+            if judge.failure:
+                err.print(f"the judge: {judge.failure}", highlight=False, markup=False)
             await http.close()
 
 

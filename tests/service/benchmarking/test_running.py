@@ -23,6 +23,7 @@ from tests.service.benchmarking.rig import ARMS, begun, prompts, run
 
 pytestmark = pytest.mark.slow
 FILE = prompts(6)
+SHORT = "\nresilience:\n  breaker: {ejection_s: 0.2, longest_ejection_s: 0.2}\n"
 AUTH = {"Authorization": f"Bearer {KEY}"}
 
 
@@ -49,7 +50,7 @@ def pupils() -> Counting:
 def service(pupils: Counting, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with Server(SimulatedProviders(pupils).app()) as providers:
         state = tmp_path_factory.mktemp("state")
-        runtime = make_runtime(state, plan_text(providers.url))
+        runtime = make_runtime(state, plan_text(providers.url) + SHORT)
         with Server(create_app(runtime)) as server:
             yield Service(runtime, server)
 
