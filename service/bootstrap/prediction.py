@@ -9,6 +9,8 @@ from service.bootstrap.learning import refit_rules
 from service.bootstrap.routing import ladders
 from service.config import child_environment
 from service.domain.catalog import Deployment
+from service.domain.judging import Drawn
+from service.domain.records import Decision
 from service.feedback.acceptance_refit import (
     AcceptanceParts,
     AcceptanceRefitter,
@@ -55,6 +57,7 @@ def attach_prediction(runtime: Runtime) -> None:
     wanted, acting = runtime.plan.prediction, runtime.router.prediction
     if wanted is None or acting is None:
         runtime.prediction = None
+        runtime.panel.sampler.gate = nobody
         runtime.scheduler.put(Job(JOB, 0.0, _nothing))
         runtime.scheduler.put(Job(REFITS, 0.0, _nothing))
         return
@@ -78,6 +81,7 @@ def attach_prediction(runtime: Runtime) -> None:
             return checks_of(cursor(), episode, judged)
 
         skipping = Skipping(skip, checks, kept.log.append, runtime.clock)
+        skipping.share = lambda: runtime.panel.judges.rules.share
     prices = Prices(
         wanted.worth.cpu_usd_per_hour, runtime.plan.reward.worth_usd, None, wanted.worth.after
     )
@@ -90,6 +94,7 @@ def attach_prediction(runtime: Runtime) -> None:
     )  # fmt: skip
     made.resume()
     runtime.prediction = made
+    runtime.panel.sampler.gate = made.gate
 
     async def refit() -> None:
         if runtime.prediction is not None and not runtime.learner.parts.freeze.whole:
@@ -123,6 +128,11 @@ def _judged(plan: Plan, wanted: PredictionPlan) -> Judged:
 
 def _arms(catalog: tuple[Deployment, ...]) -> dict[str, float]:
     return {each.name: each.prior_quality for each in catalog}
+
+
+def nobody(decision: Decision, deployment: str) -> Drawn | None:
+    """The share of the plan decides."""
+    return None
 
 
 async def _nothing() -> None:

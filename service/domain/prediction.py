@@ -41,14 +41,6 @@ class Predicted:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """Whether an answer is to be checked, and with what probability that was drawn."""
-
-    check: bool
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
 class CheckDrawn:
     """An answer that was likely enough to need no check: checked all the same (an audit, or while
     the rule is not proven yet) with ``probability``, or not. ``episode``: of the rule's evidence.

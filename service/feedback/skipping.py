@@ -12,8 +12,9 @@ from typing import Any
 from experiments.statistics.held_rate import HeldRate, held_rate
 from service.domain.acting import Person, Told, act_of
 from service.domain.clock import Clock
+from service.domain.judging import Drawn
 from service.domain.lots import lot
-from service.domain.prediction import CheckDrawn, Drawn
+from service.domain.prediction import CheckDrawn
 from service.domain.records import Act, Decision
 from service.storage.predictions import NO_CHECKS, Checks
 
@@ -67,6 +68,7 @@ class Skipping:
         self.rules, self._checks, self._append, self._clock = rules, checks, append, clock
         self.state, self.episode, self.reason = SkipState.PROVING, 1, "not proven yet"
         self.since_us = clock.wall_us()
+        self.share: Callable[[], float] = lambda: 1.0  # of all answers, whom a check is for
         self.seen = NO_CHECKS
         self.rate: HeldRate = held_rate([], rules.most_bad)
 
@@ -77,7 +79,8 @@ class Skipping:
 
     def gate(self, decision: Decision, served: str) -> Drawn | None:
         """Whether the answer of ``served`` is to be checked, and with what probability that was
-        drawn; None where the rule has nothing to say, so that it is as without it.
+        drawn; None where the rule has nothing to say, so that it is as without it. It is kept of
+        those that would be checked without the rule, with the probability that it leaves them.
         """
         predicted = decision.predicted
         if predicted is None or predicted.state != "fitted" or self.state is SkipState.STOPPED:
@@ -85,15 +88,18 @@ class Skipping:
         chance = predicted.chance(served)
         if chance is None or chance < self.rules.above:
             return None
+        share, number = self.share(), lot(decision.id)
+        if number >= share:  # nobody would have checked it
+            return Drawn(False, share)
         probability = self.rules.audit if self.skips else 1.0
-        check = probability >= 1.0 or lot(decision.id) < probability
+        check = number < share * probability
         self._append(
             CheckDrawn(
                 decision.id, self._clock.wall_us(), served, chance, check, probability,
                 self.episode,
             )
         )  # fmt: skip
-        return Drawn(check, probability)
+        return Drawn(check, share * probability)
 
     def resume(self, last: Mapping[str, Any] | None) -> None:
         """Stand where the last run stood, by its last act."""

@@ -13,7 +13,7 @@ from experiments.statistics.moments import Moments
 from learning.acceptance import Foresight
 from service.domain.acting import Person, Told, act_of
 from service.domain.clock import Clock
-from service.domain.prediction import Drawn
+from service.domain.judging import Drawn
 from service.domain.records import Act, Decision
 from service.feedback.acceptance_refit import AcceptanceRefitter
 from service.feedback.skipping import ACT as SKIPPING

@@ -102,10 +102,15 @@ def checks_of(cursor: Cursor, episode: int, judged: Judged) -> Checks:
             FROM feedback f JOIN drawn d ON d.decision_id = f.decision_id
             WHERE f.metric = ? AND f.kind IN (SELECT unnest(?::VARCHAR[])) AND f.quality IS NOT NULL
               AND f.ts >= (SELECT min(ts) FROM drawn) GROUP BY ALL
+            UNION ALL  -- what the plan's judges said without its becoming a rating
+            SELECT j.decision_id, j.judge, 'judge', arg_max(j.value, j.log_seq), min(j.log_seq)
+            FROM judgings j JOIN drawn d ON d.decision_id = j.decision_id
+            WHERE ? AND j.origin = 'sample' AND j.consistent AND j.value IS NOT NULL
+              AND NOT j.taught GROUP BY ALL
         )
         SELECT avg(quality) AS quality FROM latest GROUP BY decision_id ORDER BY min(seq)
         """,
-        [episode, NEWEST_CHECKS, judged.metric, list(judged.kinds)],
+        [episode, NEWEST_CHECKS, judged.metric, list(judged.kinds), "judge" in judged.kinds],
     )
     bad = np.array([float(row["quality"] < judged.bar) for row in found])
     return Checks(bad, counts["checked"], counts["skipped"], counts["checked"] - len(bad))

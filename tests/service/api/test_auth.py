@@ -95,6 +95,9 @@ def test_every_route_and_every_role(
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
               "score": {"messages": [{"role": "user", "content": "x"}], "answer": "y"}, "check": {},
               "silences": LIFT | {"rule": "none"},
+              "benchmarks": {"run_id": "r", "version": "v", "cells": [
+                  {"deployment": "nobody", "task": "x", "n": 1, "cost_mean_micro_usd": 0,
+                   "error_rate": 0}]},
               "experiments": {**LIFT, "design": {}}, "switch": LIFT | {"on": True}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
     response = httpx.request(method, service.url + path, headers=headers,

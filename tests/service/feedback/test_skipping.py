@@ -146,3 +146,22 @@ def test_it_stands_where_it_stood_after_a_restart() -> None:
         court.rule.state, court.rule.episode, again.rate,
     )  # fmt: skip
     assert again.rate.count == court.rule.rate.count
+
+
+def test_only_what_would_be_checked_without_it_is_drawn_and_the_whole_probability_is_told() -> None:
+    court = Court()
+    court.serve(600)
+    assert court.rule.skips
+    court.rule.share, before = (lambda: 0.25), len(court.drawn(1))
+    told = []
+    for _ in range(4_000):
+        decision = served(0.95)
+        found = court.rule.gate(decision, "y")
+        assert found is not None and found.check == (lot(decision.id) < 0.25 * RULES.audit)
+        told.append(found.probability if found.check else None)
+    checked = [each for each in told if each is not None]
+    assert set(checked) == {0.25 * RULES.audit}
+    kept = court.drawn(1)[before:]
+    # a quarter of them, to four standard deviations, and each with what the rule leaves it
+    assert abs(len(kept) - 1_000) < 110 and {each.probability for each in kept} == {RULES.audit}
+    assert sum(each.checked for each in kept) == len(checked)

@@ -11,6 +11,7 @@ import pytest
 
 from learning.difficulty import difficulty_of
 from service.domain.clock import new_id
+from service.domain.judging import Judging
 from service.domain.prediction import CheckDrawn, Predicted
 from service.domain.records import Act, Attempt, Decision, Role, Update, Usage, Version
 from service.storage.database import Database
@@ -133,3 +134,27 @@ def test_foresight_is_held_against_what_was_rated_of_who_answered() -> None:
     found = borne_out(log.cursor, "m-1", {"x": 0.6, "y": 0.5}, JUDGED)
     assert found.chance.tolist() == [0.4, 0.4] and found.constant.tolist() == [0.6, 0.6]
     assert found.good.tolist() == [True, False]
+
+
+def test_what_a_judge_said_is_a_verdict_whether_or_not_it_became_a_rating() -> None:
+    log = Log()
+    drawn = [decision() for _ in range(4)]
+    for of in drawn:
+        log.add(of, CheckDrawn(of.id, NOW, "y", 0.95, True, 0.05, 1))
+
+    def said(
+        of: Decision, value: float | None, consistent: bool = True, taught: bool = False
+    ) -> Judging:
+        of: Decision, value: float | None, consistent: bool = True, taught: bool = False
+    ) -> Any:
+        return Judging(
+            new_id(), NOW, "score", "sample", "", of.id, of.task, "y", "j", "r@1", "d", value,
+            value, value, consistent, 0.05, 10, 0, 300, taught,
+        )  # fmt: skip
+
+    log.add(said(drawn[0], 0.9), said(drawn[1], 0.2), said(drawn[2], 0.1, consistent=False))
+    log.add(said(drawn[3], 0.8, taught=True))
+    log.add(feedback(drawn[3], quality=0.8, kind="judge", author="judge:j"))
+    found = checks_of(log.cursor, 1, JUDGED)
+    assert found.bad.tolist() == [0.0, 1.0, 0.0] and found.waiting == 1
+    assert not len(checks_of(log.cursor, 1, replace(JUDGED, kinds=("user",))).bad)
