@@ -265,6 +265,7 @@ MIRRORED: dict[str, str] = {
     "service/storage/logged.py": "service/feedback/test_evaluating.py",
     "service/storage/evaluations.py": "service/feedback/test_gate.py",
     "service/feedback/fitting.py": "service/feedback/test_refit.py",
+    "service/feedback/label_fitter.py": "service/people/test_label_fitter.py",
     "service/feedback/label_fitting.py": "service/people/test_relearning.py",
     "service/storage/labels.py": "service/people/test_relearning.py",
     "service/storage/learned_from.py": "service/storage/test_tables.py",

@@ -25,10 +25,10 @@ def test_check_says_which_rules_alert_and_whom(
     more = f"alerts:\n  drift: {{enabled: false}}\n  channels:\n    - {channel}\n"
     plan = load_checked(write(tmp_path, GOOD + more))
     assert alerts_in_words(plan) == (
-        "alerts: 12 rules, told: a (page, ticket, info); silent: drift, spend (no limit is set)"
+        "alerts: 14 rules, told: a (page, ticket, info); silent: drift, spend (no limit is set)"
     )
     plan = load_checked(write(tmp_path, GOOD + "alerts: {spend: {usd_per_hour: 1}}\n"))
-    assert alerts_in_words(plan) == "alerts: 13 rules, told: nobody: name alerts.channels"
+    assert alerts_in_words(plan) == "alerts: 15 rules, told: nobody: name alerts.channels"
     plan = load_checked(write(tmp_path, GOOD + "alerts: {enabled: false}\n"))
     assert alerts_in_words(plan) == "alerts: off"
 

@@ -145,8 +145,6 @@ def test_what_a_judge_said_is_a_verdict_whether_or_not_it_became_a_rating() -> N
     def said(
         of: Decision, value: float | None, consistent: bool = True, taught: bool = False
     ) -> Judging:
-        of: Decision, value: float | None, consistent: bool = True, taught: bool = False
-    ) -> Any:
         return Judging(
             new_id(), NOW, "score", "sample", "", of.id, of.task, "y", "j", "r@1", "d", value,
             value, value, consistent, 0.05, 10, 0, 300, taught,
