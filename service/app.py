@@ -17,7 +17,9 @@ from service.api import (
     alerts,
     approvals,
     audits,
+    budgets,
     caller,
+    costs,
     document,
     experiments,
     health,
@@ -72,6 +74,7 @@ KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
+    budgets, costs,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

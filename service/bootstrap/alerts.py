@@ -125,4 +125,5 @@ def facts(runtime: Runtime) -> Facts:
         runtime.experiments.guard.invalid(),
         in_words(audit) if audit.alarmed_us is not None else "",
         f"no deployment can answer ({outage.code}): {outage.reason}" if outage else "",
+        tuple(each for each in runtime.budgets.book.standings() if each.telling),
     )

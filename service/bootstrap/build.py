@@ -9,6 +9,7 @@ import secrets
 from learning.features import Featurizer
 from service.bootstrap import experiments
 from service.bootstrap.alerts import attach_alerts
+from service.bootstrap.budgets import attach_budgets
 from service.bootstrap.jobs import jobs
 from service.bootstrap.learning import intake, learning, propensities, responses
 from service.bootstrap.opening import hash_key, open_kept
@@ -31,6 +32,7 @@ from service.monitoring.outage import OutageWatch
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
 from service.routing.assignments import AssignmentHolder
+from service.routing.budgets import Budgets
 from service.routing.key_limits import KeyLimits
 from service.runtime import Kept, Ledger, Runtime
 from service.scheduler import Scheduler
@@ -102,7 +104,7 @@ def _joined(
     ledger = Ledger(kept, learner, (board, weights, outage), telemetry, provider_names, clock)
     ground = Ground(
         kept, clock, chance, hash_key(settings), sessions(plan, kept, clock), ledger, telemetry,
-        AssignmentHolder(),
+        AssignmentHolder(), Budgets(clock, kept.keys.name_of),
     )  # fmt: skip
     way = way_out(plan, catalog, live, ground)
     runtime = Runtime(
@@ -140,4 +142,5 @@ def _joined(
     attach_traces(runtime, process_environment())
     attach_alerts(runtime, process_environment())
     attach_people(runtime)
+    attach_budgets(runtime, ground.budgets)
     return runtime, ground, way

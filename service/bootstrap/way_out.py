@@ -14,6 +14,7 @@ from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.providers.registry import PROVIDERS
 from service.routing.assignments import AssignmentHolder
+from service.routing.budgets import Budgets
 from service.routing.dispatch import Dispatcher, Means
 from service.routing.fleet import Fleet
 from service.routing.router import Router, RouterParts
@@ -34,6 +35,7 @@ class Ground:
     ledger: Ledger
     telemetry: Telemetry
     assignments: AssignmentHolder
+    budgets: Budgets
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def way_out(
         chance=ground.chance,
         secret=ground.secret,
         assignments=ground.assignments,
+        budgets=ground.budgets,
     )
     router = Router(table(plan, catalog), parts)
     providers = dict(before.providers) if before else {}
@@ -81,6 +84,6 @@ def way_out(
         providers[dialect].incidents.tell = ground.telemetry.incident
     means = Means(
         catalog, providers, router.alternatives, health, ground.ledger, clock, bounds(plan),
-        allowed=router.allowed, traceparent=ground.ledger.traceparent,
+        allowed=router.allowed, traceparent=ground.ledger.traceparent, budgets=ground.budgets,
     )  # fmt: skip
     return WayOut(catalog, health, router, Dispatcher(means), providers)

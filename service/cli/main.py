@@ -9,6 +9,8 @@ from service.cli import (
     approvals,
     audit,
     benchmark,
+    budget,
+    cost,
     deployment,
     evaluate,
     experiment,
@@ -16,6 +18,7 @@ from service.cli import (
     history,
     keys,
     knowledge,
+    ledger,
     override,
     policy,
     propensities,
@@ -40,10 +43,13 @@ for group in (serve, show, history, generate_history, evaluate, reload, trends):
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(audit.app, name="audit")
+app.add_typer(budget.app, name="budget")
+app.add_typer(cost.app, name="cost")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(keys.app, name="keys")
 app.add_typer(knowledge.app, name="knowledge")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
 app.add_typer(propensities.app, name="propensities")

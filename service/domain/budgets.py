@@ -106,6 +106,23 @@ class BudgetStanding:
         return self.spent_micro_usd / limit if limit else 1.0
 
     @property
+    def label(self) -> str:
+        """The budget with the value of its scope, where it is not of one alone."""
+        named = self.budget.of or not self.value
+        return self.budget.name if named else f"{self.budget.name}/{self.value}"
+
+    @property
+    def foretold(self) -> bool:
+        """Whether even the low end of what will have been spent is more than the limit."""
+        forecast = self.forecast
+        return forecast is not None and forecast.low > self.budget.limit_micro_usd
+
+    @property
+    def telling(self) -> bool:
+        """Whether there is anything to tell of it."""
+        return self.foretold or any(self.share >= level for level in self.budget.levels)
+
+    @property
     def left_micro_usd(self) -> int:
         """What the limit leaves beside what is spent and reserved; never below 0."""
         hard = self.budget.hard_micro_usd

@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from service.domain.budgets import BudgetStanding
+
 MINUTE_US = 60_000_000
 
 
@@ -55,6 +57,7 @@ class Facts:
     invalid: Mapping[str, str] = field(default_factory=dict)
     propensities: str = ""
     outage: str = ""
+    budgets: tuple[BudgetStanding, ...] = ()  # those that have reached their first level
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,5 +52,8 @@ def _midnight_us(day: tuple[int, int, int], zone: ZoneInfo) -> int:
 
 def month_us(text: str, zone: ZoneInfo) -> tuple[int, int]:
     """The bounds of a month given as YYYY-MM; raises ValueError."""
-    first = datetime.strptime(text, "%Y-%m").replace(tzinfo=zone)
+    try:
+        first = datetime.strptime(text, "%Y-%m").replace(tzinfo=zone)
+    except ValueError:
+        raise ValueError(f"a month is given as YYYY-MM, not {text!r}") from None
     return bounds_us(Period.MONTH, (first - _EPOCH) // timedelta(microseconds=1), zone)

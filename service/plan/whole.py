@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from service.domain.catalog import Deployment
 from service.plan import alerts as alert
 from service.plan.approvals import ApprovalPlan
+from service.plan.budgets import BudgetPlan, NamedBudget
 from service.plan.console import ConsolePlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.experiments import ExperimentPlan
@@ -26,7 +27,6 @@ from service.plan.resilience import (
 )
 from service.plan.review import ClassificationPlan, JudgePlan, ReviewPlan
 from service.plan.routing import (
-    BudgetPlan,
     DialPlan,
     PolicyPlan,
     RulePlan,
@@ -90,7 +90,7 @@ class Plan(Strict):
 
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "deployments": DeploymentPlan, "tasks": TaskPlan, "rules": RulePlan, "policy": PolicyPlan,
-    "reward": RewardPlan, "budgets": BudgetPlan, "quality": QualityPlan,
+    "reward": RewardPlan, "budgets": BudgetPlan, "named": NamedBudget, "quality": QualityPlan,
     "feedback": FeedbackPlan, "price": PricePlan,
     "sessions": SessionPlan, "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,
     "dials": DialPlan,

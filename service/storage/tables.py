@@ -18,9 +18,11 @@ from service.domain.experiments import Assigned
 from service.domain.knowledge import Entry
 from service.domain.refusals import Refusal, Review, ReviewDecision
 from service.domain.reviews import ReviewItem, ReviewTurn
+from service.storage.money_tables import MONEY
 
 _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
 _TIME = pa.timestamp("us")
+_KINDS = {"text": _TEXT, "time": _TIME, "int": _INT, "long": _LONG}
 _TEXTS, _REALS, _VECTOR = pa.list_(_TEXT), pa.list_(_REAL), pa.list_(pa.float32())
 
 Row = tuple[Any, ...]
@@ -365,6 +367,10 @@ TABLES: Mapping[type, Table] = {
          *_texts("supersedes", "occasion")],
         _entry,
     ),
+    **{
+        record: _table(name, [(column, _KINDS[kind]) for column, kind in columns], _plain(*names))
+        for record, (name, columns, names) in MONEY.items()
+    },
 }  # fmt: skip
 
 NAMES = tuple(table.name for table in TABLES.values())

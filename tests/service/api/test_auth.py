@@ -60,6 +60,9 @@ ROUTES = [
     ("POST", "/admin/alerts/x/resolve", "operator"),
     ("POST", "/admin/alerts/silences", "operator"),
     ("POST", "/admin/alerts/silences/x/end", "operator"),
+    ("GET", "/admin/budgets", "analyst"), ("GET", "/admin/costs", "analyst"),
+    ("POST", "/admin/keys/x/budget", "administrator"),
+    ("POST", "/admin/keys/x/budget/end", "administrator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
 ]  # fmt: skip
 OVERRIDE = {"action": "exclude", "deployment": "nobody", "reason": "a long reason", "author": "me"}
@@ -84,6 +87,7 @@ def test_every_route_and_every_role(
               "overrides": OVERRIDE, "dry-run": OVERRIDE,
               "shadows": LIFT | {"version_id": "x"}, "keys": {"name": "made"},
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
+              "budget": LIFT | {"period": "day", "hard_usd": 1},
               "silences": LIFT | {"rule": "none"},
               "experiments": {**LIFT, "design": {}}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
