@@ -91,11 +91,12 @@ def reconcile(
     if unit not in UNITS:
         fail(f"--unit is one of {', '.join(UNITS)}", 2)
     try:
-        export = read_export(file, _pairs("--column", column or []), unit)
+        named, renamed = _pairs("--column", column or []), _pairs("--model", rename or [])
+        export = read_export(file, named, unit)
     except ExportUnusable as error:
         fail(str(error), 2)
     rows = _ours(export, state, url)
-    found = compared(export, rows, _pairs("--model", rename or []), provider)
+    found = compared(export, rows, renamed, provider)
     if csv_file is not None:
         _write(csv_file, found)
     give(_content(export, found), as_json, lambda _: _told(export, found))

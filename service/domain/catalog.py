@@ -160,12 +160,20 @@ def cost_micro_usd(price: Price, tokens_in: int, tokens_out: int, cached: int = 
     return charge_micro_usd(price, Amounts(tokens_in, tokens_out, cached))
 
 
+def dearest_in(price: Price) -> int:
+    """Of a million tokens of input, whatever part of it they are."""
+    cached, written = price.cached_input_micro_usd_mtok, price.cache_write_micro_usd_mtok
+    return max(price.input_micro_usd_mtok, cached or 0, written or 0)
+
+
+def dearest_out(price: Price) -> int:
+    """Of a million tokens of output, reasoning or not."""
+    return max(price.output_micro_usd_mtok, price.reasoning_micro_usd_mtok or 0)
+
+
 def worst_micro_usd(price: Price, used: Amounts) -> int:
     """The most that a call of such amounts may cost, however they are divided; rounded up."""
-    dear_in = max(price.input_micro_usd_mtok, price.cache_write_micro_usd_mtok or 0,
-                  price.cached_input_micro_usd_mtok or 0)  # fmt: skip
-    dear_out = max(price.output_micro_usd_mtok, price.reasoning_micro_usd_mtok or 0)
-    total = used.tokens_in * dear_in + used.tokens_out * dear_out
+    total = used.tokens_in * dearest_in(price) + used.tokens_out * dearest_out(price)
     total += used.characters * price.mchar_micro_usd
     whole = used.images * price.image_micro_usd + price.request_micro_usd
     return -(-total // 1_000_000) + whole

@@ -156,26 +156,26 @@ def spend(seen: Seen, plan: AlertsPlan) -> list[Finding]:
 
 
 def budgets(seen: Seen, plan: AlertsPlan) -> list[Finding]:
-    """Each level that a budget has reached, and its forecast; of the others nothing is said, which
-    is clean.
+    """Each level of the budgets that have reached any, and their forecasts; of the others nothing
+    is said, which is clean.
     """
     found = []
     for each in seen.newest.facts.budgets if seen.newest.facts else ():
         limit, spent = each.budget.limit_micro_usd / 1e6, each.spent_micro_usd / 1e6
         told = f"the budget {each.label} of this {each.budget.period}"
         for level in each.budget.levels:
-            if each.share >= level:
-                words = f"{told} is spent to {each.share:.0%}: ${spent:.6g} of ${limit:.6g}"
-                scope = f"{each.label} {level:.0%}"
-                found.append(Finding(scope, Verdict.BREACH, each.share, level, words))
-        if plan.budgets.forecast and each.foretold and each.forecast is not None:
-            due, low, high = (
-                f"${each_usd / 1e6:.4g}"
-                for each_usd in (each.forecast.expected, each.forecast.low, each.forecast.high)
+            words = f"{told} is spent to {each.share:.0%}: ${spent:.6g} of ${limit:.6g}"
+            verdict = Verdict.BREACH if each.share >= level else Verdict.CLEAN
+            found.append(Finding(f"{each.label} {level:.0%}", verdict, each.share, level, words))
+        foretold = each.forecast
+        if plan.budgets.forecast and foretold is not None:
+            low, due, high = (
+                f"${usd / 1e6:.4g}" for usd in (foretold.low, foretold.expected, foretold.high)
             )
             words = f"{told} will not last: {due} by its end ({low} to {high}) of ${limit:.6g}"
-            share = each.forecast.expected / 1e6
-            found.append(Finding(f"{each.label} forecast", Verdict.BREACH, share, limit, words))
+            verdict = Verdict.BREACH if each.foretold else Verdict.CLEAN
+            value = foretold.expected / 1e6
+            found.append(Finding(f"{each.label} forecast", verdict, value, limit, words))
     return found
 
 

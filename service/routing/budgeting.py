@@ -9,7 +9,7 @@ from service.domain.catalog import Deployment
 from service.domain.errors import CapabilityMissing
 from service.routing.budgets import Budgets, Lines, exceeded
 from service.routing.narrowing import Draft, Narrowing
-from service.routing.purse import Worst, over, over_request, own_cap
+from service.routing.purse import Dearest, Worst, over, over_request, own_cap
 
 REASON = "budget"
 STEEPEST = 10.0  # how much more a dollar may count while spend runs ahead
@@ -20,6 +20,7 @@ class Budgeting:
 
     def __init__(self, book: Budgets, narrowing: Narrowing) -> None:
         self._book, self._narrowing = book, narrowing
+        self._dearest = Dearest(narrowing.table.catalog)
 
     def narrow(self, draft: Draft) -> None:
         """Take out whom a budget that goes on cheaper has no room for; raises BudgetExceeded where
@@ -30,10 +31,20 @@ class Budgeting:
         own = own_cap(asked.request)
         if (book.idle and own is None) or not draft.eligible:
             return
+        now_us = book.clock.wall_us()
         lines = None if book.idle else book.lines(asked.caller, asked.task)
-        worst = Worst(
-            asked.request, asked.context.tokens_in, book.rules.reserve_out, book.clock.wall_us()
-        )
+        worst = Worst(asked.request, asked.context.tokens_in, book.rules.reserve_out, now_us)
+        if own is not None or lines is None or lines.requests or self._scarce(lines, worst, now_us):
+            self._fit(draft, lines, worst, own)
+        if lines is not None and lines.paced:
+            self._pace(draft, lines)
+
+    def _scarce(self, lines: Lines, worst: Worst, now_us: int) -> bool:
+        """Whether any cap might have no room for somebody: only then is each looked at."""
+        return lines.room(self._dearest.names, now_us) < self._dearest.of(worst)
+
+    def _fit(self, draft: Draft, lines: Lines | None, worst: Worst, own: int | None) -> None:
+        book = self._book
         fitting, affordable, error = [], [], None
         for index in draft.eligible:
             target = self._narrowing.table.catalog[index]
@@ -49,8 +60,6 @@ class Budgeting:
         if len(fitting) < len(draft.eligible):
             names = [self._narrowing.table.catalog[i].name for i in fitting]
             self._narrowing.keep(draft, names, (), REASON)
-        if lines is not None and lines.paced:
-            self._pace(draft, lines)
 
     def _own(self, cap: int | None, worst: int) -> tuple[bool, Exception] | None:
         if cap is None or worst <= cap:

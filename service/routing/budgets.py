@@ -17,6 +17,7 @@ from service.routing.counters import Counter, Name
 MOST_VALUES = 5_000  # of a scope in a period: those beyond it share one counter
 MOST_KNOWN = 4_096  # callers whose budgets are remembered; then all are looked up anew
 OTHERS = "(others)"
+ROOMY = 2**63
 UTC = ZoneInfo("UTC")
 
 
@@ -73,12 +74,13 @@ class Counted:
 class Lines:
     """The budgets of one caller and task. ``requests``: those of one request."""
 
-    __slots__ = ("_beside", "_book", "_by_target", "_caller", "_task", "paced", "requests")
+    __slots__ = ("_all", "_beside", "_book", "_by_target", "_caller", "_task", "paced", "requests")
 
     def __init__(self, book: Budgets, caller: Caller, task: str) -> None:
         self._book, self._caller, self._task = book, caller, task
         self._by_target: dict[str, Counted] = {}
         self._beside: dict[str, Counted] = {}
+        self._all: tuple[Sequence[str], tuple[tuple[int, Counter], ...]] = ((), ())
         found = list(book.matching(caller, task, None))
         self.requests = tuple(b for b, value in found if b.period is Period.REQUEST)
         self.paced = tuple(
@@ -93,6 +95,22 @@ class Lines:
         if found is None:
             found = kept[target] = self._find(target, beside)
         return found
+
+    def room(self, targets: Sequence[str], now_us: int) -> int:
+        """What every hard cap leaves, whoever of the targets is called; a great number where there
+        is none.
+        """
+        if self._all[0] is not targets:
+            caps = {(cap, id(c)): (cap, c) for t in targets for cap, _, c in self.calls(t).caps}
+            self._all = targets, tuple(caps.values())
+        least = ROOMY
+        for cap, counter in self._all[1]:
+            if not counter.starts_us <= now_us < counter.ends_us:
+                counter.turn(now_us)
+            left = cap - counter.spent - counter.reserved
+            if left < least:
+                least = left
+        return least
 
     def _find(self, target: str, beside: bool) -> Counted:
         counters: dict[int, Counter] = {}

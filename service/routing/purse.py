@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from service.domain.budgets import AtCap, Budget, Scope
-from service.domain.catalog import Amounts, Deployment, worst_micro_usd
+from service.domain.catalog import Amounts, Deployment, dearest_in, dearest_out, worst_micro_usd
 from service.domain.chat import ChatRequest
 from service.domain.errors import BudgetExceeded
 from service.domain.periods import Period
@@ -17,7 +17,31 @@ from service.routing.budgets import Budgets, Counted, Hold
 ITS_OWN = "headgate.max_cost_usd"
 BYTES_PER_TOKEN = 3  # of a prompt as JSON, at least: English has four and more
 MOST_CHOICES = 128
+_BULKY = frozenset({"images", "audio", "files"})
 _count = msgspec.json.Decoder(int).decode
+
+
+class Dearest:
+    """More than any call may cost at whoever of a catalogue, whatever the day: one look for all."""
+
+    __slots__ = ("_characters", "_fixed", "_images", "_in", "_most", "_out", "names")
+
+    def __init__(self, catalog: Sequence[Deployment]) -> None:
+        prices = [price for each in catalog for price in each.prices]
+        self.names = tuple(each.name for each in catalog)
+        self._in = max(dearest_in(each) for each in prices)
+        self._out = max(dearest_out(each) for each in prices)
+        self._characters = 4 * max(each.mchar_micro_usd for each in prices)
+        self._images = max(each.image_micro_usd for each in prices)
+        self._fixed = max(each.request_micro_usd for each in prices) + 1
+        self._most = max(each.max_output_tokens for each in catalog)
+
+    def of(self, worst: Worst) -> int:
+        """Micro-dollars that no call of a request costs more than."""
+        tokens_in, choices = worst.tokens_in, worst.choices
+        out = (worst.limit or max(self._most, worst.reserve)) * choices
+        total = tokens_in * (self._in + self._characters) + out * self._out
+        return total // 1_000_000 + self._fixed + choices * self._images
 
 
 class Worst:
@@ -28,18 +52,18 @@ class Worst:
     for each choice that is asked for, and within the context window.
     """
 
-    __slots__ = ("_at_us", "_choices", "_known", "_limit", "_reserve", "_tokens_in")
+    __slots__ = ("_at_us", "_known", "choices", "limit", "reserve", "tokens_in")
 
     def __init__(self, request: ChatRequest, tokens_in: int, reserve_out: int, at_us: int) -> None:
-        fields = request.fields
-        self._tokens_in = tokens_in
-        if "messages" in fields and not request.needs & {"images", "audio", "files"}:
+        fields, needs = request.fields, request.needs
+        if "messages" in fields and not (needs and needs & _BULKY):
             size = memoryview(fields["messages"]).nbytes
             if "tools" in fields:
                 size += memoryview(fields["tools"]).nbytes
-            self._tokens_in = max(tokens_in, -(-size // BYTES_PER_TOKEN))
-        self._choices = _choices(fields["n"]) if "n" in fields else 1
-        self._limit, self._reserve = request.shape.tokens_out_limit, reserve_out
+            tokens_in = max(tokens_in, -(-size // BYTES_PER_TOKEN))
+        self.tokens_in = tokens_in
+        self.choices = _choices(fields["n"]) if "n" in fields else 1
+        self.limit, self.reserve = request.shape.tokens_out_limit, reserve_out
         self._at_us = at_us
         self._known: dict[str, int] = {}
 
@@ -48,12 +72,12 @@ class Worst:
         found = self._known.get(target.name)
         if found is None:
             most = target.max_output_tokens
-            out = self._limit or most or self._reserve
+            out = self.limit or most or self.reserve
             out = min(out, most) if most else out
-            out = min(out, max(target.context_window - self._tokens_in, 1)) * self._choices
+            out = min(out, max(target.context_window - self.tokens_in, 1)) * self.choices
             price = target.price_at(self._at_us)
-            characters = 4 * self._tokens_in if price.mchar_micro_usd else 0
-            used = Amounts(self._tokens_in, out, images=self._choices, characters=characters)
+            characters = 4 * self.tokens_in if price.mchar_micro_usd else 0
+            used = Amounts(self.tokens_in, out, images=self.choices, characters=characters)
             found = self._known[target.name] = worst_micro_usd(price, used)
         return found
 

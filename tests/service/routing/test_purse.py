@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import structs
 
 from service.domain.budgets import Budget, Scope
@@ -21,7 +23,7 @@ from service.providers.base import ProviderFailure, Tokens
 from service.routing.budgets import BudgetRules, Budgets
 from service.routing.dispatch import Bounds, Dispatcher, Means
 from service.routing.hedging import HedgeRules
-from service.routing.purse import Purse, Worst, purse_of
+from service.routing.purse import Dearest, Purse, Worst, purse_of
 from service.routing.run import Run
 from tests.service.routing.test_dispatch import (
     SEEING,
@@ -144,6 +146,27 @@ def test_the_worst_is_the_longest_answer_of_all_choices_at_list_price() -> None:
     short = deployment("s", prices=priced.prices, max_output_tokens=10)
     assert Worst(ask(), 5, 1_000, 0).of(short) == prompt + 20 + 7
     assert Worst(ask(n="many"), 500, 1_000, 0).of(priced) == 500 + 2_000 + 7
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.integers(0, 10**8)] * 4, st.integers(0, 500), st.integers(1, 9_000)),
+             min_size=1, max_size=4),
+    st.integers(0, 5_000), st.integers(1, 4), st.integers(1, 5_000), st.integers(0, 10**5),
+)  # fmt: skip
+def test_no_call_costs_more_than_the_dearest(
+    drawn: list[tuple[int, ...]], limit: int, choices: int, reserve: int, tokens_in: int
+) -> None:
+    catalog = [
+        deployment(f"d{i}", max_output_tokens=most, context_window=window, prices=(
+            Price(a, b, c, 0, d, image_micro_usd=a % 99, mchar_micro_usd=b % 7,
+                  request_micro_usd=c % 11),))
+        for i, (a, b, c, d, most, window) in enumerate(drawn)
+    ]  # fmt: skip
+    more = {"max_tokens": limit} if limit else {}
+    worst = Worst(ask(n=choices, **more), tokens_in, reserve, 0)
+    bound = Dearest(catalog).of(worst)
+    assert all(worst.of(each) <= bound for each in catalog)
 
 
 def test_without_budgets_and_without_a_cap_there_is_no_purse() -> None:

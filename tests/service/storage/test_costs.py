@@ -29,6 +29,7 @@ from service.storage.spent import Span, cut_off, key_budgets, spent, unsaid
 from tests.service.routing.world import deployment
 from tests.service.storage.test_tables import decision
 
+pytestmark = pytest.mark.slow
 START = 1_790_000_000_000_000
 DAY_US = 86_400_000_000
 EVIL = "=HYPERLINK(1)"
