@@ -91,15 +91,15 @@ def _show(found: dict[str, Any]) -> None:
     whole = total["cost_micro_usd"]
     rows = [
         (*(row[name] or "(none)" for name in found["by"]), dollars(row["cost_micro_usd"]),
-         share(row["cost_micro_usd"], whole), row["requests"], row["calls"], row["failed"],
-         dollars(row["failed_micro_usd"]), dollars(row["beside_micro_usd"]),
-         dollars(row["estimated_micro_usd"]))
+         share(row["cost_micro_usd"], whole), row["requests"], row["calls"], row["failed"])
         for row in found["rows"]
     ]  # fmt: skip
-    columns = (*found["by"], "spent $", "share", "requests", "calls", "failed", "of failed $",
-               "of shadows $", "estimated $")  # fmt: skip
+    columns = (*found["by"], "spent $", "share", "requests", "calls", "failed")
     table(columns, rows, f"{found['since']} to {found['until']}")
     say(f"in all ${dollars(whole)} of {total['calls']} calls for {total['requests']} requests")
+    say(f"of it ${dollars(total['failed_micro_usd'])} for failed calls, "
+        f"${dollars(total['beside_micro_usd'])} for shadows and judges, "
+        f"${dollars(total['estimated_micro_usd'])} estimated")  # fmt: skip
 
 
 @app.command("showback", epilog="Example: headgate cost showback --month 2026-11 --state state")
@@ -163,11 +163,11 @@ def _show_back(found: dict[str, Any]) -> None:
             f"${dollars(each['beside_micro_usd'])} for shadows; in all "
             f"${dollars(each['cost_micro_usd'])}, {each['share']:.1%} of the month")  # fmt: skip
         rows = [
-            (row["feature"] or "(none)", row["deployment"], row["requests"], row["calls"],
-             row["tokens_in"], row["tokens_out"], dollars(row["answers_micro_usd"]),
-             dollars(row["failed_micro_usd"]), dollars(row["beside_micro_usd"]))
+            (row["feature"] or "(none)", row["deployment"], row["requests"],
+             dollars(row["answers_micro_usd"]), dollars(row["failed_micro_usd"]),
+             dollars(row["beside_micro_usd"]))
             for row in each["lines"]
         ]  # fmt: skip
-        table(("feature", "deployment", "requests", "calls", "tokens in", "tokens out",
-               "answers $", "failed $", "shadows $"), rows)  # fmt: skip
+        columns = ("feature", "deployment", "requests", "answers $", "failed $", "shadows $")
+        table(columns, rows)
     say(f"{found['month']} in all: ${dollars(found['total']['cost_micro_usd'])}")

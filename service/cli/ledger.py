@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -151,6 +152,12 @@ def _write(path: Path, found: Reconciled) -> None:
     _written(path, "".join(csv_lines(columns, rows)))
 
 
+def plain(value: Decimal) -> str:
+    """A number without an exponent or zeros behind it."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def _told(export: Export, found: Reconciled) -> None:
     for problem in export.problems[:SHOWN]:
         err.print(problem, style="yellow", markup=False, highlight=False)
@@ -169,6 +176,6 @@ def _told(export: Export, found: Reconciled) -> None:
     agree = len(found.lines) - len(apart)
     unit = "micro-dollars" if found.measured == "cost" else "tokens"
     share = "nothing can be compared" if found.gross is None else f"{float(found.gross):.4%} off"
-    say(f"{agree} of {len(found.lines)} lines agree; theirs {found.theirs:f}, ours "
-        f"{found.ours:f} {unit}: {share}")  # fmt: skip
+    say(f"{agree} of {len(found.lines)} lines agree; theirs {plain(found.theirs)}, ours "
+        f"{plain(found.ours)} {unit}: {share}")  # fmt: skip
     say("within 0.1 %" if found.within else "NOT within 0.1 %")
