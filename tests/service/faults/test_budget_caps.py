@@ -146,6 +146,23 @@ def test_a_key_carries_a_budget_from_its_making_to_its_end(tmp_path: Path) -> No
             assert http.get("/admin/budgets", headers=AUTH).json()["budgets"] == []
 
 
+def test_a_budget_that_queues_gives_a_ticket_to_whom_asks_for_one(tmp_path: Path) -> None:
+    tight = BUDGETS.replace(f"hard_usd: {CAP / 1e6}", "hard_usd: 0, at_cap: queue")
+    with Chaos() as steady:
+        text = PLAN + tight + "queue: {enabled: true}\n"
+        for name in ("FAULTY", "STEADY", "ROOMY"):
+            text = text.replace(name, steady.url)
+        runtime = make_runtime(tmp_path, text)
+        with Server(create_app(runtime)) as server, httpx.Client(base_url=server.url) as http:
+            plain = http.post("/v1/chat/completions", json=BODY, headers=AUTH, timeout=30.0)
+            assert plain.status_code == 429 and "headgate.queue true" in plain.text
+            waits = http.post("/v1/chat/completions", headers=AUTH, timeout=30.0,
+                              json=BODY | {"headgate": {"queue": True}})  # fmt: skip
+            assert waits.status_code == 202, waits.text
+            assert runtime.outage.current is None, "an empty purse is no outage"
+        assert steady.requests == []
+
+
 def test_what_a_kill_cut_off_counts_at_its_worst(tmp_path: Path) -> None:
     with Chaos() as hanging:
         text = PLAN + BUDGETS
