@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.domain.budgets import AtCap, Budget, KeyBudget, Scope
 from service.domain.catalog import Amounts, Deployment, worst_micro_usd
@@ -82,16 +82,20 @@ class BudgetDesk:
     # while it runs ------------------------------------------------------------------------------
 
     async def follow(self, rules: BudgetRules) -> None:
-        """Go on under another plan: what is spent stays, and what was not counted is taken in."""
+        """Go on under another plan: what is spent stays, and what was not counted is taken in.
+        Until that is read both plans' budgets hold, so that the old go on where it cannot be.
+        """
         async with self._changing:
             before, now_us = self.book.rules, self._parts.clock.wall_us()
             known = self.book.known() if rules.zone == before.zone else frozenset()
-            self.book.follow(rules)
+            leaving = tuple(each for each in before.budgets if each not in rules.budgets)
+            self.book.follow(replace(rules, budgets=(*rules.budgets, *leaving)))
             try:
                 await self._take_in(known, now_us)
             except BaseException:
                 self.book.follow(before)
                 raise
+            self.book.follow(rules)
 
     async def put(self, budget: KeyBudget, act: Act) -> None:
         """The budget that a key carries, or that it carries none: durable, then in force."""

@@ -137,6 +137,7 @@ class Budgets:
     of_keys: dict[str, Budget] = field(default_factory=dict)
     idle: bool = True
     _counters: dict[Name, Counter] = field(default_factory=dict)
+    _retired: dict[Name, Counter] = field(default_factory=dict)  # calls under way still hold them
     _values: dict[tuple[Scope, Period], int] = field(default_factory=dict)
     _lines: dict[tuple[str, str, str, tuple[str, ...], str], Lines] = field(default_factory=dict)
 
@@ -147,6 +148,8 @@ class Budgets:
         zone the periods begin anew, so their spend is to be taken in again.
         """
         if rules.zone != self.rules.zone:
+            held = {name: each for name, each in self._counters.items() if each.reserved}
+            self._retired.update(held)
             self._counters.clear()
             self._values.clear()
         self.rules = rules
@@ -161,8 +164,23 @@ class Budgets:
         self._renew()
 
     def _renew(self) -> None:
+        """What no budget counts any more is forgotten: it would miss what is spent from now on, and
+        is taken from the log where one counts it again.
+        """
         self._lines.clear()
         self.idle = not self.rules.budgets and not self.of_keys
+        for name in [each for each in self._counters if not self._wanted(each)]:
+            gone = self._counters.pop(name)
+            self._values[name[:2]] = self._values.get(name[:2], 1) - 1
+            if gone.reserved:
+                self._retired[name] = gone
+        for name in [each for each in self._retired if self._wanted(each)]:
+            again = self._counters[name] = self._retired.pop(name)  # its calls let go of this one
+            again.anew(self.rules.zone, self.clock.wall_us())
+            self._values[name[:2]] = self._values.get(name[:2], 0) + 1
+
+    def _wanted(self, name: Name) -> bool:
+        return any(name[:2] == (b.scope, b.period) and self._is_of(b, name[2]) for b in self.all)
 
     @property
     def all(self) -> tuple[Budget, ...]:

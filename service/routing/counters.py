@@ -24,12 +24,16 @@ class Counter:
     )  # fmt: skip
 
     def __init__(self, name: Name, zone: ZoneInfo, now_us: int) -> None:
-        self.name, self._zone = name, zone
-        self.period = period = name[1]
+        self.name, self.period, self.reserved = name, name[1], 0
+        self.anew(zone, now_us)
+
+    def anew(self, zone: ZoneInfo, now_us: int) -> None:
+        """Nothing is known to be spent; what is reserved stays so."""
+        self._zone = zone
         self._before: tuple[int, int, int, float] | None = None
-        self.spent = self.reserved = self.calls = 0
+        self.spent = self.calls = 0
         self.squares = 0.0
-        self.starts_us, self.ends_us = bounds_us(period, now_us, zone)
+        self.starts_us, self.ends_us = bounds_us(self.period, now_us, zone)
 
     def turn(self, now_us: int) -> None:
         """Come to the period of now. What is reserved stays so: it will be spent in this one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 
 from service.app import create_app
 from service.domain.chat import parse
+from service.domain.records import Role, Usage
 from service.routing.purse import Worst
 from service.runtime import Runtime
 from service.storage.cases import rows_of
+from service.storage.errors import ReadFailed
 from tests.chaos import Chaos, Step
 from tests.conftest import KEY, Server, make_runtime
 from tests.service.faults.rig import PLAN
@@ -115,6 +118,33 @@ def test_a_reload_keeps_what_is_spent_and_takes_in_what_was_not_counted(tmp_path
             after = sum(a["cost_micro_usd"] for a in logged(runtime))
             shown = httpx.get(server.url + "/admin/budgets", headers=AUTH).json()["budgets"]
             assert [round(each["spent_usd"] * 1e6) for each in shown] == [after] * 3
+
+
+async def test_a_reload_that_cannot_read_the_log_forgets_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = PLAN + BUDGETS
+    for name in ("FAULTY", "STEADY", "ROOMY"):
+        text = text.replace(name, "http://127.0.0.1:9")
+    runtime = make_runtime(tmp_path, text)
+    try:
+        desk = runtime.budgets
+        key = runtime.kept.keys.find(KEY)
+        assert key is not None
+        decision = runtime.router.decide(parse(json.dumps(BODY).encode()), key)
+        desk.book.paid(decision, "steady", Role.FIRST, Usage(1, 1, 0, 777))
+        before = [(s.label, s.spent_micro_usd) for s in desk.book.standings()]
+        assert [spent for _, spent in before] == [777] * 3
+
+        def broken(span: object) -> None:
+            raise ReadFailed("the disk is gone")
+
+        monkeypatch.setattr(desk, "_read", broken)
+        with pytest.raises(ReadFailed):
+            await desk.follow(replace(desk.book.rules, budgets=desk.book.rules.budgets[:1]))
+        assert [(s.label, s.spent_micro_usd) for s in desk.book.standings()] == before
+    finally:
+        _abandon(runtime)
 
 
 def test_a_key_carries_a_budget_from_its_making_to_its_end(tmp_path: Path) -> None:

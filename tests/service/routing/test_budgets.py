@@ -104,10 +104,17 @@ class Machine(RuleBasedStateMachine):
         self.book = made(BUDGETS, self.clock)
         self._take_in(frozenset())
 
-    @rule(spare=st.sampled_from(["acme-day", "tags", "all"]))
-    def reload(self, spare: str) -> None:
-        """A plan without a budget, then with it again: what is spent stays."""
-        self.book.follow(BudgetRules(tuple(b for b in BUDGETS if b.name != spare)))
+    @rule(spare=st.sampled_from(["acme-day", "tags", "all", "wide", "every"]),
+          who=st.integers(0, 3), cost=st.sampled_from([0, 30]))  # fmt: skip
+    def reload(self, spare: str, who: int, cost: int) -> None:
+        """A plan without a budget, or any, then with it again: what is spent stays, what was spent
+        meanwhile is known, and what calls under way have reserved is reserved still.
+        """
+        kept = tuple(b for b in BUDGETS if b.name != spare and spare != "every")
+        self.book.follow(BudgetRules(kept))
+        decision = decided(CALLERS[who])
+        self.book.paid(decision, "wide", Role.FIRST, Usage(1, 1, 0, cost))
+        self.ended.append((self.clock.wall, decision, "wide", False, cost, 0))
         known = self.book.known()
         self.book.follow(BudgetRules(BUDGETS))
         self._take_in(known)
