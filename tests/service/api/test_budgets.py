@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import httpx
 
@@ -84,3 +85,22 @@ def test_a_key_is_given_a_budget_by_the_command_line(service: Service) -> None:
     assert code == 0 and "may spend none" in out, err
     assert run("keys", "budget", "cli-budget", "much", "--url", service.url)[0] == 2
     assert run("keys", "budget", "cli-budget", "5/week", "--url", service.url)[0] == 2
+
+
+def test_the_ledger_of_a_running_service_is_held_against_an_export(
+    service: Service, tmp_path: Path
+) -> None:
+    assert ask(service, make_key(service, "caller", "acme")).status_code == 200
+    found = httpx.get(service.url + "/admin/costs", params={"by": "day,deployment"}, headers=AUTH)
+    lines = [
+        json.dumps({"date": row["day"], "model": row["deployment"], "requests": row["calls"],
+                    "input_tokens": row["tokens_in"], "cost": row["cost_micro_usd"] / 1e6})
+        for row in found.json()["rows"]
+    ]  # fmt: skip
+    file = tmp_path / "export.jsonl"
+    file.write_text("\n".join(lines), "utf-8")
+    code, out, err = run("ledger", "reconcile", str(file), "--url", service.url)
+    assert code == 0 and "within 0.1 %" in out, out + err
+    file.write_text("\n".join(lines[:-1]) + '\n{"date": "2001-01-01", "model": "x", "cost": 9}\n')
+    code, out, _ = run("ledger", "reconcile", str(file), "--url", service.url)
+    assert code == 1 and "missing here" in out
