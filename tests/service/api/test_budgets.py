@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.conftest import KEY, Service
 from tests.service.api.test_auth import make_key
 from tests.service.cli.test_commands import run
 
+pytestmark = pytest.mark.slow
 AUTH = {"Authorization": f"Bearer {KEY}"}
 
 
