@@ -18,10 +18,12 @@ from service.api import (
     approvals,
     audits,
     benchmarks,
+    budgets,
     caller,
     capabilities,
     classifier,
     classify,
+    costs,
     document,
     experiments,
     health,
@@ -80,6 +82,7 @@ PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
     benchmarks, capabilities, judging, prediction, ratings, classifier,
+    budgets, costs,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

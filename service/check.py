@@ -55,6 +55,8 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
     _references(plan, found)
     _conditions(plan, found)
     _policy(plan, found)
+    _budgets(plan, found)
+    _prices(plan, found)
     _feedback(plan, found)
     for path, message, mend in taxonomy_problems(plan):
         found.add(path, message, mend)
@@ -318,6 +320,40 @@ def _judging(plan: Plan, found: _Findings) -> None:
     if asked.judges and metric is not None and metric.scale == "labels":
         found.add(("judging", "metric"), "a score is a number, and the metric has labels",
                   "name a metric of scale unit or stars")  # fmt: skip
+
+
+def _budgets(plan: Plan, found: _Findings) -> None:
+    """Each budget has a name of its own, is of something that there is, and can do what it says."""
+    known = {"deployment": {each.name for each in plan.deployments}, "task": set(plan.task_names)}
+    seen: set[str] = set()
+    for index, each in enumerate(plan.budgets.named):
+        at: Path_ = ("budgets", "named", index)
+        if each.name in seen:
+            found.add((*at, "name"), f"{each.name} is given twice", "rename one")
+        seen.add(each.name)
+        if each.of is not None and each.scope in known:
+            _known(found, (*at, "of"), [each.of], known[each.scope], each.scope)
+        if each.at_cap == "queue" and not plan.queue.enabled:
+            found.add((*at, "at_cap"), "the plan has no queue", "set queue.enabled, or refuse")
+        if each.at_cap == "pace" and plan.policy.kind in ("uniform", "fixed"):
+            found.add(
+                (*at, "at_cap"),
+                f"the policy kind {plan.policy.kind} does not weigh costs, so it cannot pace",
+                "use linear, or refuse",
+            )
+
+
+def _prices(plan: Plan, found: _Findings) -> None:
+    """What is taken from a cache is never dearer than what is not."""
+    for index, each in enumerate(plan.deployments):
+        for place, price in enumerate(each.price):
+            cached = price.cached_input_usd_per_mtok
+            if cached is not None and cached > price.input_usd_per_mtok:
+                found.add(
+                    ("deployments", index, "price", place, "cached_input_usd_per_mtok"),
+                    f"{cached:g} is more than the input's {price.input_usd_per_mtok:g}",
+                    "is it the price of writing to the cache? that is cache_write_usd_per_mtok",
+                )
 
 
 def _feedback(plan: Plan, found: _Findings) -> None:

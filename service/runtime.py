@@ -13,6 +13,7 @@ from service.domain.catalog import Deployment
 from service.domain.clock import Clock
 from service.domain.errors import StorageUnavailable
 from service.domain.live import LivePolicy
+from service.domain.money import charge
 from service.domain.plan_standing import PlanStanding, Reload
 from service.domain.records import Attempt, Decision, Outcome
 from service.experimentation.shadow import Shadows
@@ -31,6 +32,7 @@ from service.monitoring.responses import ResponseBoard
 from service.monitoring.trends import TrendBoard
 from service.monitoring.weights import WeightBoard
 from service.monitoring.windows import MinuteWindows
+from service.operating.budgets import BudgetDesk
 from service.operating.dry_run import DryRun
 from service.operating.overrides import OverrideDesk
 from service.orchestration.asking import Asker
@@ -152,6 +154,8 @@ class Ledger:
         else:
             self._tally.attempt()
             self._log.append(attempt)
+            if (more := attempt.usage.extras) is not None:
+                self._log.append(charge(attempt, more))
             case = self._cases.recent(attempt.decision_id)
             if case is not None:
                 case.attempts.append(attempt)
@@ -241,12 +245,14 @@ class Runtime:
     people: People = field(init=False)
     asker: Asker = field(init=False)
     benchmarks: BenchmarkDesk = field(init=False)
+    budgets: BudgetDesk = field(init=False)
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
     reload: Reload | None = None
     ask_reload: Callable[[], None] = lambda: None
     approving: asyncio.Lock = field(default_factory=asyncio.Lock)
     key_changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # one change at a time
+    costing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one look at costs at a time
     replaying: asyncio.Lock = field(default_factory=asyncio.Lock)  # one replay at a time
 
     @property

@@ -52,7 +52,7 @@ def allowed(request: Request, least: str, tenant_scoped: bool = False) -> tuple[
         raise PermissionDenied(
             f"this is about all tenants, and the key is of the tenant {key.tenant}: use a key "
             "without a tenant; this one opens /v1, and of /admin its tenant's overrides, reviews, "
-            "approvals, keys and replays",
+            "approvals, keys, budgets, costs and replays",
             code="tenant_key",
         )
     return runtime, key

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.access import allowed, author, signed
+from service.api.budgets import KeyLimit, record
 from service.api.four_eyes import Raises, raises_exposure
 from service.api.schemas import Author, ErrorAnswer, Text
 from service.api.shown import when
@@ -47,6 +48,7 @@ class KeyBody(BaseModel):
     tenant: Annotated[str, Field(max_length=64)] = ""
     tier: Annotated[str, Field(max_length=64)] = ""
     expires_in_s: Annotated[float, Field(gt=0.0, le=MOST_S, allow_inf_nan=False)] | None = None
+    budget: KeyLimit | None = None
     reason: Text = ""
     author: Author | None = None
     break_glass: bool = False
@@ -97,6 +99,11 @@ async def create(request: Request, response: Response, body: KeyBody) -> dict[st
                     {"key": key.id}, None, _changed(made))  # fmt: skip
         await _durable(runtime, made, signed(request, key, told))
         keys.put(made)
+        if body.budget is not None:
+            limit = record(made.id, made.at_us, body.budget, author(body.author, key), body.reason)
+            told = Told("key.budget", made.id, body.reason, limit.author, {"key": key.id}, None,
+                        body.budget.model_dump())  # fmt: skip
+            await runtime.budgets.put(limit, signed(request, key, told))
     response.headers["cache-control"] = "no-store"
     return shown(keys.standing(made)) | {"key": secret}
 

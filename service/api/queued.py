@@ -9,7 +9,7 @@ import msgspec
 
 from service.api.asgi import Headers, Scope, Send, header, send_bytes, send_error
 from service.domain.chat import ChatRequest
-from service.domain.errors import HeadgateError, InvalidRequest
+from service.domain.errors import BudgetExceeded, HeadgateError, InvalidRequest
 from service.domain.records import Key
 from service.domain.tickets import Ticket
 from service.queueing.desk import NOBODY, Arrival
@@ -59,7 +59,8 @@ async def turned_away(
     runtime: Runtime, arrival: Arrival | None, error: HeadgateError, request_id: str, send: Send
 ) -> None:
     """Answer a request that failed: 202 with a ticket where that was asked for and helps."""
-    if arrival is None or not isinstance(error, NOBODY):
+    waits = isinstance(error, NOBODY) or (isinstance(error, BudgetExceeded) and error.queued)
+    if arrival is None or not waits:
         await send_error(send, error, request_id)
         return
     if _open_to_all(arrival.request) and not error.willed:

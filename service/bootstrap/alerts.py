@@ -127,4 +127,5 @@ def facts(runtime: Runtime) -> Facts:
         f"no deployment can answer ({outage.code}): {outage.reason}" if outage else "",
         runtime.responses.current.warning(),
         runtime.people.unsure(),
+        tuple(each for each in runtime.budgets.book.standings() if each.telling),
     )

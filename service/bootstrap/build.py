@@ -10,6 +10,7 @@ from learning.features import Featurizer
 from service.bootstrap import experiments
 from service.bootstrap.alerts import attach_alerts
 from service.bootstrap.benchmarks import attach_benchmarks
+from service.bootstrap.budgets import attach_budgets
 from service.bootstrap.capabilities import attach_capabilities
 from service.bootstrap.jobs import jobs
 from service.bootstrap.judging import attach_judging
@@ -38,6 +39,7 @@ from service.monitoring.outage import OutageWatch
 from service.monitoring.weights import WeightBoard
 from service.plan.whole import Plan
 from service.routing.assignments import AssignmentHolder
+from service.routing.budgets import Budgets
 from service.routing.key_limits import KeyLimits
 from service.runtime import Kept, Ledger, Runtime
 from service.scheduler import Scheduler
@@ -109,7 +111,7 @@ def _joined(
     ledger = Ledger(kept, learner, (board, weights, outage), telemetry, provider_names, clock)
     ground = Ground(
         kept, clock, chance, hash_key(settings), sessions(plan, kept, clock), ledger, telemetry,
-        AssignmentHolder(),
+        AssignmentHolder(), Budgets(clock, kept.keys.name_of),
     )  # fmt: skip
     way = way_out(plan, catalog, live, ground)
     runtime = Runtime(
@@ -154,4 +156,5 @@ def _joined(
     attach_judging(runtime)
     attach_prediction(runtime)
     attach_relearning(runtime)
+    attach_budgets(runtime, ground.budgets)
     return runtime, ground, way

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from learning.errors import LearningError
 from learning.features import Featurizer
 from service.bootstrap.alerts import renew_channels
+from service.bootstrap.budgets import budget_rules, log_tariffs
 from service.bootstrap.capabilities import matter_of
 from service.bootstrap.experiments import take_plan
 from service.bootstrap.jobs import refit_job
@@ -142,6 +143,8 @@ class Reloader:
         changed = {"plan": runtime.plan_standing.digest}, {"plan": digest}
         told = Told("plan.loaded", digest, "", by.actor, detail, *changed)
         await asyncio.wrap_future(runtime.kept.log.append_durable(act_of(by.who, now_us, told)))
+        await runtime.budgets.follow(budget_rules(plan))
+        await asyncio.to_thread(log_tariffs, runtime, catalog)
         if not stays:
             await self._learn_on(wanted, live, since.id)
         runtime.learner.judge_by(credit_rules(plan))

@@ -16,6 +16,7 @@ from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.providers.registry import PROVIDERS
 from service.routing.assignments import AssignmentHolder
+from service.routing.budgets import Budgets
 from service.routing.dispatch import Dispatcher, Means
 from service.routing.fleet import Fleet
 from service.routing.router import Router, RouterParts
@@ -36,6 +37,7 @@ class Ground:
     ledger: Ledger
     telemetry: Telemetry
     assignments: AssignmentHolder
+    budgets: Budgets
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def way_out(
         secret=ground.secret,
         assignments=ground.assignments,
         prediction=prediction(plan, catalog),
+        budgets=ground.budgets,
     )
     finder = finder_of(plan, ground.kept.state_dir)
     router = Router(table(plan, catalog, finder), parts)
@@ -85,6 +88,6 @@ def way_out(
         providers[dialect].incidents.tell = ground.telemetry.incident
     means = Means(
         catalog, providers, router.alternatives, health, ground.ledger, clock, bounds(plan),
-        allowed=router.allowed, traceparent=ground.ledger.traceparent,
+        allowed=router.allowed, traceparent=ground.ledger.traceparent, budgets=ground.budgets,
     )  # fmt: skip
     return WayOut(catalog, health, router, Dispatcher(means), providers)

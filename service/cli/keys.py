@@ -14,6 +14,7 @@ from service.cli.output import (
     UrlOption,
     client,
     duration_s,
+    fail,
     give,
     say,
     service_errors,
@@ -39,6 +40,10 @@ def create(
     expires_in: Annotated[
         str | None, typer.Option("--expires-in", help="It ends by itself: 12h, 90d.")
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", help="What it may spend: 5/day; hour, day, month or request."),
+    ] = None,
     reason: Why = "",
     author: AuthorOption = None,
     break_glass: GlassFlag = False,
@@ -50,10 +55,40 @@ def create(
         "name": name, "role": role, "tenant": tenant, "tier": tier, **signed(author, reason),
         "break_glass": break_glass,
     }  # fmt: skip
+    if budget is not None:
+        body["budget"] = limit(budget)
     if expires_in is not None:
         body["expires_in_s"] = duration_s("--expires-in", expires_in)
     with service_errors():
         give(client(url).post("/admin/keys", body), as_json, _show_secret)
+
+
+def limit(text: str) -> dict[str, Any]:
+    """A budget given as DOLLARS/PERIOD."""
+    usd, _, period = text.partition("/")
+    try:
+        return {"hard_usd": float(usd), "period": period}
+    except ValueError:
+        fail(f"--budget takes dollars and a period as 5/day, not {text!r}", 2)
+
+
+@app.command("budget", epilog='Example: headgate keys budget shop 5/day --reason "a pilot"')
+def budget_of(
+    key: KeyId,
+    budget: Annotated[str, typer.Argument(help="What it may spend: 5/day; none for no budget.")],
+    reason: Why = "",
+    author: AuthorOption = None,
+    break_glass: GlassFlag = False,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """Give a key a budget, or take it away; in force from its next call on."""
+    body = {**signed(author, reason), "break_glass": break_glass}
+    path = f"/admin/keys/{key}/budget"
+    path, body = (f"{path}/end", body) if budget == "none" else (path, body | limit(budget))
+    with service_errors():
+        give(client(url).post(path, body), as_json, lambda told: say(
+            f"{told['name']} may spend {budget}\nid {told['key_id']}"))  # fmt: skip
 
 
 def _show_secret(found: dict[str, Any]) -> None:

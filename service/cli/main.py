@@ -9,9 +9,11 @@ from service.cli import (
     approvals,
     audit,
     benchmark,
+    budget,
     capabilities,
     classifier,
     classify,
+    cost,
     deployment,
     evaluate,
     experiment,
@@ -20,6 +22,7 @@ from service.cli import (
     judge,
     keys,
     knowledge,
+    ledger,
     override,
     policy,
     prediction,
@@ -57,12 +60,15 @@ for group in (
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(audit.app, name="audit")
+app.add_typer(budget.app, name="budget")
 app.add_typer(classifier.app, name="classifier")
+app.add_typer(cost.app, name="cost")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(judge.app, name="judge")
 app.add_typer(keys.app, name="keys")
 app.add_typer(knowledge.app, name="knowledge")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
 app.add_typer(prediction.app, name="prediction")

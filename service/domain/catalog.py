@@ -8,12 +8,24 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US micro-dollars per million tokens, in force from ``from_us`` (microseconds, UTC)."""
+    """US micro-dollars per million tokens, in force from ``from_us`` (microseconds, UTC).
+
+    What has no price of its own is billed as what it is a part of: a cached part and one written
+    to a cache as input, reasoning as output. ``image``, ``request``: micro-dollars each;
+    ``mchar``: of a million characters of input; ``batch_ppm``: what a call in a batch costs, in
+    millionths of the same call alone.
+    """
 
     input_micro_usd_mtok: int
     output_micro_usd_mtok: int
     cached_input_micro_usd_mtok: int | None = None
     from_us: int = 0
+    cache_write_micro_usd_mtok: int | None = None
+    reasoning_micro_usd_mtok: int | None = None
+    image_micro_usd: int = 0
+    mchar_micro_usd: int = 0
+    request_micro_usd: int = 0
+    batch_ppm: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +135,69 @@ def typical_usd(deployment: Deployment, at_us: int) -> float:
     return whole / 1e12
 
 
-def cost_micro_usd(price: Price, tokens_in: int, tokens_out: int, cached: int = 0) -> int:
-    """Micro-dollars of one call, rounded half up. ``cached`` is the cached part of tokens_in."""
-    cached_price = price.cached_input_micro_usd_mtok
-    if cached_price is None or cached <= 0:
-        cached, cached_price = 0, 0
-    cached = min(cached, tokens_in)
-    total = (tokens_in - cached) * price.input_micro_usd_mtok
-    total += cached * cached_price + tokens_out * price.output_micro_usd_mtok
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What a call is billed for. ``cached`` and ``cache_write`` are parts of ``tokens_in``,
+    ``reasoning`` of ``tokens_out``; ``images``: made; ``characters``: of input, where they are
+    priced.
+    """
+
+    tokens_in: int
+    tokens_out: int
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    images: int = 0
+    characters: int = 0
+    batch: bool = False
+
+
+def charge_micro_usd(price: Price, used: Amounts) -> int:
+    """Micro-dollars of one call: exact in millionths of one, then rounded half up, once a call, so
+    that sums over calls are sums of integers. A part larger than its whole counts as the whole.
+    """
+    plain, total = used.tokens_in, 0
+    for part, own in (
+        (used.cached, price.cached_input_micro_usd_mtok),
+        (used.cache_write, price.cache_write_micro_usd_mtok),
+    ):
+        if own is not None and part > 0:
+            part = min(part, plain)
+            plain -= part
+            total += part * own
+    total += plain * price.input_micro_usd_mtok
+    out = used.tokens_out
+    if price.reasoning_micro_usd_mtok is not None and used.reasoning > 0:
+        thought = min(used.reasoning, out)
+        out -= thought
+        total += thought * price.reasoning_micro_usd_mtok
+    total += out * price.output_micro_usd_mtok
+    total += used.characters * price.mchar_micro_usd
+    total += (used.images * price.image_micro_usd + price.request_micro_usd) * 1_000_000
+    if used.batch:
+        return (total * price.batch_ppm + 500_000_000_000) // 1_000_000_000_000
     return (total + 500_000) // 1_000_000
+
+
+def cost_micro_usd(price: Price, tokens_in: int, tokens_out: int, cached: int = 0) -> int:
+    """Micro-dollars of one call of tokens alone. ``cached`` is the cached part of tokens_in."""
+    return charge_micro_usd(price, Amounts(tokens_in, tokens_out, cached))
+
+
+def dearest_in(price: Price) -> int:
+    """Of a million tokens of input, whatever part of it they are."""
+    cached, written = price.cached_input_micro_usd_mtok, price.cache_write_micro_usd_mtok
+    return max(price.input_micro_usd_mtok, cached or 0, written or 0)
+
+
+def dearest_out(price: Price) -> int:
+    """Of a million tokens of output, reasoning or not."""
+    return max(price.output_micro_usd_mtok, price.reasoning_micro_usd_mtok or 0)
+
+
+def worst_micro_usd(price: Price, used: Amounts) -> int:
+    """The most that a call of such amounts may cost, however they are divided; rounded up."""
+    total = used.tokens_in * dearest_in(price) + used.tokens_out * dearest_out(price)
+    total += used.characters * price.mchar_micro_usd
+    whole = used.images * price.image_micro_usd + price.request_micro_usd
+    return -(-total // 1_000_000) + whole

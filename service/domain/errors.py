@@ -14,6 +14,7 @@ HeadgateError
 ├── UpstreamRefused 400           the provider refused the request itself
 │   └── ContentRefused 400        by its content policy
 ├── RefusalLimit 429              too many such refusals by one user
+├── BudgetExceeded 429            a budget has no room for the call
 ├── StorageUnavailable 503        what must be durable cannot be made so now
 └── PlanInvalid                   the plan file; never reaches a caller
 """
@@ -24,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 EXCLUDED = "excluded_by_operator"
+BUDGET = "budget_exceeded"
 KILLED = "killed_by_operator"
 
 
@@ -52,8 +54,8 @@ class HeadgateError(Exception):
 
     @property
     def willed(self) -> bool:
-        """Whether an operator's override keeps it from an answer: that is no outage."""
-        return self.code in (EXCLUDED, KILLED)
+        """Whether an operator's override or budget keeps it from an answer: that is no outage."""
+        return self.code in (EXCLUDED, KILLED, BUDGET)
 
 
 class InvalidRequest(HeadgateError):
@@ -92,6 +94,14 @@ class RefusalLimit(HeadgateError):
     """Too many of one user's requests were refused by content policies within an hour."""
 
     status, type, code = 429, "invalid_request_error", "refusal_limit"
+
+
+class BudgetExceeded(HeadgateError):
+    """A budget has no room for what the call may cost. ``queued``: the plan would have it wait."""
+
+    status, type, code = 429, "insufficient_quota", BUDGET
+    headers = (("x-should-retry", "false"),)  # clients that retry by themselves would do so in vain
+    queued = False
 
 
 class BodyTooLarge(InvalidRequest):

@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from service.domain.budgets import BudgetStanding
+
 MINUTE_US = 60_000_000
 
 
@@ -59,6 +61,7 @@ class Facts:
     outage: str = ""
     uneven_ratings: str = ""
     unsure: tuple[tuple[int, int], tuple[int, int]] | None = None
+    budgets: tuple[BudgetStanding, ...] = ()  # those that have reached their first level
 
 
 @dataclass(frozen=True, slots=True)

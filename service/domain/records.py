@@ -156,6 +156,16 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Extras:
+    """What a call was billed for beside its plain tokens; each 0 where there was none of it."""
+
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    images: int = 0
+    characters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens and money of one call; ``estimated`` when the provider did not say."""
 
@@ -164,6 +174,7 @@ class Usage:
     cached_tokens: int
     cost_micro_usd: int
     estimated: bool = False
+    extras: Extras | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,30 @@ def spend(seen: Seen, plan: AlertsPlan) -> list[Finding]:
     return found
 
 
+def budgets(seen: Seen, plan: AlertsPlan) -> list[Finding]:
+    """Each level of the budgets that have reached any, and their forecasts; of the others nothing
+    is said, which is clean.
+    """
+    found = []
+    for each in seen.newest.facts.budgets if seen.newest.facts else ():
+        limit, spent = each.budget.limit_micro_usd / 1e6, each.spent_micro_usd / 1e6
+        told = f"the budget {each.label} of this {each.budget.period}"
+        for level in each.budget.levels:
+            words = f"{told} is spent to {each.share:.0%}: ${spent:.6g} of ${limit:.6g}"
+            verdict = Verdict.BREACH if each.share >= level else Verdict.CLEAN
+            found.append(Finding(f"{each.label} {level:.0%}", verdict, each.share, level, words))
+        foretold = each.forecast
+        if plan.budgets.forecast and foretold is not None:
+            low, due, high = (
+                f"${usd / 1e6:.4g}" for usd in (foretold.low, foretold.expected, foretold.high)
+            )
+            words = f"{told} will not last: {due} by its end ({low} to {high}) of ${limit:.6g}"
+            verdict = Verdict.BREACH if each.foretold else Verdict.CLEAN
+            value = foretold.expected / 1e6
+            found.append(Finding(f"{each.label} forecast", verdict, value, limit, words))
+    return found
+
+
 def drift(seen: Seen, plan: AlertsPlan) -> list[Finding]:
     """Deployments that are tried anew because their quality changed."""
     facts = seen.newest.facts
@@ -315,6 +339,7 @@ _RULES = (
     Rule("fallback_rate", "many requests fall back", Severity.TICKET, fallback_rate,
          lambda p: p.fallback_rate.minutes, pages=True),
     Rule("spend", "money runs away", Severity.TICKET, spend),
+    Rule("budgets", "a budget is used up, or will be", Severity.TICKET, budgets, by="budget"),
     Rule("drift", "a deployment's quality changed", Severity.TICKET, drift, by="deployment"),
     Rule("sample_ratio", "an experiment's units are not what was drawn", Severity.TICKET,
          sample_ratio, by="experiment"),
@@ -356,6 +381,8 @@ def absent(rule: Rule, scope: str, minute: Minute) -> Verdict:
     nothing is known.
     """
     facts = minute.facts
+    if facts is not None and rule.by == "budget":
+        return Verdict.CLEAN
     if facts is not None and scope:
         if rule.by == "deployment" and scope not in facts.deployments:
             return Verdict.CLEAN

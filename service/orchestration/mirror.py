@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from service.domain.catalog import Deployment, cost_micro_usd
+from service.domain.catalog import Amounts, Deployment, worst_micro_usd
 from service.domain.chat import ChatRequest
 from service.domain.clock import Clock, new_id
+from service.domain.errors import BudgetExceeded
 from service.domain.experiments import Judgement, Shadow, ShadowDecision
 from service.domain.records import Decision, Override, Role
 from service.domain.will import will_for
@@ -240,6 +241,8 @@ class Mirror:
         work.number += 1
         try:
             result = await dispatcher.aside(run, target, role)
+        except BudgetExceeded:
+            raise _Skipped("a budget") from None
         finally:
             cost = sum(each.cost_micro_usd for each in run.cost)
             work.cost_micro_usd += cost
@@ -340,4 +343,4 @@ def reserve_micro_usd(target: Deployment, decision: Decision, at_us: int) -> int
     most = target.max_output_tokens
     limit = decision.tokens_out_limit or most or ANSWER_RESERVE
     out = min(limit, most) if most else limit
-    return cost_micro_usd(target.price_at(at_us), decision.tokens_in, out)
+    return worst_micro_usd(target.price_at(at_us), Amounts(decision.tokens_in, out, images=1))

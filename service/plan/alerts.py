@@ -66,6 +66,12 @@ class SpendLimits(RuleLimits):
     usd_per_day: Dollars | None = None
 
 
+class BudgetLimits(RuleLimits):
+    """Budgets that reach the levels that they name, or will not last by their forecast."""
+
+    forecast: bool = True
+
+
 class DriftLimits(RuleLimits):
     """A deployment whose quality has changed."""
 
@@ -219,6 +225,7 @@ class AlertsPlan(Strict):
     errors: ErrorLimits = ErrorLimits()
     fallback_rate: FallbackLimits = FallbackLimits()
     spend: SpendLimits = SpendLimits()
+    budgets: BudgetLimits = BudgetLimits()
     drift: DriftLimits = DriftLimits()
     sample_ratio: SampleRatioLimits = SampleRatioLimits()
     tickets: QueueLimits = QueueLimits()

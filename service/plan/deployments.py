@@ -16,12 +16,24 @@ ADDRESS = r"^https?://[^\s@?#]+$"
 VARIABLE = r"^[A-Z_][A-Z0-9_]*$"
 
 
+Factor = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+
+
 class PricePlan(Strict):
-    """US dollars per million tokens, from a date on."""
+    """US dollars from a date (UTC) on: per million tokens, and where the provider asks them per
+    image that it makes, per million characters of input, and per request; ``batch_factor``: what
+    a call in a batch costs of that.
+    """
 
     input_usd_per_mtok: Money
     output_usd_per_mtok: Money
     cached_input_usd_per_mtok: Money | None = None
+    cache_write_usd_per_mtok: Money | None = None
+    reasoning_usd_per_mtok: Money | None = None
+    usd_per_image: Money = 0.0
+    usd_per_mchar: Money = 0.0
+    usd_per_request: Money = 0.0
+    batch_factor: Factor = 1.0
     from_date: date | None = Field(default=None, alias="from")
 
     def price(self) -> Price:
@@ -29,13 +41,22 @@ class PricePlan(Strict):
         start = 0
         if self.from_date is not None:
             start = int(datetime.combine(self.from_date, datetime.min.time(), UTC).timestamp())
-        cached = self.cached_input_usd_per_mtok
         return Price(
             input_micro_usd_mtok=round(self.input_usd_per_mtok * 1e6),
             output_micro_usd_mtok=round(self.output_usd_per_mtok * 1e6),
-            cached_input_micro_usd_mtok=None if cached is None else round(cached * 1e6),
+            cached_input_micro_usd_mtok=_micro(self.cached_input_usd_per_mtok),
             from_us=start * 1_000_000,
+            cache_write_micro_usd_mtok=_micro(self.cache_write_usd_per_mtok),
+            reasoning_micro_usd_mtok=_micro(self.reasoning_usd_per_mtok),
+            image_micro_usd=round(self.usd_per_image * 1e6),
+            mchar_micro_usd=round(self.usd_per_mchar * 1e6),
+            request_micro_usd=round(self.usd_per_request * 1e6),
+            batch_ppm=round(self.batch_factor * 1e6),
         )
+
+
+def _micro(usd: float | None) -> int | None:
+    return None if usd is None else round(usd * 1e6)
 
 
 class LimitsPlan(Strict):

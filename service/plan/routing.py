@@ -1,10 +1,10 @@
-"""The plan's way out: tasks, rules, the policy, budgets, dials, sessions."""
+"""The plan's way out: tasks, rules, the policy, dials, sessions."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from service.domain.expressions import Expression, ExpressionInvalid, parse
 from service.plan.taxonomy import Example
@@ -71,12 +71,6 @@ class PolicyPlan(Strict):
     kind: str = "linear"
     parameters: dict[str, Any] = {}
     learn_from_pinned: bool = False
-
-
-class BudgetPlan(Strict):
-    """What the policy paces spend to."""
-
-    usd_per_request: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
 
 
 class DialPlan(Strict):

@@ -11,6 +11,7 @@ from learning.taxonomies import default
 from service.domain.catalog import Deployment
 from service.plan import alerts as alert
 from service.plan.approvals import ApprovalPlan
+from service.plan.budgets import BudgetPlan, NamedBudget
 from service.plan.console import ConsolePlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.experiments import ExperimentPlan
@@ -46,7 +47,6 @@ from service.plan.resilience import (
 )
 from service.plan.review import ClassificationPlan, JudgePlan, ReviewPlan
 from service.plan.routing import (
-    BudgetPlan,
     DialPlan,
     PolicyPlan,
     RulePlan,
@@ -139,7 +139,7 @@ class Plan(Strict):
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "deployments": DeploymentPlan, "tasks": TaskPlan, "rules": RulePlan,
     "requirements": RequirementPlan, "policy": PolicyPlan,
-    "reward": RewardPlan, "budgets": BudgetPlan, "quality": QualityPlan,
+    "reward": RewardPlan, "budgets": BudgetPlan, "named": NamedBudget, "quality": QualityPlan,
     "feedback": FeedbackPlan, "price": PricePlan, "trust": TrustPlan, "key": KeyAuthorPlan,
     "user": UserAuthorPlan, "tenant": TenantAuthorPlan,
     "sessions": SessionPlan, "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,

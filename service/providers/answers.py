@@ -19,6 +19,11 @@ _EMPTY = (b"null", b'""', b"[]", b"{}")
 
 class _Details(msgspec.Struct):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _Made(msgspec.Struct):
+    reasoning_tokens: int | None = None
 
 
 class Usage(msgspec.Struct):
@@ -28,12 +33,14 @@ class Usage(msgspec.Struct):
     completion_tokens: int | None = None
     total_tokens: int | None = None
     prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Made | None = None
 
     def tokens(self) -> Tokens | None:
         """None where the numbers cannot be: then we estimate. What contradicts itself is marked.
 
         Tokens that only the total knows of (some providers leave reasoning out of the completion)
-        are billed as output; a cached part larger than the prompt is no discount.
+        are billed as output; a part larger than its whole counts for nothing, so that a cached one
+        larger than the prompt is no discount.
         """
         given, made = self.prompt_tokens, self.completion_tokens
         if given is None or made is None or given < 0 or made < 0:
@@ -41,10 +48,17 @@ class Usage(msgspec.Struct):
         total = given + made if self.total_tokens is None else self.total_tokens
         if given == 0 or total < given + made or max(total, given + made) > MAX_TOKENS:
             return None
-        details = self.prompt_tokens_details
+        details, how = self.prompt_tokens_details, self.completion_tokens_details
         cached = (details.cached_tokens or 0) if details else 0
+        written = (details.cache_write_tokens or 0) if details else 0
+        thought = (how.reasoning_tokens or 0) if how else 0
         odd = total != given + made or not 0 <= cached <= given
-        return Tokens(given, total - given, cached if 0 <= cached <= given else 0, odd)
+        cached = cached if 0 <= cached <= given else 0
+        if not 0 <= written <= given - cached:
+            written, odd = 0, True
+        if not 0 <= thought <= total - given:
+            thought, odd = 0, True
+        return Tokens(given, total - given, cached, odd, written, thought)
 
 
 class Spoken(msgspec.Struct):
@@ -94,6 +108,7 @@ class _RawChoices(msgspec.Struct):
 _choices = msgspec.json.Decoder(_RawChoices).decode
 _whole = msgspec.json.Decoder(_Whole).decode
 _loose = msgspec.json.Decoder(_Loose).decode
+_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -124,7 +139,8 @@ def read_answer(data: bytes, names: Names, now_s: float = 0.0) -> tuple[Answer, 
         has_content = has_content or shown > 0 or choice.finish_reason in CUT_SHORT
     if not has_content:
         raise _malformed(characters, tokens)
-    answer = Answer(renamed(data, whole.id, whole.model, names), tokens, characters)
+    images = sum(count(each.message.images) for each in whole.choices if each.message)
+    answer = Answer(renamed(data, whole.id, whole.model, names), tokens, characters, images)
     return answer, whole.model
 
 
@@ -171,6 +187,12 @@ def raw_size(raw: msgspec.Raw) -> int:
     """Bytes of a value that is there."""
     data = bytes(raw)
     return 0 if data in _EMPTY else len(data)
+
+
+def count(raw: msgspec.Raw) -> int:
+    """How many are in a list; of what is none, 0."""
+    data = bytes(raw)
+    return 0 if data[:1] != b"[" or data in _EMPTY else len(_list(data))
 
 
 def failed_type(raw: msgspec.Raw) -> bool:

@@ -18,12 +18,17 @@ reached: ContextVar[bool] = ContextVar("reached", default=True)
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What the provider says it used; ``estimated`` where it contradicts itself."""
+    """What the provider says it used; ``estimated`` where it contradicts itself.
+
+    ``cache_write`` is a part of ``tokens_in``, ``reasoning`` of ``tokens_out``.
+    """
 
     tokens_in: int
     tokens_out: int
     cached: int = 0
     estimated: bool = False
+    cache_write: int = 0
+    reasoning: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Answer:
     body: bytes
     tokens: Tokens | None
     content_chars: int
+    images: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class Chunk:
     usage_event: bytes = b""  # the usage event, held apart: forwarded only when asked for
     done: bool = False
     refusal: str = ""  # the code word of a refusal, in a chunk that has nothing else to say
+    images: int = 0
 
 
 class ProviderFailure(Exception):

@@ -12,6 +12,7 @@ from service.providers.answers import (
     NULL,
     Spoken,
     Usage,
+    count,
     failed_type,
     other_model,
     raw_size,
@@ -114,7 +115,7 @@ class ChunkStream:
         is given on, before that at once, so that another deployment may answer."""
         forward: list[bytes] = []
         characters, has_content, done = 0, False, False
-        spoken, refusal = 0, ""
+        spoken, refusal, images = 0, "", 0
         usage_event = b""
         for data in events:
             if data == b"[DONE]":
@@ -135,6 +136,7 @@ class ChunkStream:
                     continue
             else:
                 made, refusing = _content(event.choices)
+                images += sum(count(each.delta.images) for each in event.choices if each.delta)
                 characters += made + refusing
                 spoken += made
                 self._content = self._content or made + refusing > 0
@@ -148,7 +150,7 @@ class ChunkStream:
         self._given = self._given or has_content
         whole = b"".join(forward)
         word = "" if spoken else refusal
-        return Chunk(whole, characters, self._tokens, has_content, usage_event, done, word)
+        return Chunk(whole, characters, self._tokens, has_content, usage_event, done, word, images)
 
     def _event(self, data: bytes) -> _Event | None:
         """One event; None where it is not one, and the failure kept where it ends the stream."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.domain.catalog import Deployment, cost_micro_usd
-from service.domain.records import ErrorKind, Usage
+from service.domain.catalog import Amounts, Deployment, Price, charge_micro_usd
+from service.domain.records import ErrorKind, Extras, Usage
 from service.providers.base import ProviderFailure, Tokens, reached
 
 CHARACTERS_PER_TOKEN = 4
@@ -29,6 +29,7 @@ class Seen:
     content_chars: int = 0
     tokens: Tokens | None = None
     ttft_s: float | None = None
+    images: int = 0
 
 
 def seen_before(failure: ProviderFailure, opened: bool = False) -> Seen:
@@ -55,12 +56,30 @@ def usage_of(
         made = tokens.tokens_out
         if made == 0 and seen.content_chars:  # it says that it made nothing of what we have seen
             made, odd = -(-seen.content_chars // CHARACTERS_PER_TOKEN), True
-        cost = cost_micro_usd(price, tokens.tokens_in, made, tokens.cached)
-        return Usage(tokens.tokens_in, made, tokens.cached, cost, odd)
+        used = Amounts(
+            tokens.tokens_in, made, tokens.cached, tokens.cache_write, tokens.reasoning,
+            seen.images, _characters(price, tokens_in),
+        )  # fmt: skip
+        return _billed(price, used, odd)
     answered = bool(seen.content_chars) or (kind is ErrorKind.POLICY and seen.sent)
     if kind in _UNBILLED and not answered:
         return Usage(0, 0, 0, 0)
     if not seen.sent:
         return Usage(0, 0, 0, 0, estimated=kind is not None)
     out = -(-seen.content_chars // CHARACTERS_PER_TOKEN)
-    return Usage(tokens_in, out, 0, cost_micro_usd(price, tokens_in, out), estimated=True)
+    used = Amounts(tokens_in, out, images=seen.images, characters=_characters(price, tokens_in))
+    return _billed(price, used, True)
+
+
+def _characters(price: Price, tokens_in: int) -> int:
+    """Characters of the prompt, by our own count of its tokens, where they are priced."""
+    return tokens_in * CHARACTERS_PER_TOKEN if price.mchar_micro_usd else 0
+
+
+def _billed(price: Price, used: Amounts, odd: bool) -> Usage:
+    extras = None
+    if used.cache_write or used.reasoning or used.images or used.characters:
+        extras = Extras(used.cache_write, used.reasoning, used.images, used.characters)
+        odd = odd or bool(used.characters)
+    cost = charge_micro_usd(price, used)
+    return Usage(used.tokens_in, used.tokens_out, used.cached, cost, odd, extras)

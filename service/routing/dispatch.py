@@ -8,13 +8,15 @@ import logging
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest
 from service.domain.clock import response_id
+from service.domain.errors import BudgetExceeded
 from service.domain.records import Attempt, Decision, ErrorKind, Mode, Outcome, Role, Usage
 from service.providers.base import Answer, AnswerStream, Names, Provider, ProviderFailure
 from service.routing.billing import Seen, seen_before, seen_in_time, usage_of
 from service.routing.eligibility import permitted
+from service.routing.ended import KEYED, Ended, tell
 from service.routing.exhaustion import FINAL, Failed, next_target, verdict
-from service.routing.fleet import Failure
 from service.routing.hedging import HedgeBudget
+from service.routing.purse import purse_of
 from service.routing.run import Bounds, Call, Means, Poor, Records, Run, Served
 from service.routing.streaming import Head, ServedStream
 
@@ -22,7 +24,6 @@ __all__ = ["Bounds", "Dispatcher", "Means", "Records", "Served", "ServedStream"]
 
 log = logging.getLogger("headgate.routing")
 
-KEYED = (ErrorKind.RATE_LIMIT, ErrorKind.AUTH)
 HEDGED = (Mode.RANDOMISED, Mode.STICKY)
 
 
@@ -54,9 +55,11 @@ class Dispatcher:
                 served = self._go_on(run, result)
                 if served is not None:
                     return served.answer, self._served_whole(run, served.call)
-        except asyncio.CancelledError:
-            self._outcome(run, None, 499, ErrorKind.CANCELLED, None)
+        except (asyncio.CancelledError, BudgetExceeded) as ended:
+            self._turned_away(run, ended)
             raise
+        finally:
+            run.put_by()
 
     async def _whole(self, run: Run, call: Call) -> Answer | ProviderFailure:
         """One call to its end, recorded; a failure is a result, since another call may follow."""
@@ -75,7 +78,7 @@ class Dispatcher:
         except Exception:  # whatever a dialect stumbles over is a failed call, not a failed request
             log.exception("a call to %s failed in an unknown way", call.deployment.name)
             return self._failed(run, call, ProviderFailure(ErrorKind.MALFORMED), seen_in_time())
-        seen = Seen(True, answer.content_chars, answer.tokens)
+        seen = Seen(True, answer.content_chars, answer.tokens, images=answer.images)
         if score < self.means.bounds.least_score:
             if run.poor is None or score > run.poor.score:
                 run.poor = Poor(score, call, answer)
@@ -120,8 +123,14 @@ class Dispatcher:
         return self._call(run, others[0], Role.HEDGE)
 
     async def aside(self, run: Run, target: Deployment, role: Role) -> Answer | ProviderFailure:
-        """One call beside the answer, recorded: nothing follows it, and it ends no request."""
-        return await self._whole(run, self._call(run, target, role))
+        """One call beside the answer, recorded: nothing follows it, and it ends no request. Raises
+        BudgetExceeded where a budget of the house has no room for it.
+        """
+        run.purse = purse_of(self.means.budgets, run.decision, run.request)
+        try:
+            return await self._whole(run, self._call(run, target, role))
+        finally:
+            run.put_by()
 
     def _served_whole(self, run: Run, call: Call) -> Served:
         overhead_s = self._outcome(run, call, 200, None, None)
@@ -139,8 +148,10 @@ class Dispatcher:
                 if isinstance(result, ServedStream):
                     return result
                 self._go_on(run, result)
-        except asyncio.CancelledError:
-            self._outcome(run, None, 499, ErrorKind.CANCELLED, None)
+        except BaseException as ended:
+            run.put_by()
+            if isinstance(ended, asyncio.CancelledError | BudgetExceeded):
+                self._turned_away(run, ended)
             raise
 
     async def _opened(self, run: Run, call: Call) -> ServedStream | ProviderFailure:
@@ -179,13 +190,24 @@ class Dispatcher:
         most = max(len(bounds.attempts_s), len(ladder.tiers) if ladder else 0)
         self.means.fleet.retries.requested(now_s)
         target = self._by_name[decision.deployment]
-        return Run(decision, request, now_s, deadline_s, target, most)
+        purse = purse_of(self.means.budgets, decision, request)
+        return Run(decision, request, now_s, deadline_s, target, most, purse=purse)
+
+    def _turned_away(self, run: Run, ended: BaseException) -> None:
+        """The caller has left, or a budget has no room for the first call."""
+        refused = isinstance(ended, BudgetExceeded)
+        kind = None if refused else ErrorKind.CANCELLED
+        self._outcome(run, None, BudgetExceeded.status if refused else 499, kind, None)
 
     def _call(self, run: Run, target: Deployment | None = None, role: Role | None = None) -> Call:
-        """A call is to be made: counted where limits are, its time set."""
+        """A call is to be made: reserved where budgets are, counted where limits are, its time
+        set; raises BudgetExceeded.
+        """
         now_s = self.clock.monotonic_s()
         bounds, fleet = self.means.bounds, self.means.fleet
         target = permitted(run.decision, target or run.target, role)
+        beside = role is not None and role.beside
+        hold = run.purse.reserve(target, beside) if run.purse is not None else None
         ladder = bounds.ladders.of(run.decision.task)
         timeout_s = ladder.timeout_s(target.name) if ladder is not None else None
         if timeout_s is None:
@@ -205,6 +227,7 @@ class Dispatcher:
             stream=run.request.stream,
             sent=sent,
             counted_tokens=tokens,
+            hold=hold,
         )
 
     def _prepared(self, run: Run, call: Call) -> tuple[Names, bytes, Provider]:
@@ -269,6 +292,8 @@ class Dispatcher:
         full = fleet.windows.exhausted(target, run.tokens, now_s)
         if full or fleet.refusal(target.name, now_s):
             return False
+        if run.purse is not None and not run.purse.fits(target):
+            return False
         return self.means.allowed(run.decision, target.name)  # what was laid since counts
 
     def _now_free(self, run: Run, now_s: float) -> list[Deployment]:
@@ -292,7 +317,11 @@ class Dispatcher:
         at_us = self.clock.wall_us()
         usage = usage_of(call.deployment, run.decision.tokens_in, seen, kind, at_us)
         run.cost.append(usage)
-        self._tell_fleet(call, seen, kind, retry_after_s, usage)
+        tell(self.means.fleet, call, usage, Ended(kind, retry_after_s, now_s))
+        if run.purse is not None:
+            run.purse.settle(call.hold, usage.cost_micro_usd, call.role.beside)
+        if self.means.budgets is not None:
+            self.means.budgets.paid(run.decision, call.deployment.name, call.role, usage)
         raced = kind is ErrorKind.CANCELLED and run.attempts > 1 and not call.role.beside
         if call.role is Role.HEDGE or raced:
             self.hedges.paid(usage.cost_micro_usd)
@@ -312,30 +341,6 @@ class Dispatcher:
             )
         )
         return usage
-
-    def _tell_fleet(
-        self,
-        call: Call,
-        seen: Seen,
-        kind: ErrorKind | None,
-        retry_after_s: float | None,
-        usage: Usage,
-    ) -> None:
-        """The breaker, the limits and the windows learn of a call from here and nowhere else."""
-        fleet, name, now_s = self.means.fleet, call.deployment.name, self.clock.monotonic_s()
-        used = usage.tokens_in + usage.tokens_out
-        fleet.windows.settle(call.endpoint, call.sent, used - call.counted_tokens, now_s)
-        if kind is None or kind is ErrorKind.QUALITY:
-            whole_s = None if call.stream else now_s - call.started_s
-            fleet.answered(name, call.probe, whole_s, now_s)
-            fleet.windows.well(call.endpoint)
-            return
-        waited_s = now_s - call.started_s
-        if kind in KEYED and fleet.cool_key(call.endpoint, kind, retry_after_s, now_s):
-            fleet.failed(name, Failure(ErrorKind.CANCELLED, None, call.probe), now_s)
-            return
-        how = Failure(kind, retry_after_s, call.probe, call.stream, waited_s)
-        fleet.failed(name, how, now_s)
 
     def heard(self, call: Call, now_s: float) -> None:
         """A stream goes on."""

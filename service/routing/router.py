@@ -24,6 +24,8 @@ from service.domain.records import Candidates, Decision, Key, Mode, Override
 from service.domain.will import NO_WILL
 from service.routing.asked import Asked, Reader, RoutingTable
 from service.routing.assignments import AssignmentHolder
+from service.routing.budgeting import Budgeting
+from service.routing.budgets import Budgets
 from service.routing.eligibility import ANSWER_RESERVE, Eligibility
 from service.routing.fleet import Fleet
 from service.routing.narrowing import LATER_TIER, Draft, Narrowing
@@ -51,6 +53,7 @@ class RouterParts:
     secret: bytes
     assignments: AssignmentHolder = field(default_factory=AssignmentHolder)
     prediction: Prediction | None = None
+    budgets: Budgets | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ class Router:
         self.prediction = parts.prediction
         foreseer = None if parts.prediction is None else parts.prediction.foreseer
         self._reader = Reader(table, parts.featurizer, parts.secret, foreseer)
+        book = parts.budgets
+        self._budgeting = None if book is None else Budgeting(book, self._narrowing)
         self._names = tuple(each.name for each in table.catalog)
 
     def decide(
@@ -111,6 +116,8 @@ class Router:
         self._narrowing.variant(draft)
         if draft.will.caps:
             self._overriding.cap(draft)
+        if self._budgeting is not None:
+            self._budgeting.narrow(draft)
         self._narrowing.ladder(draft)
         held = self._held(draft)
         if held is not None:

@@ -12,11 +12,13 @@ from service.domain.clock import Clock
 from service.domain.records import Attempt, Decision, Mode, Outcome, Role, Usage
 from service.providers.base import Answer, Provider
 from service.routing.acceptance import Accept, form
+from service.routing.budgets import Budgets, Hold
 from service.routing.eligibility import ANSWER_RESERVE
 from service.routing.exhaustion import Failed
 from service.routing.fleet import Fleet
 from service.routing.hedging import HedgeRules
 from service.routing.ladder import NO_LADDERS, Ladders
+from service.routing.purse import Purse
 from service.routing.windows import Sent
 
 
@@ -60,6 +62,7 @@ class Means:
     accept: Accept = form
     allowed: Callable[[Decision, str], bool] = lambda decision, deployment: True
     traceparent: Callable[[str, int], str] = lambda decision_id, number: ""
+    budgets: Budgets | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Call:
     stream: bool
     sent: Sent | None
     counted_tokens: int
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,12 @@ class Run:
     others: list[Deployment] | None = None
     poor: Poor | None = None
     closed: bool = False
+    purse: Purse | None = None
+
+    def put_by(self) -> None:
+        """Nothing stays reserved for calls that were never made."""
+        if self.purse is not None:
+            self.purse.close()
 
     def mode(self, served_by: Call | None) -> Mode:
         """How it was served: the decision's mode where the drawn deployment answered its first

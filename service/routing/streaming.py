@@ -74,7 +74,7 @@ class ServedStream:
         self._ttft_s = owner.clock.monotonic_s() - call.started_s
         self._ends_s = call.started_s + owner.stream_s
         self._told_s = call.started_s + self._ttft_s
-        self._characters = 0
+        self._characters = self._images = 0
         self._tokens: Tokens | None = None
         self.usage_event = b""
         self.served = owner.told(run, call, call.started_s - run.started_s - run.upstream_s)
@@ -132,6 +132,7 @@ class ServedStream:
 
     def _take(self, chunk: Chunk) -> bytes:
         self._characters += chunk.content_chars
+        self._images += chunk.images
         self._tokens = chunk.tokens or self._tokens
         self.usage_event = chunk.usage_event or self.usage_event
         return chunk.data
@@ -140,5 +141,5 @@ class ServedStream:
         if self._run.closed:
             return
         self._run.closed = True
-        seen = Seen(True, self._characters, self._tokens, self._ttft_s)
+        seen = Seen(True, self._characters, self._tokens, self._ttft_s, self._images)
         self.served = self._owner.served(self._run, self._call, seen, kind)

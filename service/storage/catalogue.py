@@ -16,7 +16,7 @@ from service.storage.tables import NAMES, PRIVATE
 
 # The order in which they can be made: each after those that it reads.
 ORDER = (
-    "ratings", "labels", "rounds", "response_rates", "spend", "spend_by_tag", "sessions",
+    "ratings", "labels", "rounds", "response_rates", "spend", "spend_by_tag", "ledger", "sessions",
     "weights_over_time", "drift_events", "fallbacks", "breaker_episodes", "overrides_in_time",
     "experiments_in_time", "exposures", "rollbacks", "versions_in_time", "alert_episodes",
 )  # fmt: skip

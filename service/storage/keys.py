@@ -130,6 +130,11 @@ class KeyStore:
         alive = (key for key in self._known.values() if not key.revoked)
         return next((key for key in alive if key.name.casefold() == name.casefold()), None)
 
+    def name_of(self, key_id: str) -> str:
+        """What a key is called, valid or not; empty where there is none."""
+        key = self._known.get(key_id)
+        return key.name if key is not None else ""
+
     def standings(self) -> list[Standing]:
         """All keys, the oldest first, those that are valid no more too."""
         return [self.standing(key) for key in self._known.values()]

@@ -13,7 +13,7 @@ from service.storage.compaction import DAY_S, by_day
 # promotions, experiments, overrides, shadows, reviews, marks, and what people did.
 DROPPED = (
     "decisions", "attempts", "outcomes", "feedback", "updates", "weights", "shadow_decisions",
-    "judgements", "judgings", "refusals",
+    "judgements", "judgings", "refusals", "charges",
 )  # fmt: skip
 PATIENCE_S = 3_600.0
 HOUR_S = 3_600.0

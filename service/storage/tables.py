@@ -23,13 +23,15 @@ from service.domain.refusals import Refusal, Review, ReviewDecision
 from service.domain.reviews import ReviewItem, ReviewTurn
 from service.storage.judging_tables import JUDGE_CHECKS, JUDGINGS, fields
 from service.storage.learned_from import LEARNED_FROM
+from service.storage.money_tables import MONEY
 from service.storage.prediction_tables import CHECKS_DRAWN, PREDICTIONS
 
 _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
 _TIME = pa.timestamp("us")
 _TEXTS, _REALS, _VECTOR = pa.list_(_TEXT), pa.list_(_REAL), pa.list_(pa.float32())
 
-_WORDS = {"text": _TEXT, "time": _TIME, "real": _REAL, "vector": _VECTOR}
+_KINDS = {"text": _TEXT, "time": _TIME, "int": _INT, "long": _LONG, "real": _REAL,
+          "vector": _VECTOR}  # fmt: skip
 
 Row = tuple[Any, ...]
 
@@ -373,10 +375,6 @@ TABLES: Mapping[type, Table] = {
     ),
     Predicted: _table("predictions", PREDICTIONS, _plain(*fields(PREDICTIONS))),
     CheckDrawn: _table("checks_drawn", CHECKS_DRAWN, _plain(*fields(CHECKS_DRAWN))),
-    **{
-        record: _table(name, [(c, _WORDS[kind]) for c, kind in columns], _plain(*fields))
-        for record, (name, columns, fields) in LEARNED_FROM.items()
-    },
     Entry: _table(
         "knowledge",
         [*_texts("id", "ts", "source", "subject", "title", "hypothesis", "design", "result",
@@ -390,6 +388,10 @@ TABLES: Mapping[type, Table] = {
          *((name, _REAL) for name in _BENCHMARKED), ("version", _TEXT)],
         _plain("run_id", "at_us", "deployment", "task", "n", *_BENCHMARKED, "version"),
     ),
+    **{
+        record: _table(name, [(column, _KINDS[kind]) for column, kind in columns], _plain(*names))
+        for record, (name, columns, names) in {**LEARNED_FROM, **MONEY}.items()
+    },
 }  # fmt: skip
 
 NAMES = tuple(table.name for table in TABLES.values())

@@ -74,13 +74,24 @@ def test_S14_who_rates_much_weighs_no_more(http: httpx.Client, service: Service)
 
 @pytest.mark.parametrize("section", [
     "budgets: {usd_per_day: 5}", "budgets: {tenants: {acme: 5}}", "keys: {shop: {usd: 5}}",
+    "budgets: {named: [{name: a, scope: tenant, of: acme, period: day}]}",
+    "budgets: {named: [{name: a, scope: tenant, of: acme, period: week, hard_usd: 5}]}",
 ])  # fmt: skip
 def test_S15_a_budget_that_nothing_keeps_is_refused(tmp_path: Any, section: str) -> None:
-    """Budgets of keys and tenants are not built: a plan that asks for one does not start."""
+    """A plan that asks for a budget in words that are not read does not start."""
     plan = tmp_path / "plan.yaml"
     plan.write_text(plan_text("http://127.0.0.1:9100") + f"\n{section}\n")
     with pytest.raises(PlanInvalid):
         load(plan)
+
+
+def test_S15_what_a_tenant_may_spend_is_bounded(tmp_path: Any) -> None:
+    """Kept before real traffic: tests/service/faults/test_budget_caps.py."""
+    plan = tmp_path / "plan.yaml"
+    section = "budgets: {named: [{name: a, scope: tenant, of: acme, period: day, hard_usd: 5}]}"
+    plan.write_text(plan_text("http://127.0.0.1:9100") + f"\n{section}\n")
+    (budget,) = load(plan)[0].budgets.named
+    assert budget.budget().hard_micro_usd == 5_000_000
 
 
 def test_S15_what_a_key_may_ask_in_a_minute_is_bounded(tmp_path: Any) -> None:

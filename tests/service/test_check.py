@@ -25,10 +25,10 @@ def test_check_says_which_rules_alert_and_whom(
     more = f"alerts:\n  drift: {{enabled: false}}\n  channels:\n    - {channel}\n"
     plan = load_checked(write(tmp_path, GOOD + more))
     assert alerts_in_words(plan) == (
-        "alerts: 14 rules, told: a (page, ticket, info); silent: drift, spend (no limit is set)"
+        "alerts: 15 rules, told: a (page, ticket, info); silent: drift, spend (no limit is set)"
     )
     plan = load_checked(write(tmp_path, GOOD + "alerts: {spend: {usd_per_hour: 1}}\n"))
-    assert alerts_in_words(plan) == "alerts: 15 rules, told: nobody: name alerts.channels"
+    assert alerts_in_words(plan) == "alerts: 16 rules, told: nobody: name alerts.channels"
     plan = load_checked(write(tmp_path, GOOD + "alerts: {enabled: false}\n"))
     assert alerts_in_words(plan) == "alerts: off"
 
@@ -62,6 +62,18 @@ def test_check_says_which_rules_alert_and_whom(
         (GOOD + "policy: {kind: uniform}\nbudgets: {usd_per_request: 1}\n", 8, "does not pace"),
         (TWO + "policy: {kind: fixed}\nbudgets: {usd_per_request: 1}\n", None,
          "use one of linear, epsilon_greedy"),
+        (GOOD + "budgets:\n  named:\n    - {name: a, scope: global, period: day, hard_usd: 1}\n"
+         "    - {name: a, scope: task, of: poems, period: day, hard_usd: 1}\n", 10, "given twice"),
+        (GOOD + "budgets:\n  named:\n    - {name: a, scope: task, of: poems, period: day, "
+         "hard_usd: 1}\n", 9, "no task 'poems'"),
+        (GOOD + "budgets:\n  named:\n    - {name: a, scope: deployment, of: z, period: day, "
+         "hard_usd: 1}\n", 9, "no deployment 'z'"),
+        (GOOD + "budgets:\n  named:\n    - {name: a, scope: global, period: day, hard_usd: 1, "
+         "at_cap: queue}\n", 9, "has no queue"),
+        (GOOD + "policy: {kind: uniform}\nbudgets:\n  named:\n    - {name: a, scope: global, "
+         "period: day, hard_usd: 1, at_cap: pace}\n", 10, "cannot pace"),
+        (GOOD.replace("price: {", "price: {cached_input_usd_per_mtok: 99, "), None,
+         "cache_write_usd_per_mtok"),
         (GOOD + "    similar_to: z\n", 7, "no deployment 'z'"),
         (GOOD + "judging: {judges: [z], usd_per_day: 1}\n", 7, "no deployment 'z'"),
         (GOOD + "judging: {judges: [a], usd_per_day: 1, rubric: z}\n", 7, "no rubric 'z'"),
@@ -104,6 +116,50 @@ def test_what_a_deployment_resembles_reaches_the_learner(tmp_path: Path) -> None
     )
     wanted = policy_wanted(plan, plan.catalog({}), Featurizer(plan.task_names), 0)
     assert [arm.similar_to for arm in wanted.setup.arms] == ["", "a"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ("period: day", "needs hard_usd, soft_usd, or both"),
+        ("period: day, soft_usd: 1, at_cap: cheaper", "at_cap cheaper needs hard_usd"),
+        ("period: day, soft_usd: 2, hard_usd: 1", "must not be more than hard_usd"),
+        ("period: request, hard_usd: 1, at_cap: queue", "cannot queue: it never begins anew"),
+        ("period: request, soft_usd: 1", "needs hard_usd"),
+        ("period: week, hard_usd: 1", "'hour'"),
+        ("period: day, hard_usd: -1", "greater than or equal to 0"),
+        ("period: day, hard_usd: 1, of: x", "the scope global has no of"),
+        ("period: day, hard_usd: 1, alert_at: [2]", "less than or equal to 1"),
+        ("period: day, hard: 1", "did you mean hard_usd?"),
+    ],
+)
+def test_a_budget_that_says_too_little_or_too_much(tmp_path: Path, budget: str, said: str) -> None:
+    text = f"{GOOD}budgets:\n  named:\n    - {{name: a, scope: global, {budget}}}\n"
+    with pytest.raises(PlanInvalid) as caught:
+        load_checked(write(tmp_path, text))
+    assert all(each.line == 9 for each in caught.value.problems)
+    assert any(said in f"{p.message} {p.mend}" for p in caught.value.problems), caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [("budgets: {time_zone: Mars/Base}", "no time zone 'Mars/Base'"),
+     ("budgets: {reserve_output_tokens: 0}", "greater than or equal to 1")],
+)  # fmt: skip
+def test_a_zone_and_a_reserve_that_cannot_be(tmp_path: Path, section: str, said: str) -> None:
+    with pytest.raises(PlanInvalid, match=said):
+        load_checked(write(tmp_path, f"{GOOD}{section}\n"))
+
+
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [("batch_factor: 2", "batch_factor: Input should be less than or equal to 1"),
+     ("usd_per_image: -1", "usd_per_image"), ("reasoning_usd_per_mtok: .nan", "reasoning"),
+     ("usd_per_pixel: 1", "unknown key")],
+)  # fmt: skip
+def test_a_price_that_cannot_be(tmp_path: Path, price: str, said: str) -> None:
+    with pytest.raises(PlanInvalid, match=said):
+        load_checked(write(tmp_path, GOOD.replace("price: {", f"price: {{{price}, ")))
 
 
 def test_a_rule_of_one_task_before_one_for_all_is_reached(tmp_path: Path) -> None:

@@ -32,16 +32,43 @@ async def _draw(looker: Looker) -> Drawn:
     head = heading("Budgets", f"Spend of the last {HOURS} hours, beside the plan.")
     if found is None:
         return {"head": [head, h("p", "The log cannot be read now.", role="alert")]}
+    budgets = [_budgets(found)] if found.standings else []
     if not found.spends:
-        return {"head": [head], "none": [card("Spend", empty(
+        return {"head": [head], "budgets": budgets, "none": [card("Spend", empty(
             "Nothing was spent yet. Spend shows once requests are answered."))]}  # fmt: skip
     return {
         "head": [head],
+        "budgets": budgets,
         "figures": [_figures(found)],
         "hours": [_hours(found)],
         "deployments": [_deployments(found)],
         "tenants": [_tenants(found)],
     }
+
+
+def _budgets(found: Budget) -> Node:
+    rows = []
+    for each in found.standings:
+        budget, forecast = each.budget, each.forecast
+        whose = found.names.get(each.value) or each.value or "all"
+        foretold = NONE if forecast is None else (
+            f"{usd(forecast.expected / 1e6)} ({usd(forecast.low / 1e6)} to "
+            f"{usd(forecast.high / 1e6)})"
+        )  # fmt: skip
+        caps = (budget.hard_micro_usd, budget.soft_micro_usd)
+        hard, soft = (NONE if cap is None else usd(cap / 1e6) for cap in caps)
+        rows.append((each.label, (
+            budget.name, f"{budget.scope} {whose}" if whose != budget.scope else whose,
+            f"{budget.period}, at the cap {budget.at_cap}", usd(each.spent_micro_usd / 1e6),
+            percent(each.share), usd(each.reserved_micro_usd / 1e6),
+            usd(each.left_micro_usd / 1e6), foretold, hard, soft,
+        )))  # fmt: skip
+    columns = (Column("Budget"), Column("Of"), Column("Period"), Column("Spent", True),
+               Column("Of the limit", True), Column("Reserved", True), Column("Left", True),
+               Column("By its end", True), Column("Hard cap", True),
+               Column("Soft limit", True))  # fmt: skip
+    note = "Reserved: by calls under way. Reloads keep what is spent."
+    return card("Budgets", table("Budgets", columns, rows), note=note)
 
 
 def _figures(found: Budget) -> Node:

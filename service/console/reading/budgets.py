@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from learning.policies.linear_chooser import LinearChooser
 from service.console.reading.serving import tones
+from service.domain.budgets import BudgetStanding, Scope
 from service.runtime import Runtime
 from service.storage import lookups
 from service.storage.errors import StorageError
@@ -14,6 +16,7 @@ from service.storage.errors import StorageError
 HOUR_US = 3_600_000_000
 HOURS = 24
 TENANTS = 20
+SHOWN = 100  # budgets
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,20 @@ class Budget:
     tenants: tuple[tuple[str, float, int], ...]
     requests: int
     price: float | None
+    standings: tuple[BudgetStanding, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)  # of keys, by id
 
     @property
     def usd(self) -> float:
         """Spent over the hours."""
         return sum(each.usd for each in self.spends)
+
+
+def standings(runtime: Runtime) -> tuple[tuple[BudgetStanding, ...], Mapping[str, str]]:
+    """The budgets in force, the one nearest to its limit first; and the names of their keys."""
+    found = sorted(runtime.budgets.book.standings(), key=lambda each: (-each.share, each.label))
+    keys = {each.value for each in found if each.budget.scope is Scope.KEY}
+    return tuple(found[:SHOWN]), {key: runtime.kept.keys.name_of(key) for key in keys}
 
 
 async def budget(runtime: Runtime) -> Budget | None:
@@ -78,5 +90,5 @@ async def budget(runtime: Runtime) -> Budget | None:
         runtime.plan.budgets.usd_per_request, hours, tuple(spends),
         tuple((name, cost / 1e6, requests) for name, cost, requests in tenants),
         sum(requests for _, _, requests in tenants),
-        chooser.dual_price if isinstance(chooser, LinearChooser) else None,
+        chooser.dual_price if isinstance(chooser, LinearChooser) else None, *standings(runtime),
     )  # fmt: skip

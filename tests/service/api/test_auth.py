@@ -67,6 +67,9 @@ ROUTES = [
     ("GET", "/admin/prediction", "analyst"), ("POST", "/admin/prediction/switch", "operator"),
     ("GET", "/admin/ratings", "analyst"), ("GET", "/admin/classifier", "analyst"),
     ("POST", "/admin/classifier/rollback", "operator"),
+    ("GET", "/admin/budgets", "analyst"), ("GET", "/admin/costs", "analyst"),
+    ("POST", "/admin/keys/x/budget", "administrator"),
+    ("POST", "/admin/keys/x/budget/end", "administrator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
     ("GET", "/admin/benchmarks", "analyst"), ("GET", "/admin/benchmarks/setting", "analyst"),
     ("GET", "/admin/benchmarks/x", "analyst"), ("POST", "/admin/benchmarks", "operator"),
@@ -94,6 +97,7 @@ def test_every_route_and_every_role(
               "shadows": LIFT | {"version_id": "x"}, "keys": {"name": "made"},
               "knowledge": {"title": "tried", "why": "a long reason", "author": "me"},
               "score": {"messages": [{"role": "user", "content": "x"}], "answer": "y"}, "check": {},
+              "budget": LIFT | {"period": "day", "hard_usd": 1},
               "silences": LIFT | {"rule": "none"},
               "benchmarks": {"run_id": "r", "version": "v", "cells": [
                   {"deployment": "nobody", "task": "x", "n": 1, "cost_mean_micro_usd": 0,

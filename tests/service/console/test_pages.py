@@ -10,9 +10,12 @@ from service.console.looker import Looker
 from service.console.overriding import moved
 from service.console.pages.registry import PAGES
 from service.console.shell import ways
+from service.domain.budgets import AtCap, Budget, Scope
 from service.domain.clock import new_id
 from service.domain.errors import NotFound
+from service.domain.periods import Period
 from service.domain.records import Weight
+from service.routing.budgets import BudgetRules
 from service.storage.cases import rows_of
 from tests.conftest import KEY, Service
 from tests.service.console.looking import (
@@ -62,6 +65,21 @@ async def test_now_serving_tells_shares_and_wills(look: Callable[..., Looker]) -
     found = texts(await drawn(page("/"), look()))
     assert "Nobody overrides anything" in found and "Policy in force" in found
     assert "Shares over the last hour" in found and "brook" in found
+
+
+async def test_budgets_tell_what_is_spent_reserved_left_and_foretold(
+    busy: Service, look: Callable[..., Looker]
+) -> None:
+    book = busy.runtime.budgets.book
+    assert "Hard cap" not in texts(await drawn(page("/budgets"), look()))
+    book.follow(BudgetRules((Budget("all-day", Scope.GLOBAL, Period.DAY, hard_micro_usd=7_000_000,
+                                    at_cap=AtCap.CHEAPER),)))  # fmt: skip
+    try:
+        found = texts(await drawn(page("/budgets"), look()))
+    finally:
+        book.follow(BudgetRules())
+    assert "all-day" in found and "day, at the cap cheaper" in found and "$7" in found
+    assert all(each in found for each in ("Reserved", "Left", "By its end", "Hard cap"))
 
 
 async def test_search_and_audit(busy: Service, look: Callable[..., Looker]) -> None:

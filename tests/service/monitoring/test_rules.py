@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from service.domain.alerts import Severity
+from service.domain.budgets import Budget, BudgetStanding, Forecast, Scope
 from service.domain.minutes import MINUTE_US, Facts, Minute
+from service.domain.periods import Period
 from service.monitoring.rules import ALERT_RULES, Finding, Run, Seen, Verdict, absent, span
 from service.plan.alerts import AlertsPlan
 from tests.conftest import ROOT
@@ -28,6 +30,15 @@ class Case:
     scope: str
     verdict: Verdict
     words: str = ""
+
+
+def budget(
+    spent: int, value: str = "team", of: str = "team", limit: int = 100, low: float | None = None
+) -> BudgetStanding:
+    """A day's budget of a tenant, micro-dollars."""
+    kept = Budget("team", Scope.TENANT, Period.DAY, of, soft_micro_usd=limit)
+    forecast = None if low is None else Forecast(120.0, low, 140.0)
+    return BudgetStanding(kept, value, spent, 0, 30, 0, 1, forecast)
 
 
 B, C, N, I = Verdict.BREACH, Verdict.CLEAN, Verdict.NEAR, Verdict.INSUFFICIENT  # noqa: E741
@@ -57,6 +68,19 @@ CASES = [
     Case("spend", "the day will be", seen(series=steady(855, 1, 0, 80_000)), "day", B,
          "$68.4 were spent today, $115.2 by its end"),
     Case("spend", "the day will do", seen(series=steady(855, 1, 0, 60_000)), "day", C),
+    Case("budgets", "half", seen(facts=replace(CALM, budgets=(budget(55),))), "team 50%", B,
+         "the budget team of this day is spent to 55%: $5.5e-05 of $0.0001"),
+    Case("budgets", "not all", seen(facts=replace(CALM, budgets=(budget(79),))), "team 80%", C),
+    Case("budgets", "all", seen(facts=replace(CALM, budgets=(budget(100),))), "team 100%", B),
+    Case("budgets", "each its own", seen(facts=replace(CALM, budgets=(budget(80, "acme", ""),))),
+         "team/acme 80%", B),
+    Case("budgets", "nothing to spend", seen(facts=replace(CALM, budgets=(budget(0, limit=0),))),
+         "team 100%", B),
+    Case("budgets", "will not last",
+         seen(facts=replace(CALM, budgets=(budget(60, low=101.0),))), "team forecast", B,
+         "will not last: $0.00012 by its end ($0.000101 to $0.00014) of $0.0001"),
+    Case("budgets", "may last",
+         seen(facts=replace(CALM, budgets=(budget(60, low=100.0),))), "team forecast", C),
     Case("drift", "re-exploring", seen(facts=replace(CALM, exploring=("river",))), "river", B,
          "the quality of river has changed"),
     Case("drift", "the other", seen(facts=replace(CALM, exploring=("river",))), "brook", C),
@@ -122,6 +146,15 @@ def test_without_what_it_looks_at_a_rule_says_nothing() -> None:
     for rule in ALERT_RULES.values():
         said = rule.look(blind, AlertsPlan())
         assert all(each.verdict is I for each in said), (rule.name, said)
+
+
+def test_a_budget_that_has_nothing_to_tell_any_more_is_clean() -> None:
+    """As when its period begins anew, or the plan has it no more."""
+    rule = ALERT_RULES["budgets"]
+    assert absent(rule, "team 50%", Minute(START, facts=CALM)) is C
+    assert absent(rule, "team 50%", Minute(START)) is I
+    telling = [budget(49).telling, budget(50).telling, budget(10, low=101.0).telling]
+    assert telling == [False, True, True]
 
 
 def test_both_windows_must_burn() -> None:

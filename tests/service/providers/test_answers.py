@@ -85,3 +85,31 @@ def test_any_damage_gives_an_answer_or_a_failure(at: int, gone: int, put: bytes)
         return
     found = json.loads(answer.body)
     assert (found["id"], found["model"]) == ("chatcmpl-ours", "deployment-a")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, Tokens(12, 8)),
+        ({"completion_tokens_details": {"reasoning_tokens": 5}}, Tokens(12, 8, reasoning=5)),
+        ({"completion_tokens_details": {"reasoning_tokens": 9}}, Tokens(12, 8, 0, True)),
+        ({"prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 8}},
+         Tokens(12, 8, 4, False, 8)),
+        ({"prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 9}},
+         Tokens(12, 8, 4, True)),
+        ({"completion_tokens_details": None, "prompt_tokens_details": {}}, Tokens(12, 8)),
+    ],
+)  # fmt: skip
+def test_parts_of_the_tokens_are_read_where_they_can_be(
+    more: dict[str, object], expected: Tokens
+) -> None:
+    body = GOOD | {"usage": {"prompt_tokens": 12, "completion_tokens": 8} | more}
+    answer, _ = read_answer(json.dumps(body).encode(), NAMES)
+    assert answer.tokens == expected
+
+
+def test_images_that_were_made_are_counted() -> None:
+    message = {"role": "assistant", "content": "", "images": [{"type": "image_url"}] * 3}
+    body = GOOD | {"choices": [{"message": message, "finish_reason": "stop"}]}
+    answer, _ = read_answer(json.dumps(body).encode(), NAMES)
+    assert answer.images == 3

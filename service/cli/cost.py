@@ -1,0 +1,173 @@
+"""`headgate cost by`, `showback`: who spent what, adding up to the whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.costing import HistoryOption, SinceOption, UntilOption, asked, span_us
+from service.cli.output import DEFAULT_URL, JsonFlag, UrlOption, fail, give, say, table
+
+app = typer.Typer(help="Who spent what.")
+
+DIVIDED = ("tenant", "feature", "deployment")
+
+
+@app.callback()
+def _group() -> None:
+    """Who spent what."""
+
+
+@app.command("by", epilog="Example: headgate cost by tenant,feature --since 7d --csv spend.csv")
+def cost_by(
+    dimensions: Annotated[
+        str,
+        typer.Argument(
+            help="Any of tenant, key, feature, tag, deployment, task, model, role, provider, tier, "
+            "day, month; with commas."
+        ),
+    ],
+    since: SinceOption = "28d",
+    until: UntilOption = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write the rows there; no spreadsheet runs them.")
+    ] = None,
+    parquet_file: Annotated[
+        Path | None, typer.Option("--parquet", help="Write the rows there.")
+    ] = None,
+    state: HistoryOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """Spend of all calls by any labels; a request with several tags is under them together."""
+    found = asked(state, url, dimensions, span_us(state, since, until))
+    if csv_file is not None:
+        _written(csv_file, _csv(found))
+    if parquet_file is not None:
+        _parquet(parquet_file, found)
+    give(found, as_json, _show)
+
+
+def _csv(found: dict[str, Any]) -> str:
+    from service.domain.exporting import csv_lines
+
+    rows = found["rows"]
+    columns = [*found["by"], *(name for name in found["total"])]
+    return "".join(csv_lines(columns, rows))
+
+
+def _written(path: Path, text: str) -> None:
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except OSError as error:
+        fail(f"{path} cannot be written: {error.strerror}")
+
+
+def _parquet(path: Path, found: dict[str, Any]) -> None:
+    from service.storage.costs import Costs, write_parquet
+
+    try:
+        write_parquet(path, Costs(tuple(found["by"]), found["rows"], found["total"]))
+    except OSError as error:
+        fail(f"{path} cannot be written: {error.strerror}")
+
+
+def dollars(micro: int) -> str:
+    """Micro-dollars, exact."""
+    sign, micro = ("-" if micro < 0 else ""), abs(micro)
+    return f"{sign}{micro // 1_000_000}.{micro % 1_000_000:06d}"
+
+
+def share(part: int, whole: int) -> str:
+    """A part of a whole."""
+    return f"{part / whole:.1%}" if whole else "-"
+
+
+def _show(found: dict[str, Any]) -> None:
+    total = found["total"]
+    whole = total["cost_micro_usd"]
+    rows = [
+        (*(row[name] or "(none)" for name in found["by"]), dollars(row["cost_micro_usd"]),
+         share(row["cost_micro_usd"], whole), row["requests"], row["calls"], row["failed"])
+        for row in found["rows"]
+    ]  # fmt: skip
+    columns = (*found["by"], "spent $", "share", "requests", "calls", "failed")
+    table(columns, rows, f"{found['since']} to {found['until']}")
+    say(f"in all ${dollars(whole)} of {total['calls']} calls for {total['requests']} requests")
+    say(f"of it ${dollars(total['failed_micro_usd'])} for failed calls, "
+        f"${dollars(total['beside_micro_usd'])} for shadows and judges, "
+        f"${dollars(total['estimated_micro_usd'])} estimated")  # fmt: skip
+
+
+@app.command("showback", epilog="Example: headgate cost showback --month 2026-11 --state state")
+def showback(
+    month: Annotated[
+        str | None, typer.Option("--month", help="YYYY-MM; the month of the newest call.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Of this one alone.")] = None,
+    time_zone: Annotated[
+        str, typer.Option("--time-zone", help="Whose months they are, as Europe/Berlin.")
+    ] = "UTC",
+    state: HistoryOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """What each tenant used in a month, by feature and deployment; failed and shadow apart."""
+    from service.reporting.showback import showback as reported
+
+    span = _month_us(month, time_zone, state)
+    found = asked(state, url, ",".join(DIVIDED), span)
+    made = reported(found["rows"], found["total"], tenant)
+    if tenant is not None and not made["tenants"]:
+        fail(f"no call of the tenant {tenant} ended in that month")
+    content = {"month": month or _name(span, time_zone), "time_zone": time_zone,
+               "since": found["since"], "until": found["until"], **made}  # fmt: skip
+    give(content, as_json, _show_back)
+
+
+def _zone(name: str) -> Any:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        fail(f"no time zone {name!r}; give one as Europe/Berlin or UTC", 2)
+
+
+def _month_us(month: str | None, time_zone: str, state: str | None) -> tuple[int, int]:
+    from service.domain.periods import Period, bounds_us, month_us
+
+    zone = _zone(time_zone)
+    if month is None:
+        return bounds_us(Period.MONTH, span_us(state, "1s", None)[1] - 2, zone)
+    try:
+        return month_us(month, zone)
+    except ValueError as error:
+        fail(f"--month: {error}", 2)
+
+
+def _name(span: tuple[int, int], time_zone: str) -> str:
+    from datetime import UTC, datetime
+
+    begins = datetime.fromtimestamp(span[0] / 1e6, UTC)
+    return begins.astimezone(_zone(time_zone)).strftime("%Y-%m")
+
+
+def _show_back(found: dict[str, Any]) -> None:
+    for each in found["tenants"]:
+        say(f"{each['tenant'] or '(no tenant)'}: ${dollars(each['answers_micro_usd'])} for "
+            f"answers, ${dollars(each['failed_micro_usd'])} for failed calls, "
+            f"${dollars(each['beside_micro_usd'])} for shadows; in all "
+            f"${dollars(each['cost_micro_usd'])}, {each['share']:.1%} of the month")  # fmt: skip
+        rows = [
+            (row["feature"] or "(none)", row["deployment"], row["requests"],
+             dollars(row["answers_micro_usd"]), dollars(row["failed_micro_usd"]),
+             dollars(row["beside_micro_usd"]))
+            for row in each["lines"]
+        ]  # fmt: skip
+        columns = ("feature", "deployment", "requests", "answers $", "failed $", "shadows $")
+        table(columns, rows)
+    say(f"{found['month']} in all: ${dollars(found['total']['cost_micro_usd'])}")
