@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest
+from service.domain.dialects import param_of, unsaid
 from service.domain.records import Disqualified
 from service.routing.fleet import Fleet
 
@@ -24,6 +25,8 @@ class Eligibility:
         missing = request.needs - deployment.capabilities
         if missing:
             return "lacks " + "+".join(sorted(missing))
+        if request.beyond and (words := unsaid(deployment.dialect, request.beyond)):
+            return "lacks " + "+".join(words)
         shape = request.shape
         limit = shape.tokens_out_limit
         if shape.tokens_in + min(limit or ANSWER_RESERVE, ANSWER_RESERVE) > (
@@ -42,7 +45,7 @@ class Eligibility:
         """Indices of the eligible, and the others with their reasons."""
         able: list[int] = []
         out: list[Disqualified] = []
-        needs, shape = request.needs, request.shape
+        needs, shape, beyond = request.needs, request.shape, request.beyond
         reserve = min(shape.tokens_out_limit or ANSWER_RESERVE, ANSWER_RESERVE)
         tokens = shape.tokens_in + (shape.tokens_out_limit or ANSWER_RESERVE)
         for index, each in enumerate(self.catalog):
@@ -51,6 +54,7 @@ class Eligibility:
                 and shape.tokens_in + reserve <= each.context_window
                 and not 0 < each.max_output_tokens < shape.tokens_out_limit
                 and (not each.tasks or task in each.tasks)
+                and not (beyond and unsaid(each.dialect, beyond))
             )
             if not fits:
                 reason = self.incapable(each, request, task) or "unknown"
@@ -62,6 +66,12 @@ class Eligibility:
         eligible, barred = self._fleet.admit(self.catalog, able, now_s)
         out += [Disqualified(self.catalog[index].name, why) for index, why in barred]
         return eligible, out
+
+
+def unsaid_param(deployment: Deployment, request: ChatRequest) -> str | None:
+    """The field that a deployment's dialect cannot say, if there is one."""
+    words = unsaid(deployment.dialect, request.beyond)
+    return param_of(words[0], request.fields) if words else None
 
 
 def only(

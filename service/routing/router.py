@@ -22,7 +22,7 @@ from service.domain.records import Candidates, Decision, Key, Mode, Override
 from service.domain.will import NO_WILL
 from service.routing.asked import Asked, Reader, RoutingTable
 from service.routing.assignments import AssignmentHolder
-from service.routing.eligibility import ANSWER_RESERVE, Eligibility
+from service.routing.eligibility import ANSWER_RESERVE, Eligibility, unsaid_param
 from service.routing.fleet import Fleet
 from service.routing.narrowing import LATER_TIER, Draft, Narrowing
 from service.routing.overriding import PINNED, Overriding
@@ -164,7 +164,10 @@ class Router:
         self._overriding.named(draft, index)
         reason = self._eligibility.incapable(deployment, draft.asked.request, draft.asked.task)
         if reason is not None and reason != "task":
-            raise CapabilityMissing(f"{deployment.name} cannot serve this request: {reason}")
+            raise CapabilityMissing(
+                f"{deployment.name} cannot serve this request: {reason}",
+                param=unsaid_param(deployment, draft.asked.request),
+            )
         self._pin_stands(deployment, draft)
         return self._settled(draft, index, Mode.PINNED, "named_by_caller")
 
