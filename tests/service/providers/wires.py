@@ -74,6 +74,7 @@ class AnthropicWire:
     def head(self) -> bytes:
         message = json.loads(self._message([], "x", {"input_tokens": 7, "output_tokens": 1}))
         thought = {"type": "thinking_delta", "thinking": "secret thought"}
+        text = {"type": "text", "text": ""}
         return (
             self._event("message_start", message=message | {"stop_reason": None})
             + self._event("ping")
@@ -81,7 +82,7 @@ class AnthropicWire:
                           content_block={"type": "thinking", "thinking": "", "signature": ""})
             + self._event("content_block_delta", index=0, delta=thought)
             + self._event("content_block_stop", index=0)
-            + self._event("content_block_start", index=1, content_block={"type": "text", "text": ""})
+            + self._event("content_block_start", index=1, content_block=text)
         )  # fmt: skip
 
     def event(self, text: str) -> bytes:
