@@ -135,16 +135,15 @@ def anthropic_events(told: Told, pieces: list[str]) -> Iterator[bytes]:
     yield _named("ping")
     for block in blocks:
         call = block["type"] == "tool_use"
-        bare = block | ({"input": {}} if call else {"text": ""})
+        bare = block | dict([("input", {}) if call else ("text", "")])
         yield _named("content_block_start", index=0, content_block=bare)
         for piece in pieces:
-            delta = {"type": "text_delta", "text": piece}
-            if call:
-                delta = {"type": "input_json_delta", "partial_json": piece}
+            kind, name = ("input_json", "partial_json") if call else ("text", "text")
+            delta = {"type": f"{kind}_delta", name: piece}
             yield _named("content_block_delta", index=0, delta=delta)
         yield _named("content_block_stop", index=0)
-    delta = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
-    yield _named("message_delta", delta=delta, usage={"output_tokens": told.tokens_out})
+    ending = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
+    yield _named("message_delta", delta=ending, usage={"output_tokens": told.tokens_out})
     yield _named("message_stop")
 
 
