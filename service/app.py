@@ -49,11 +49,17 @@ from service.api.asgi import (
 )
 from service.api.auth import authenticate
 from service.api.chat import ChatEndpoint
-from service.api.document import CHAT_PATH, describe
+from service.api.document import (
+    CHAT_PATH,
+    COUNT_PATH,
+    MESSAGES_PATH,
+    RESPONSES_PATH,
+    describe,
+)
 from service.api.four_eyes import Held
 from service.api.fronts import Front
-from service.api.messages import COUNT_PATH, MESSAGES_PATH, CountEndpoint, Messages
-from service.api.responses import RESPONSES_PATH, Responses
+from service.api.messages import CountEndpoint, Messages
+from service.api.responses import Responses
 from service.domain.bulk import check_bulk
 from service.domain.clock import new_id
 from service.domain.errors import (

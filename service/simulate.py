@@ -117,6 +117,8 @@ class SimulatedProviders:
         if shown.status != 200:
             await asyncio.sleep(shown.latency_s * 0.2)
             return shown
+        if REFUSED in prompt:
+            shown = replace(shown, tokens_out=0)
         self.tokens[f"{model}:in"] += shown.tokens_in
         self.tokens[f"{model}:out"] += shown.tokens_out
         return shown

@@ -42,8 +42,6 @@ from service.storage.keys import KeyStore
 
 log = logging.getLogger("headgate.api")
 
-MESSAGES_PATH = "/v1/messages"
-COUNT_PATH = "/v1/messages/count_tokens"
 _REASONS = {
     "stop": "end_turn",
     "length": "max_tokens",

@@ -24,7 +24,6 @@ from service.domain.errors import HeadgateError
 from service.domain.records import Decision
 from service.routing.dispatch import Served, ServedStream
 
-RESPONSES_PATH = "/v1/responses"
 _CUT = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _encode = msgspec.json.Encoder().encode
 _tool = msgspec.json.Decoder().decode

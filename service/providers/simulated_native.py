@@ -82,7 +82,7 @@ def anthropic_body(given: dict[str, Any], counting: bool = False) -> dict[str, A
             _need(tool["input_schema"].get("type") == "object", "tools: input_schema.type")
         body["tools"] = [{"function": {"name": tool["name"]}} for tool in given["tools"]]
         body["tool_choice"] = (given.get("tool_choice") or {}).get("type")
-    json_asked = "JSON object" in _joined(given.get("system") or "")
+    json_asked = "Answer with one JSON object" in _joined(given.get("system") or "")
     if (given.get("output_config") or {}).get("format") or json_asked:
         body["response_format"] = {"type": "json_object"}
     return body | {"stream": bool(given.get("stream"))}

@@ -13,6 +13,8 @@ from google.genai import errors, types
 
 from tests.conftest import Server
 
+pytestmark = pytest.mark.slow  # the vendors' clients take seconds to be imported
+
 ASKED: Any = [{"role": "user", "content": "Describe a kite."}]
 SCHEMA: Any = {"type": "object", "properties": {"place": {"type": "string"}}}
 TOOL: Any = {"name": "weather", "description": "The weather.", "input_schema": SCHEMA}
