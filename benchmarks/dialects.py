@@ -48,7 +48,8 @@ def plan(url: str) -> str:
          "price": {"input_usd_per_mtok": 1, "output_usd_per_mtok": 4}}
         for name in BACKS
     ]  # fmt: skip
-    return json.dumps({"deployments": deployments})
+    patient = {"most_lag_s": 60}  # on a shared machine nothing is to be turned away
+    return json.dumps({"deployments": deployments, "service": patient})
 
 
 def request(path: str, model: str) -> bytes:
