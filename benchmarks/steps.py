@@ -30,8 +30,8 @@ from service.domain.clock import new_id
 from service.domain.records import Attempt, Mode, Outcome, Role, Usage
 from service.feedback.apply import apply
 from service.feedback.credit import from_outcome
+from service.providers.answers import read_answer
 from service.providers.base import Names
-from service.providers.openai import read_answer
 from service.routing.dispatch import Served
 from service.runtime import Runtime
 

@@ -22,12 +22,42 @@ ANSWER = json.dumps(
         "usage": {"prompt_tokens": 250, "completion_tokens": 90, "total_tokens": 340},
     }
 ).encode()
-REPLY = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
-    + str(len(ANSWER)).encode()
-    + b"\r\n\r\n"
-    + ANSWER
-)
+TEXT = "The water finds its way. " * 14
+MESSAGE = json.dumps(
+    {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "fixed",
+        "content": [{"type": "text", "text": TEXT}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 250, "output_tokens": 90},
+    }
+).encode()
+CONTENT = json.dumps(
+    {
+        "candidates": [
+            {"content": {"role": "model", "parts": [{"text": TEXT}]}, "finishReason": "STOP"}
+        ],
+        "usageMetadata": {
+            "promptTokenCount": 250,
+            "candidatesTokenCount": 90,
+            "totalTokenCount": 340,
+        },
+        "modelVersion": "fixed",
+    }
+).encode()
+
+
+def reply(answer: bytes) -> bytes:
+    """A whole HTTP answer."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
+    return head + str(len(answer)).encode() + b"\r\n\r\n" + answer
+
+
+REPLY = reply(ANSWER)
+NATIVE = {b"/messages ": reply(MESSAGE), b":generateContent ": reply(CONTENT)}
 
 
 class Fixed(asyncio.Protocol):
@@ -47,7 +77,9 @@ class Fixed(asyncio.Protocol):
             if len(rest) < size:
                 return
             self._buffer = rest[size:]
-            self._transport.write(REPLY)  # type: ignore[attr-defined]
+            line = head.partition(b"\r\n")[0]
+            own = next((told for path, told in NATIVE.items() if path in line), REPLY)
+            self._transport.write(own)  # type: ignore[attr-defined]
 
 
 async def main() -> None:

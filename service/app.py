@@ -58,8 +58,17 @@ from service.api.asgi import (
 )
 from service.api.auth import authenticate
 from service.api.chat import ChatEndpoint
-from service.api.document import CHAT_PATH, describe
+from service.api.document import (
+    CHAT_PATH,
+    COUNT_PATH,
+    MESSAGES_PATH,
+    RESPONSES_PATH,
+    describe,
+)
 from service.api.four_eyes import Held
+from service.api.fronts import Front
+from service.api.messages import CountEndpoint, Messages
+from service.api.responses import Responses
 from service.domain.bulk import check_bulk
 from service.domain.clock import new_id
 from service.domain.errors import (
@@ -91,7 +100,7 @@ class Headgate(FastAPI):
     """The app. The hot path is taken before routing; every other body is bounded first."""
 
     runtime: Runtime
-    chat: ChatEndpoint
+    hot: dict[str, ASGIApp]  # by path
     console: ASGIApp | None = None  # the gate before the operators' pages
     sockets: tuple[bytes | None, Any] = (None, None)  # where there are web sockets, of which class
 
@@ -104,9 +113,10 @@ class Headgate(FastAPI):
             await super().__call__(scope, receive, send)
             return
         path, method = scope["path"], scope["method"]
-        if path == CHAT_PATH:
+        hot = self.hot.get(path)
+        if hot is not None:
             if method == "POST":
-                await self.chat(scope, receive, send)
+                await hot(scope, receive, send)
             else:
                 await send_error(send, NotAllowed(f"{path} takes POST"), new_id())
             return
@@ -190,7 +200,13 @@ def create_app(runtime: Runtime) -> Headgate:
             await runtime.stop()
 
     app = Headgate(title="Headgate", version="1", lifespan=life, openapi_url=None)
-    app.runtime, app.chat = runtime, ChatEndpoint(runtime)
+    app.runtime, messages = runtime, Messages()
+    app.hot = {
+        CHAT_PATH: ChatEndpoint(runtime, Front()),
+        MESSAGES_PATH: ChatEndpoint(runtime, messages),
+        COUNT_PATH: CountEndpoint(runtime, messages),
+        RESPONSES_PATH: ChatEndpoint(runtime, Responses()),
+    }
     app.state.runtime = runtime
     for part in (*PARTS, document):
         app.include_router(part.router)

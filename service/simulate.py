@@ -1,13 +1,13 @@
-"""The simulated providers as a web server of its own, speaking the OpenAI wire on loopback."""
+"""The simulated providers as a web server of its own, speaking three wires on loopback."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,10 +17,12 @@ from starlette.routing import Route
 from service.domain.clock import new_id
 from service.orchestration.judge import FIRST, INSTRUCTIONS, NEITHER, SECOND
 from service.orchestration.simulated import answered, asked
+from service.providers import simulated_native as native
 from service.providers.simulated import Behaviour, Simulated, Weather
 from service.providers.simulated_judge import JUDGES, JudgeCharacter
 
 CHUNK_TOKENS = 12
+REFUSED = "simulate a refusal"  # a prompt with these words is refused, in each vendor's way
 _FILLER = (
     "The",
     "water",
@@ -37,6 +39,18 @@ _FILLER = (
 )
 
 
+class _Form(NamedTuple):
+    """A vendor's own way of answering."""
+
+    whole: Callable[[native.Told], dict[str, Any]]
+    events: Callable[[native.Told, list[str]], Iterator[bytes]]
+    error: Callable[[int, str], dict[str, Any]]
+
+
+_ANTHROPIC = _Form(native.anthropic_whole, native.anthropic_events, native.anthropic_error)
+_GEMINI = _Form(native.gemini_whole, native.gemini_events, native.gemini_error)
+
+
 class SimulatedProviders:
     """The routes over a behaviour, with a count of what was asked."""
 
@@ -51,6 +65,10 @@ class SimulatedProviders:
             routes=[
                 Route("/v1/chat/completions", self.chat, methods=["POST"]),
                 Route("/v1/models", self.models),
+                Route("/v1/messages", self.messages, methods=["POST"]),
+                Route("/v1/messages/count_tokens", self.count_messages, methods=["POST"]),
+                Route("/v1/models/{call}", self.content, methods=["POST"]),
+                Route("/v1beta/models/{call}", self.content, methods=["POST"]),
                 Route("/control", self.control, methods=["POST"]),
                 Route("/calls", self.count),
             ]
@@ -79,13 +97,23 @@ class SimulatedProviders:
             model, prompt = body["model"], _prompt(body["messages"])
         except (ValueError, KeyError, TypeError):
             return _error(400, "invalid_request_error", "the body is not of the form")
+        try:
+            shown = await self._shown(body, model, prompt)
+        except KeyError:
+            return _error(404, "model_not_found", "no such model here")
+        if shown.status != 200:
+            return _error(shown.status, "server_error", "simulated failure")
+        if body.get("stream"):
+            return StreamingResponse(_events(body, shown), media_type="text/event-stream")
+        await asyncio.sleep(shown.latency_s)
+        return JSONResponse(_whole(body, shown))
+
+    async def _shown(self, body: dict[str, Any], model: str, prompt: str) -> Simulated:
+        """What a call shows, counted; raises KeyError for an unknown model."""
         self.calls[model] += 1
         judged, question = _judged(body["messages"]), asked(body["messages"])
         tokens_in = max(1, len(json.dumps(body["messages"])) // 4)
-        try:
-            shown = self.behaviour.answer(model, prompt, tokens_in)
-        except KeyError:
-            return _error(404, "model_not_found", "no such model here")
+        shown = self.behaviour.answer(model, prompt, tokens_in)
         if judged is not None:
             shown = replace(shown, tokens_out=1, text=self.letter(*judged))
         elif question is not None:
@@ -93,13 +121,58 @@ class SimulatedProviders:
             shown = replace(shown, tokens_out=8, text=said)
         if shown.status != 200:
             await asyncio.sleep(shown.latency_s * 0.2)
-            return _error(shown.status, "server_error", "simulated failure")
+            return shown
+        if REFUSED in prompt:
+            shown = replace(shown, tokens_out=0)
         self.tokens[f"{model}:in"] += shown.tokens_in
         self.tokens[f"{model}:out"] += shown.tokens_out
-        if body.get("stream"):
-            return StreamingResponse(_events(body, shown), media_type="text/event-stream")
+        return shown
+
+    # the vendors' own dialects ------------------------------------------------------------------
+
+    async def messages(self, request: Request) -> Response:
+        """Anthropic's Messages."""
+        try:
+            body = native.anthropic_body(await request.json())
+        except native.NotOfTheForm as error:
+            return JSONResponse(native.anthropic_error(400, str(error)), 400)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return JSONResponse(native.anthropic_error(400, "not of the form"), 400)
+        return await self._native(body, _ANTHROPIC)
+
+    async def count_messages(self, request: Request) -> Response:
+        """Tokens of such a request, by the same count that a call of it is billed by."""
+        body = native.anthropic_body(await request.json(), counting=True)
+        return JSONResponse({"input_tokens": max(1, len(json.dumps(body["messages"])) // 4)})
+
+    async def content(self, request: Request) -> Response:
+        """Gemini's generateContent, streamGenerateContent and countTokens."""
+        model, _, method = request.path_params["call"].partition(":")
+        try:
+            body = native.gemini_body(await request.json(), model, method.startswith("stream"))
+        except native.NotOfTheForm as error:
+            return JSONResponse(native.gemini_error(400, str(error)), 400)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return JSONResponse(native.gemini_error(400, "not of the form"), 400)
+        if method == "countTokens":
+            return JSONResponse({"totalTokens": max(1, len(json.dumps(body["messages"])) // 4)})
+        if method not in ("generateContent", "streamGenerateContent"):
+            return JSONResponse(native.gemini_error(404, "no such method"), 404)
+        return await self._native(body, _GEMINI)
+
+    async def _native(self, body: dict[str, Any], form: _Form) -> Response:
+        try:
+            shown = await self._shown(body, body["model"], _prompt(body["messages"]))
+        except KeyError:
+            return JSONResponse(form.error(404, "no such model here"), 404)
+        if shown.status != 200:
+            return JSONResponse(form.error(shown.status, "simulated failure"), shown.status)
+        told = _told(body, shown)
+        if body["stream"]:
+            events = _paced(form.events(told, _pieces(told)), shown.latency_s)
+            return StreamingResponse(events, media_type="text/event-stream")
         await asyncio.sleep(shown.latency_s)
-        return JSONResponse(_whole(body, shown))
+        return JSONResponse(form.whole(told))
 
     def letter(self, prompt: str, first: str, second: str) -> str:
         """What a simulated judge says: the answer of the better simulated quality, whoever asks.
@@ -159,8 +232,41 @@ def _tool_call(body: dict[str, Any]) -> list[dict[str, Any]] | None:
     tools = body.get("tools")
     if not tools or body.get("tool_choice") == "none":
         return None
+    if body["messages"][-1]["role"] == "tool":
+        return None  # it has what it wanted
     function = {"name": tools[0]["function"]["name"], "arguments": '{"place": "Lisbon"}'}
     return [{"id": "call_" + new_id()[-12:], "type": "function", "function": function}]
+
+
+def _told(body: dict[str, Any], shown: Simulated) -> native.Told:
+    call, words = _tool_call(body), _text(body, shown)
+    limit = body.get("max_tokens") or shown.tokens_out
+    cut = call is None and "response_format" not in body and limit < len(words.split(" "))
+    return native.Told(
+        model=body["model"],
+        text=" ".join(words.split(" ")[:limit]) if cut else words,
+        call=(call[0]["function"]["name"], call[0]["function"]["arguments"]) if call else None,
+        tokens_in=shown.tokens_in,
+        tokens_out=shown.tokens_out,
+        refused=REFUSED in _prompt(body["messages"]),
+        cut=cut,
+    )
+
+
+def _pieces(told: native.Told) -> list[str]:
+    if told.call is not None:
+        return [told.call[1][start : start + 6] for start in range(0, len(told.call[1]), 6)]
+    words = told.text.split(" ")
+    parts = [words[start : start + CHUNK_TOKENS] for start in range(0, len(words), CHUNK_TOKENS)]
+    return [(" " if number else "") + " ".join(part) for number, part in enumerate(parts)]
+
+
+async def _paced(events: Iterator[bytes], latency_s: float) -> AsyncIterator[bytes]:
+    made = list(events)
+    await asyncio.sleep(latency_s * 0.4)
+    for event in made:
+        yield event
+        await asyncio.sleep(latency_s * 0.6 / len(made))
 
 
 def _usage(shown: Simulated) -> dict[str, int]:
@@ -177,7 +283,10 @@ def _whole(body: dict[str, Any], shown: Simulated) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": _text(body, shown), "refusal": None}
     if calls is not None:
         message |= {"content": None, "tool_calls": calls}
-    choice = {"message": message, "finish_reason": "tool_calls" if calls else "stop"}
+    reason = "tool_calls" if calls else "stop"
+    if REFUSED in _prompt(body["messages"]):
+        message, reason = message | {"content": None}, "content_filter"
+    choice = {"message": message, "finish_reason": reason}
     return {
         "id": "sim-" + new_id(),
         "object": "chat.completion",
@@ -219,12 +328,14 @@ async def _events(body: dict[str, Any], shown: Simulated) -> Any:
     def event(choices: list[dict[str, Any]], more: dict[str, Any]) -> bytes:
         return b"data: " + json.dumps(head | {"choices": choices} | more).encode() + b"\n\n"
 
-    deltas = list(_deltas(body, shown))
+    refused = REFUSED in _prompt(body["messages"])
+    deltas = [] if refused else list(_deltas(body, shown))
     await asyncio.sleep(shown.latency_s * 0.4)
     for delta in deltas:
         yield event([{"index": 0, "delta": delta, "finish_reason": None}], extra)
         await asyncio.sleep(shown.latency_s * 0.6 / len(deltas))
     reason = "tool_calls" if any("tool_calls" in delta for delta in deltas) else "stop"
+    reason = "content_filter" if refused else reason
     yield event([{"index": 0, "delta": {}, "finish_reason": reason}], extra)
     if usage:
         yield event([], {"usage": _usage(shown)})

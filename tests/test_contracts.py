@@ -25,6 +25,7 @@ BREACHES = [
     ("service/outbound.py", "import service.monitoring.live", "4. the floors of service"),
     ("service/newroom.py", '"""A file that the plan does not know."""', "4. the floors of service"),
     ("service/providers/openai.py", "import service.providers.simulated", "5a. providers"),
+    ("service/providers/gemini.py", "import service.providers.anthropic", "5a. providers"),
     ("learning/policies/fixed.py", "import learning.policies.uniform", "5b. policies"),
     ("learning/reward.py", "import learning.interaction", "6. no circles"),
     ("service/routing/billing.py", "import aiohttp", "7a. only providers"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 from service.api.asgi import Headers
 from service.domain.bulk import MOST_VALUES, check_bulk
@@ -120,6 +121,25 @@ async def read_request(runtime: Runtime, body: bytes) -> ChatRequest:
     if len(body) <= MOST_VALUES:
         return parse(body)
     return await asyncio.get_running_loop().run_in_executor(_ONE, _long, runtime.router, body)
+
+
+async def read_translated(
+    runtime: Runtime, body: bytes, to_chat: Callable[[bytes], tuple[bytes, Any]]
+) -> tuple[ChatRequest, bytes, Any]:
+    """The same of a body in another dialect, with the body in the internal form."""
+    if len(body) <= MOST_VALUES:
+        chat, memo = to_chat(body)
+        return parse(chat), chat, memo
+    loop, router = asyncio.get_running_loop(), runtime.router
+    return await loop.run_in_executor(_ONE, _long_translated, router, body, to_chat)
+
+
+def _long_translated(
+    router: Router, body: bytes, to_chat: Callable[[bytes], tuple[bytes, Any]]
+) -> tuple[ChatRequest, bytes, Any]:
+    check_bulk(body)
+    chat, memo = to_chat(body)
+    return _long(router, chat), chat, memo
 
 
 def _long(router: Router, body: bytes) -> ChatRequest:

@@ -23,6 +23,14 @@ def authenticate(scope: Scope, keys: KeyStore, least: str = "caller") -> Key:
     return has_role(key, least)
 
 
+def authenticate_either(scope: Scope, keys: KeyStore) -> Key:
+    """The key of a request that may also bear it as Anthropic's clients do, in ``x-api-key``."""
+    if header(scope, b"authorization") or not (secret := header(scope, b"x-api-key")):
+        return authenticate(scope, keys)
+    bearer = (b"authorization", b"Bearer " + secret.encode("latin-1"))
+    return authenticate({"headers": [bearer]}, keys)
+
+
 def has_role(key: Key, least: str) -> Key:
     """The key, if it has at least the role; raises PermissionDenied."""
     if ROLES.index(key.role) < ROLES.index(least):

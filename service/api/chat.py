@@ -1,33 +1,30 @@
-"""POST /v1/chat/completions, the hot path: raw ASGI, the body parsed once, the rest bytes."""
+"""The hot path, POST /v1/chat/completions and its like: raw ASGI, the body parsed once."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
-
-from service.api.admission import Grant, admit, read_request
+from service.api.admission import Grant, admit
 from service.api.asgi import (
     ClientGone,
     Headers,
     Receive,
     Scope,
     Send,
-    error_body,
     header,
     read_body,
     send_bytes,
-    send_error,
 )
-from service.api.auth import authenticate
+from service.api.fronts import Front, Turn, dollars
 from service.api.queued import arrived, known, turned_away
 from service.domain.chat import ChatRequest
-from service.domain.clock import new_id, response_id
+from service.domain.clock import new_id
 from service.domain.errors import ContentRefused, HeadgateError, UpstreamExhausted
-from service.domain.records import Decision, Key, Usage
+from service.domain.records import Decision, Key
+from service.orchestration.sampling import Stream as Listener
 from service.providers.base import ProviderFailure
 from service.queueing.desk import Arrival
 from service.routing.dispatch import Served, ServedStream
@@ -37,30 +34,36 @@ log = logging.getLogger("headgate.api")
 
 WATCH_AFTER_S = 0.05
 LONG_BODY = 100_000
-DONE = b"data: [DONE]\n\n"
-_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class _Work(NamedTuple):
+    """A request that is decided, and what its front keeps of it."""
+
+    decision: Decision
+    request: ChatRequest
+    memo: Any
 
 
 class ChatEndpoint:
-    """The endpoint; one object for all requests."""
+    """The endpoint of a dialect; one object for all requests."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: Runtime, front: Front) -> None:
+        self._runtime, self._front = runtime, front
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        runtime = self._runtime
+        runtime, front = self._runtime, self._front
         request_id = new_id()
         watch, load, body = _Watch(receive, request_id), runtime.load, b""
         arrival: Arrival | None = None
         load.under_way += 1
         try:
             load.check()
-            key = authenticate(scope, runtime.kept.keys)
+            key = front.key(scope, runtime.kept.keys)
             grant = admit(runtime, key)
             body = await read_body(scope, receive, load.bounds.body_bytes, load)
-            request = await read_request(runtime, body)
+            request, chat, memo = await front.read(runtime, body)
             grant.tokens(request)
-            arrival = arrived(runtime, scope, request, key, body)
+            arrival = arrived(runtime, scope, request, key, chat)
             wish = request.options
             if (wish.queue or wish.webhook) and await known(runtime, arrival, request_id, send):
                 return
@@ -74,13 +77,13 @@ class ChatEndpoint:
             watch.begin()
             await runtime.refusals.check(decision, request, request_id)
             try:
-                await self._answer(decision, request, grant, watch, send)
+                await self._answer(_Work(decision, request, memo), grant, watch, send)
             except ContentRefused as refused:
                 raise await runtime.refusals.take(refused, decision, request, request_id) from None
         except HeadgateError as error:
             load.noted(error)
             watch.end()
-            await turned_away(runtime, arrival, error, request_id, send)
+            await turned_away(runtime, arrival, error, request_id, send, front.tell)
         except ClientGone:
             pass
         except asyncio.CancelledError:
@@ -88,31 +91,30 @@ class ChatEndpoint:
                 raise
             _uncancel()  # all is recorded; the caller has left, or the time of a stop is over
             if not watch.gone:
-                await _cut_off(load.full("stopping"), watch, send)
+                await self._cut_off(load.full("stopping"), watch, send)
         except Exception:
             log.exception("request %s failed", request_id)
-            await send_error(send, HeadgateError("something went wrong here"), request_id)
+            await front.tell(send, HeadgateError("something went wrong here"), request_id)
         finally:
             load.under_way -= 1
             load.held_bytes -= len(body)
             watch.end()
 
-    async def _answer(
-        self, decision: Decision, request: ChatRequest, grant: Grant, watch: _Watch, send: Send
-    ) -> None:
+    async def _answer(self, work: _Work, grant: Grant, watch: _Watch, send: Send) -> None:
+        decision, request, memo = work
         if request.stream:
-            await self._stream(decision, request, grant, watch, send)
+            await self._stream(work, grant, watch, send)
             return
         answer, served = await self._runtime.dispatcher.complete(decision, request)
         grant.settle(served.usage)
         headers = _headers(decision, served, watch.request_id) + grant.headers()
-        await send_bytes(send, 200, answer.body, headers)
+        body = await self._front.answer(memo, decision, answer, served)
+        await send_bytes(send, 200, body, headers)
         self._runtime.mirror.saw(decision, request, answer, served)
         self._runtime.panel.sampler.saw(decision, request, answer.body, served)
 
-    async def _stream(
-        self, decision: Decision, request: ChatRequest, grant: Grant, watch: _Watch, send: Send
-    ) -> None:
+    async def _stream(self, work: _Work, grant: Grant, watch: _Watch, send: Send) -> None:
+        decision, request, memo = work
         request_id = watch.request_id
         stream = await self._runtime.dispatcher.open(decision, request)
         try:
@@ -122,18 +124,24 @@ class ChatEndpoint:
                 *_headers(decision, stream.served, request_id, with_cost=False),
                 *grant.headers(),
             ]
-            watch.answering = True
+            watch.turn = turn = self._front.turn(memo, decision, request)
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             listener = self._runtime.panel.sampler.listens(decision, stream.served)
-            if listener is not None:
-                send = listener.beside(send)
-            tail = await _forward(decision, request, stream, request_id, send)
+            tail, whole = await _forward(turn, stream, request_id, send, listener)
         finally:
             await stream.close()
             grant.settle(stream.served.usage)
         await send({"type": "http.response.body", "body": tail})
-        if listener is not None and tail.endswith(DONE):
+        if listener is not None and whole:
             self._runtime.panel.sampler.streamed(decision, request, listener, stream.served)
+
+    async def _cut_off(self, error: HeadgateError, watch: _Watch, send: Send) -> None:
+        """End an answer that a stop leaves no time for, with an error; a stream's last event."""
+        if watch.turn is not None:
+            body = watch.turn.broken(error, watch.request_id)
+            await send({"type": "http.response.body", "body": body})
+        else:
+            await self._front.tell(send, error, watch.request_id)
 
 
 async def _decided(runtime: Runtime, request: ChatRequest, key: Key, session: str) -> Decision:
@@ -144,70 +152,26 @@ async def _decided(runtime: Runtime, request: ChatRequest, key: Key, session: st
 
 
 async def _forward(
-    decision: Decision, request: ChatRequest, stream: ServedStream, request_id: str, send: Send
-) -> bytes:
-    """Pass the chunks on; what is to be sent last: the end, or an error that says it is none."""
+    turn: Turn, stream: ServedStream, request_id: str, send: Send, listener: Listener | None
+) -> tuple[bytes, bool]:
+    """Pass the chunks on; what is to be sent last (the end, or an error that says it is none), and
+    whether it ended whole. Who listens hears it in OpenAI's form, whatever the caller speaks.
+    """
     try:
+        if begun := turn.begin(stream.served):
+            await send({"type": "http.response.body", "body": begun, "more_body": True})
         async for data in stream:
-            await send({"type": "http.response.body", "body": data, "more_body": True})
+            if listener is not None:
+                listener.heard(data)
+            if told := turn.feed(data):
+                await send({"type": "http.response.body", "body": told, "more_body": True})
     except ProviderFailure as failure:
         error = UpstreamExhausted(
             f"the answer broke off ({failure.kind.value}); what came is incomplete",
             code="stream_interrupted",
         )
-        return _error_event(error, request_id)
-    if not request.wants_usage:
-        return DONE
-    event = _usage_event(decision, stream)
-    return b"data: " + event + b"\n\n" + DONE
-
-
-def _error_event(error: HeadgateError, request_id: str) -> bytes:
-    text = msgspec.json.encode(error_body(error, request_id))
-    return b"event: error\ndata: " + text + b"\n\n"
-
-
-async def _cut_off(error: HeadgateError, watch: _Watch, send: Send) -> None:
-    """End an answer that a stop leaves no time for, with an error; in a stream, its last event."""
-    if watch.answering:
-        await send({"type": "http.response.body", "body": _error_event(error, watch.request_id)})
-    else:
-        await send_error(send, error, watch.request_id)
-
-
-def _usage_event(decision: Decision, stream: ServedStream) -> bytes:
-    """The last chunk: the provider's usage (or our estimate) and what it cost."""
-    total = stream.served.usage
-    fields: dict[str, msgspec.Raw] = {}
-    usage: dict[str, msgspec.Raw] = {}
-    if stream.usage_event:
-        fields = _raw(stream.usage_event)
-        usage = _raw(fields["usage"])
-        if total.estimated:
-            usage["estimated"] = msgspec.Raw(b"true")
-    else:
-        head = {
-            "id": response_id(decision.id),
-            "object": "chat.completion.chunk",
-            "created": decision.at_us // 1_000_000,
-            "model": stream.served.deployment.name,
-            "choices": [],
-        }
-        fields = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in head.items()}
-        counts = {
-            "prompt_tokens": total.tokens_in,
-            "completion_tokens": total.tokens_out,
-            "total_tokens": total.tokens_in + total.tokens_out,
-            "estimated": True,
-        }
-        usage = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in counts.items()}
-    usage["cost_usd"] = msgspec.Raw(_dollars(total))
-    fields["usage"] = msgspec.Raw(msgspec.json.encode(usage))
-    return msgspec.json.encode(fields)
-
-
-def _dollars(usage: Usage) -> bytes:
-    return f"{usage.cost_micro_usd / 1e6:.6f}".encode()
+        return turn.broken(error, request_id), False
+    return turn.end(stream), True
 
 
 def _headers(
@@ -230,7 +194,7 @@ def _headers(
         (b"x-headgate-cache", b"bypass"),
     ]
     if with_cost:
-        headers.append((b"x-headgate-cost", _dollars(served.usage)))
+        headers.append((b"x-headgate-cost", dollars(served.usage)))
     if decision.assigned:
         first = decision.assigned[0]
         headers.append((b"x-headgate-experiment", first.experiment.encode()))
@@ -249,7 +213,7 @@ class _Watch:
     def __init__(self, receive: Receive, request_id: str) -> None:
         self._receive = receive
         self.request_id = request_id
-        self.answering = False  # a stream has begun
+        self.turn: Turn | None = None  # of a stream that has begun
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self.gone = False

@@ -13,6 +13,9 @@ from service.domain.chat import ROLES
 from service.domain.demands import DATA_POLICIES
 
 CHAT_PATH = "/v1/chat/completions"
+MESSAGES_PATH = "/v1/messages"
+COUNT_PATH = "/v1/messages/count_tokens"
+RESPONSES_PATH = "/v1/responses"
 router = APIRouter()
 _one_at_a_time = threading.Lock()
 
@@ -86,40 +89,126 @@ _REQUEST = {
 }
 
 
+_MODEL = {"type": "string", "description": "auto, auto:POLICY, or a deployment"}
+_MESSAGES = {
+    "type": "object",
+    "required": ["model", "messages", "max_tokens"],
+    "additionalProperties": False,
+    "properties": {
+        "model": _MODEL,
+        "messages": {"type": "array", "minItems": 1, "items": {
+            "type": "object", "required": ["role", "content"], "additionalProperties": False,
+            "properties": {
+                "role": {"enum": ["user", "assistant"]},
+                "content": {"type": ["string", "array"], "items": {"type": "object"}}}}},
+        "max_tokens": {"type": "integer", "minimum": 1},
+        "system": {"type": ["string", "array"], "items": {"type": "object"}},
+        "stop_sequences": {"type": "array", "items": {"type": "string"}},
+        "stream": {"type": "boolean"},
+        "temperature": {"type": "number"},
+        "top_p": {"type": "number"},
+        "metadata": {"type": "object"},
+        "tools": {"type": "array", "items": {"type": "object"}},
+        "tool_choice": {"type": "object"},
+        "thinking": {"type": "object", "description": "disabled alone is offered"},
+        "output_config": {"type": "object"},
+        "service_tier": {"enum": ["auto", "standard_only"]},
+        "cache_control": {"type": "object"},
+        "headgate": _OPTIONS,
+    },
+}  # fmt: skip
+_RESPONSES = {
+    "type": "object",
+    "required": ["model", "input"],
+    "additionalProperties": False,
+    "properties": {
+        "model": _MODEL,
+        "input": {"type": ["string", "array"], "items": {"type": "object"}},
+        "instructions": {"type": "string"},
+        "max_output_tokens": {"type": "integer", "minimum": 1},
+        "temperature": {"type": "number"},
+        "top_p": {"type": "number"},
+        "stream": {"type": "boolean"},
+        "stream_options": {"type": "object"},
+        "tools": {"type": "array", "items": {"type": "object"}},
+        "tool_choice": {"type": ["string", "object"]},
+        "parallel_tool_calls": {"type": "boolean"},
+        "text": {"type": "object"},
+        "reasoning": {"type": "object"},
+        "metadata": {"type": "object"},
+        "user": {"type": "string"},
+        "safety_identifier": {"type": "string"},
+        "prompt_cache_key": {"type": "string"},
+        "service_tier": {"type": "string"},
+        "store": {"type": "boolean", "description": "answered with false: nothing is kept"},
+        "truncation": {"enum": ["disabled"]},
+        "include": {"type": "array", "maxItems": 0},
+        "headgate": _OPTIONS,
+    },
+}
+_STREAMED = {
+    "description": "An answer, or a stream of server-sent events",
+    "content": {
+        "application/json": {"schema": {"type": "object"}},
+        "text/event-stream": {"schema": {"type": "string"}},
+    },
+}
+_TICKET = {
+    "description": "A ticket, where the option queue was given and no deployment could answer",
+    "content": {"application/json": {"schema": {"type": "object"}}},
+}
+
+
+def _operation(
+    name: str, told: tuple[str, str], schema: dict[str, Any], problem: dict[str, Any]
+) -> dict[str, Any]:
+    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return {
+        "post": {
+            "summary": told[0],
+            "description": told[1],
+            "operationId": name,
+            "requestBody": body,
+            "responses": {"200": _STREAMED, "202": _TICKET, "4XX": problem, "5XX": problem},
+        }
+    }
+
+
+def _dialects(paths: dict[str, Any], problem: dict[str, Any]) -> None:
+    """The other dialects' routes."""
+    shape = {"type": "object", "required": ["type", "error", "request_id"]}
+    other = {
+        "description": "An error of Anthropic's shape",
+        "content": {"application/json": {"schema": shape}},
+    }
+    said = "docs/dialects.md tells field by field what it becomes; what it cannot is refused."
+    messages = ("A message, routed", "Anthropic's Messages. " + said)
+    paths[MESSAGES_PATH] = _operation("messages", messages, _MESSAGES, other)
+    answers = ("A response, routed", "OpenAI's Responses; no conversation is kept. " + said)
+    paths[RESPONSES_PATH] = _operation("responses", answers, _RESPONSES, problem)
+    uncapped = _MESSAGES | {"required": ["model", "messages"]}
+    count = ("The tokens of a message, estimated", "By the estimate that routing uses.")
+    paths[COUNT_PATH] = counting = _operation("count_tokens", count, uncapped, other)
+    told = {"type": "object", "required": ["input_tokens"],
+            "properties": {"input_tokens": {"type": "integer"}}}  # fmt: skip
+    counting["post"]["responses"] = {
+        "200": {"description": "The count", "content": {"application/json": {"schema": told}}},
+        "4XX": other,
+        "5XX": other,
+    }
+
+
 def describe(document: dict[str, Any]) -> None:
     """Add the raw routes to a document, in place."""
     problem = {
         "description": "An error of OpenAI's shape",
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}},
     }
-    document["paths"][CHAT_PATH] = {
-        "post": {
-            "summary": "A chat completion, routed",
-            "description": "OpenAI's chat completions. Fields that are not named here are passed "
-            "through untouched.",
-            "operationId": "chat_completions",
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": _REQUEST}},
-            },
-            "responses": {
-                "200": {
-                    "description": "An answer, or a stream of server-sent events",
-                    "content": {
-                        "application/json": {"schema": {"type": "object"}},
-                        "text/event-stream": {"schema": {"type": "string"}},
-                    },
-                },
-                "202": {
-                    "description": "A ticket, where the option queue was given and no deployment "
-                    "could answer",
-                    "content": {"application/json": {"schema": {"type": "object"}}},
-                },
-                "4XX": problem,
-                "5XX": problem,
-            },
-        }
-    }
+    told = "OpenAI's chat completions. Fields that are not named here are passed through untouched."
+    document["paths"][CHAT_PATH] = _operation(
+        "chat_completions", ("A chat completion, routed", told), _REQUEST, problem
+    )
+    _dialects(document["paths"], problem)
     components = document.setdefault("components", {})
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     for path, operations in document["paths"].items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -55,13 +56,21 @@ async def known(runtime: Runtime, arrival: Arrival, request_id: str, send: Send)
     return True
 
 
+Tell = Callable[[Send, HeadgateError, str], Awaitable[None]]
+
+
 async def turned_away(
-    runtime: Runtime, arrival: Arrival | None, error: HeadgateError, request_id: str, send: Send
+    runtime: Runtime,
+    arrival: Arrival | None,
+    error: HeadgateError,
+    request_id: str,
+    send: Send,
+    tell: Tell = send_error,
 ) -> None:
     """Answer a request that failed: 202 with a ticket where that was asked for and helps."""
     waits = isinstance(error, NOBODY) or (isinstance(error, BudgetExceeded) and error.queued)
     if arrival is None or not waits:
-        await send_error(send, error, request_id)
+        await tell(send, error, request_id)
         return
     if _open_to_all(arrival.request) and not error.willed:
         runtime.outage.failed(error.code, error.message)
@@ -74,7 +83,7 @@ async def turned_away(
             error.message += "; with headgate.queue true it is kept and answered later"
         except HeadgateError as refusal:
             error = refusal
-    await send_error(send, error, request_id)
+    await tell(send, error, request_id)
 
 
 async def _accepted(runtime: Runtime, ticket: Ticket, request_id: str, send: Send) -> None:

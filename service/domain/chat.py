@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from learning.features import RequestShape
+from service.domain.dialects import LATE_SYSTEM, NOTHING, beyond
 from service.domain.errors import InvalidRequest
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -92,6 +93,7 @@ class ChatRequest:
     user: str
     messages: tuple[Message, ...]
     prompt_hash: str = ""  # of the messages, where it was made beside the event loop
+    beyond: frozenset[str] = NOTHING  # what is asked that not every dialect can say
 
     def lean(self) -> ChatRequest:
         """The same without the texts that only the decision reads: what is sent on stays."""
@@ -115,6 +117,7 @@ class ChatRequest:
         return msgspec.json.encode(fields)
 
 
+_LATE = frozenset({LATE_SYSTEM})
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _messages = msgspec.json.Decoder(list[Message]).decode
 _options = msgspec.json.Decoder(Options).decode
@@ -154,7 +157,19 @@ def parse(body: bytes) -> ChatRequest:
         labels=labels,
         user=str(_field(fields, "user", _text_or_null, "") or ""),
         messages=tuple(messages),
+        beyond=beyond(fields) | _LATE if _late_system(messages) else beyond(fields),
     )
+
+
+def _late_system(messages: Sequence[Message]) -> bool:
+    """Whether the system speaks again once the conversation has begun."""
+    begun = False
+    for message in messages:
+        if message.role not in ("system", "developer"):
+            begun = True
+        elif begun:
+            return True
+    return False
 
 
 def _top(body: bytes) -> dict[str, msgspec.Raw]:

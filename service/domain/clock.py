@@ -50,16 +50,18 @@ def new_id() -> str:
 
 
 def parse_id(text: str) -> str | None:
-    """A decision id from its own form or from the OpenAI response id made of it."""
-    bare = text.removeprefix("chatcmpl-").replace("-", "").lower()
+    """A decision id from its own form or from the response id made of it, in any dialect."""
+    for prefix in ("chatcmpl-", "msg_", "resp_"):
+        text = text.removeprefix(prefix)
+    bare = text.replace("-", "").lower()
     if len(bare) != 32 or any(c not in "0123456789abcdef" for c in bare):
         return None
     return f"{bare[:8]}-{bare[8:12]}-{bare[12:16]}-{bare[16:20]}-{bare[20:]}"
 
 
-def response_id(decision_id: str) -> str:
-    """The OpenAI response id of a decision."""
-    return "chatcmpl-" + decision_id.replace("-", "")
+def response_id(decision_id: str, prefix: str = "chatcmpl-") -> str:
+    """The response id of a decision, OpenAI's or that of another dialect (``msg_``, ``resp_``)."""
+    return prefix + decision_id.replace("-", "")
 
 
 def id_time_us(identity: str) -> int:

@@ -60,6 +60,7 @@ class ErrorKind(StrEnum):
     STALLED = "stalled"
     AUTH = "auth"
     INVALID = "invalid"
+    DIALECT = "dialect"  # the deployment's dialect has no words for what is asked
     CONTEXT_LENGTH = "context_length"
     POLICY = "policy"
     QUALITY = "quality"
@@ -70,6 +71,7 @@ class ErrorKind(StrEnum):
         """Whether the failure says something of the deployment rather than of the request."""
         return self not in (
             ErrorKind.INVALID,
+            ErrorKind.DIALECT,
             ErrorKind.CONTEXT_LENGTH,
             ErrorKind.POLICY,
             ErrorKind.CANCELLED,

@@ -239,7 +239,7 @@ class Sampler:
 
 
 class Stream:
-    """A stream that is to be judged: its pieces as they were sent, bounded."""
+    """A stream that is to be judged: its pieces in OpenAI's form, bounded."""
 
     __slots__ = ("_size", "drawn", "pieces")
 
@@ -247,15 +247,6 @@ class Stream:
         self.drawn = drawn
         self.pieces: list[bytes] = []
         self._size = 0
-
-    def beside(self, send: Send) -> Send:
-        """A send that hears what it sends."""
-
-        async def heard(message: MutableMapping[str, Any]) -> None:
-            self.heard(message.get("body", b""))
-            await send(message)
-
-        return heard
 
     def heard(self, piece: bytes) -> None:
         """A piece more; beyond the bound none, and what is there is too long to be judged."""

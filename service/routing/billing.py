@@ -15,6 +15,7 @@ _UNBILLED = (
     ErrorKind.OVERLOADED,
     ErrorKind.AUTH,
     ErrorKind.INVALID,
+    ErrorKind.DIALECT,
     ErrorKind.CONTEXT_LENGTH,
     ErrorKind.POLICY,
     ErrorKind.SERVER,

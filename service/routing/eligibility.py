@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest
 from service.domain.demands import DATA_POLICY, NO_DEMAND, REGION, Demand
+from service.domain.dialects import param_of, unsaid
 from service.domain.errors import CapabilityMissing
 from service.domain.records import Decision, Disqualified, Role
 from service.routing.fleet import Fleet
@@ -35,6 +36,8 @@ class Eligibility:
         missing = request.needs - deployment.capabilities
         if missing:
             return LACKS + "+".join(sorted(missing))
+        if request.beyond and (words := unsaid(deployment.dialect, request.beyond)):
+            return LACKS + "+".join(words)
         shape = request.shape
         limit = shape.tokens_out_limit
         if shape.tokens_in + min(limit or ANSWER_RESERVE, ANSWER_RESERVE) > (
@@ -53,7 +56,7 @@ class Eligibility:
         """Indices of the eligible, and the others with their reasons."""
         able: list[int] = []
         out: list[Disqualified] = []
-        needs, shape = request.needs, request.shape
+        needs, shape, beyond = request.needs, request.shape, request.beyond
         reserve = min(shape.tokens_out_limit or ANSWER_RESERVE, ANSWER_RESERVE)
         tokens = shape.tokens_in + (shape.tokens_out_limit or ANSWER_RESERVE)
         free = demand is NO_DEMAND
@@ -64,6 +67,7 @@ class Eligibility:
                 and not 0 < each.max_output_tokens < shape.tokens_out_limit
                 and (not each.tasks or task in each.tasks)
                 and (free or demand.unmet(each) is None)
+                and not (beyond and unsaid(each.dialect, beyond))
             )
             if not fits:
                 reason = self.incapable(each, request, task, demand) or "unknown"
@@ -90,6 +94,12 @@ def permitted(decision: Decision, target: Deployment, role: Role | None) -> Depl
         ):
             raise CapabilityMissing(f"{target.name} cannot serve this request: {each.reason}")
     return target
+
+
+def unsaid_param(deployment: Deployment, request: ChatRequest) -> str | None:
+    """The field that a deployment's dialect cannot say, if there is one."""
+    words = unsaid(deployment.dialect, request.beyond)
+    return param_of(words[0], request.fields) if words else None
 
 
 def only(

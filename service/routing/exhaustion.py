@@ -18,6 +18,7 @@ from service.providers.base import ProviderFailure
 
 DEFAULT_RETRY_S = 5.0
 FINAL = (ErrorKind.INVALID, ErrorKind.POLICY, ErrorKind.CANCELLED)
+UNSAID = (ErrorKind.DIALECT,)
 TRANSIENT = (ErrorKind.CONNECTION, ErrorKind.SERVER, ErrorKind.CUT, ErrorKind.MALFORMED)
 
 
@@ -35,7 +36,8 @@ class Failed:
 def next_target(failures: Sequence[Failed], others: Sequence[Deployment]) -> Deployment | None:
     """The next deployment for the kind of the last failure, best first; None to give up.
 
-    A refused request is refused everywhere and is not sent again. Too long a context goes to a
+    A refused request is refused everywhere and is not sent again. What one dialect cannot say goes
+    to another dialect. Too long a context goes to a
     larger window. An outage or a rate limit goes to another provider before the same one, but for
     one of several keys, after which the deployment's next key is asked. Where nobody else is left,
     a failure that may pass at once is tried once more where it happened.
@@ -47,6 +49,11 @@ def next_target(failures: Sequence[Failed], others: Sequence[Deployment]) -> Dep
         return last.deployment
     tried = {each.deployment.name for each in failures}
     left = [each for each in others if each.name not in tried]
+    if last.failure.kind is ErrorKind.DIALECT:
+        mute = {
+            each.deployment.dialect for each in failures if each.failure.kind is last.failure.kind
+        }
+        return next((each for each in left if each.dialect not in mute), None)
     if last.failure.kind is ErrorKind.CONTEXT_LENGTH:
         window = max(each.deployment.context_window for each in failures)
         return next((each for each in left if each.context_window > window), None)
@@ -64,6 +71,16 @@ def verdict(failures: Sequence[Failed], free_in_s: float = 0.0) -> HeadgateError
 
     ``free_in_s``: when the first of those that failed may be tried again.
     """
+    heard = [each for each in failures if each.failure.kind not in UNSAID]
+    if not heard:
+        mute = failures[-1]
+        return CapabilityMissing(
+            f"{mute.deployment.name} speaks the dialect {mute.deployment.dialect}, which cannot "
+            f"say {mute.failure.param}; leave it out, or name a deployment of another dialect",
+            param=mute.failure.param,
+            code="not_expressible",
+        )
+    failures = heard
     last = failures[-1].failure
     if last.kind is ErrorKind.POLICY:
         refuser = failures[-1].deployment

@@ -246,6 +246,10 @@ class Fleet:
         """
         kind, probe = how.kind, how.probe
         member = self._members[name]
+        if kind is ErrorKind.DIALECT:  # nothing was sent: it is no sign of life either
+            member.limit.ended(now_s)
+            member.breaker.neutral(probe)
+            return
         for peer in member.peers:
             peer.suspect = True
         overloaded = kind in OVERLOADS or kind is ErrorKind.TIMEOUT

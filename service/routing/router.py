@@ -26,7 +26,7 @@ from service.routing.asked import Asked, Reader, RoutingTable
 from service.routing.assignments import AssignmentHolder
 from service.routing.budgeting import Budgeting
 from service.routing.budgets import Budgets
-from service.routing.eligibility import ANSWER_RESERVE, Eligibility
+from service.routing.eligibility import ANSWER_RESERVE, Eligibility, unsaid_param
 from service.routing.fleet import Fleet
 from service.routing.narrowing import LATER_TIER, Draft, Narrowing
 from service.routing.overriding import PINNED, Overriding
@@ -196,8 +196,10 @@ class Router:
         asked = draft.asked
         reason = self._eligibility.incapable(deployment, asked.request, asked.task, asked.demand)
         if reason is not None and reason != "task":
-            told = asked.demand.told(reason)
-            raise CapabilityMissing(f"{deployment.name} cannot serve this request: {told}")
+            raise CapabilityMissing(
+                f"{deployment.name} cannot serve this request: {asked.demand.told(reason)}",
+                param=unsaid_param(deployment, asked.request),
+            )
         self._pin_stands(deployment, draft)
         return self._settled(draft, index, Mode.PINNED, "named_by_caller")
 

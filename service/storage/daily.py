@@ -61,7 +61,8 @@ _CALLS = f"""
     SELECT day, coalesce(deployment, '{ALL}') AS deployment, coalesce(task, '{ALL}') AS task,
            count(*) AS calls, count(*) FILTER (failed) AS failed
     FROM (SELECT {_DAY} AS day, a.deployment, d.task, coalesce(a.error_kind NOT IN (
-                     'invalid', 'context_length', 'policy', 'cancelled'), false) AS failed
+                     'invalid', 'dialect', 'context_length', 'policy', 'cancelled'),
+                     false) AS failed
           FROM (SELECT id, ts, task FROM decisions WHERE ts >= $since AND ts < $until) d
           JOIN (SELECT decision_id, deployment, error_kind FROM attempts
                 WHERE number = 1 AND role NOT IN ('shadow', 'judge', 'classify')

@@ -23,7 +23,7 @@ _CALLS = f"""
         SELECT epoch_us(ts) // {MINUTE_US} AS minute, deployment, count(*) AS calls,
                count(*) FILTER (error_kind IS NULL) AS answered,
                count(*) FILTER (error_kind NOT IN (
-                   'invalid', 'context_length', 'policy', 'cancelled')) AS failed,
+                   'invalid', 'dialect', 'context_length', 'policy', 'cancelled')) AS failed,
                histogram(error_kind) FILTER (error_kind IS NOT NULL) AS errors,
                count(*) FILTER (role = '{Role.FALLBACK}') AS fallbacks,
                sum(cost_micro_usd)::BIGINT AS cost,

@@ -15,6 +15,8 @@ from tests.conftest import KEY, Service
 ROUTES = [
     ("GET", "/v1/models", "caller"), ("POST", "/v1/route", "caller"),
     ("POST", "/v1/classify", "caller"),
+    ("POST", "/v1/messages", "caller"), ("POST", "/v1/messages/count_tokens", "caller"),
+    ("POST", "/v1/responses", "caller"),
     ("POST", "/v1/feedback", "caller"), ("GET", "/v1/decisions/x", "caller"),
     ("GET", "/admin/status", "analyst"), ("GET", "/admin/weights", "analyst"),
     ("GET", "/admin/overrides", "analyst"), ("GET", "/admin/overrides/x", "analyst"),

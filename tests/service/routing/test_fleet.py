@@ -232,3 +232,15 @@ def test_one_that_was_given_up_late_counts_among_the_slow() -> None:
         of.failed("a", Failure(ErrorKind.CANCELLED, None, of.began("a", 5.0), waited_s=3.0), 5.0)
         of.failed("a", Failure(ErrorKind.CANCELLED, None, of.began("a", 5.0), waited_s=0.01), 5.0)
     assert of.p95_s("a", 7.0) == 3.0
+
+
+def test_what_was_never_sent_is_no_sign_of_life_and_no_failure() -> None:
+    fleet, now_s = Fleet(CATALOG), 10.0
+    name = CATALOG[0].name
+    fleet.began(name, now_s)  # one that waits for its answer
+    for turn in range(1, 200):
+        probe = fleet.began(name, now_s + turn)
+        fleet.failed(name, Failure(ErrorKind.DIALECT, None, probe), now_s + turn)
+    assert not fleet.refusal(name, now_s + 200)
+    limit = fleet._members[name].limit
+    assert (limit.in_flight, limit._heard_s) == (1, now_s)
