@@ -11,6 +11,8 @@ from learning.acceptance_check import Aside, Held, by_length, refit, shares
 from learning.acceptance_fit import STRENGTHS
 from tests.learning.test_acceptance_fit import rows
 
+pytestmark = pytest.mark.slow
+
 LENGTH_FIRST = ("log_tokens_in", "f1", "f2", "f3", "f4", "constant")
 
 

@@ -16,6 +16,8 @@ from learning.taxonomy_fit import (
     fit,
 )
 
+pytestmark = pytest.mark.slow
+
 TASKS = ("a", "b", "c", "other")
 
 

@@ -13,7 +13,9 @@ from service.api.messages import Messages
 from service.api.responses import Responses
 from service.api.responses_reading import to_chat
 from service.domain.errors import UpstreamExhausted
+from service.domain.judging import Drawn
 from service.domain.records import ErrorKind
+from service.orchestration.sampling import Stream
 from service.providers.base import ProviderFailure
 from service.providers.streams import ChunkStream
 from tests.service.providers.test_telling import NAMES, Parts
@@ -47,7 +49,9 @@ FRONTS: dict[str, tuple[Front, Any]] = {
 }
 
 
-async def torn(front: str, at: int, stage: Stage) -> list[tuple[str, Any]]:
+async def torn(
+    front: str, at: int, stage: Stage, listener: Stream | None = None
+) -> list[tuple[str, Any]]:
     """The events that a caller is sent of so many bytes; raises where none were sent."""
     parts: list[object] = []
     try:
@@ -64,7 +68,9 @@ async def torn(front: str, at: int, stage: Stage) -> list[tuple[str, Any]]:
 
     made, memo = FRONTS[front]
     turn = made.turn(memo, stage.decision, stage.request)
-    sent.append(await _forward(turn, stream, "incident-1", send))
+    tail, whole = await _forward(turn, stream, "incident-1", send, listener)
+    assert whole == (at == len(DATA))
+    sent.append(tail)
     await stream.close()
     events = []
     for event in b"".join(sent).decode().split("\n\n")[:-1]:
@@ -98,6 +104,21 @@ async def test_torn_at_every_byte_it_ends_in_an_error(front: str) -> None:
             assert events[-1][1]["error"]["code"] == "stream_interrupted"
     with pytest.raises(UpstreamExhausted):  # nothing was sent yet: another may be asked
         await torn(front, 20, stage)
+
+
+@pytest.mark.parametrize("front", sorted(FRONTS))
+async def test_who_listens_hears_the_same_whatever_the_caller_speaks(front: str) -> None:
+    listener, plain = Stream(Drawn(True, 1.0)), Stream(Drawn(True, 1.0))
+    await torn(front, len(DATA), Stage(), listener)
+    await torn("openai", len(DATA), Stage(), plain)
+    assert _said(listener) == _said(plain) == "Let me é see."
+
+
+def _said(heard: Stream) -> str:
+    lines = b"".join(heard.pieces).decode().split("\n\n")
+    chunks = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    parts = [each["choices"][0]["delta"].get("content") for each in chunks if each["choices"]]
+    return "".join(part or "" for part in parts)
 
 
 async def test_the_blocks_of_messages_follow_one_another() -> None:

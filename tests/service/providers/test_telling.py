@@ -176,7 +176,7 @@ def test_geminis_whole_answer_with_a_sealed_call_and_thoughts() -> None:
     (call,) = choice["message"]["tool_calls"]
     assert call["id"].startswith("call_")
     assert call["extra_content"] == {"google": {"thought_signature": "c2VhbA=="}}
-    assert answer.tokens == Tokens(10, 10, 3)
+    assert answer.tokens == Tokens(10, 10, 3, reasoning=6)
 
 
 @pytest.mark.parametrize("reason", gemini_telling.FAILED)
