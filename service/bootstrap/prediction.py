@@ -81,7 +81,7 @@ def attach_prediction(runtime: Runtime) -> None:
             return checks_of(cursor(), episode, judged)
 
         skipping = Skipping(skip, checks, kept.log.append, runtime.clock)
-        skipping.share = lambda: runtime.panel.judges.rules.share
+        skipping.share = lambda: checked_share(runtime)
     prices = Prices(
         wanted.worth.cpu_usd_per_hour, runtime.plan.reward.worth_usd, None, wanted.worth.after
     )
@@ -128,6 +128,12 @@ def _judged(plan: Plan, wanted: PredictionPlan) -> Judged:
 
 def _arms(catalog: tuple[Deployment, ...]) -> dict[str, float]:
     return {each.name: each.prior_quality for each in catalog}
+
+
+def checked_share(runtime: Runtime) -> float:
+    """Of all answers, whom a check is for: as the plan's judges draw; all, where others check."""
+    rules = runtime.panel.judges.rules
+    return rules.share if rules.judges else 1.0
 
 
 def nobody(decision: Decision, deployment: str) -> Drawn | None:
