@@ -127,7 +127,7 @@ def test_kill_nine_loses_nothing_acknowledged(tmp_path: Path, providers: Server)
 
 @pytest.mark.slow
 def test_kill_nine_many_times(tmp_path: Path, providers: Server) -> None:
-    check(kills(tmp_path, providers, 30, seed=100), 30)
+    check(kills(tmp_path, providers, 12, seed=100), 12)
 
 
 def test_a_stop_drains_and_the_learned_state_is_what_the_log_says(

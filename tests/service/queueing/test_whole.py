@@ -187,7 +187,7 @@ def test_H01_kill_nine_loses_no_ticket_and_each_is_answered_once(tmp_path: Path)
 
 @pytest.mark.slow
 def test_H01_kill_nine_many_times(tmp_path: Path) -> None:
-    killed(tmp_path, 20, seed=50)
+    killed(tmp_path, 8, seed=50)
 
 
 def body(text: str) -> dict[str, Any]:
