@@ -12,8 +12,8 @@ import re
 import struct
 import sys
 import zlib
-from functools import lru_cache
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np

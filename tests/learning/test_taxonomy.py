@@ -22,7 +22,8 @@ from learning.taxonomy import (
     WIDTH,
     Classifier,
     LabelledRows,
-    _places,
+    _body_of,
+    _end_of,
     classifier_features,
 )
 
@@ -70,11 +71,11 @@ def test_an_embedder_is_read_behind_the_rest() -> None:
 
 def test_a_trace_is_that_of_many_words_so_that_no_word_can_be_read_from_it() -> None:
     """Of 20,000 words, many leave each of its traces."""
-    body, head = Counter[int](), Counter[int]()
+    body, head = Counter[bytes](), Counter[bytes]()
     for number in range(20_000):
-        places = _places(f"zz{number}qq".encode())
-        body[places[3]] += 1
-        head[places[4][0]] += 1
+        word = f"zz{number}qq".encode()
+        body[_body_of(word)] += 1
+        head[_end_of(word).head[:2]] += 1
     assert len(body) == 2 * BODY and len(head) == 2 * HEAD
     assert min(head.values()) >= 8 and min(body.values()) >= 15
 
