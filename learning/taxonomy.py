@@ -56,7 +56,6 @@ _SKETCH = OPENING + HEAD + BODY + TAIL
 _OPENING_AT, _HEAD_AT, _BODY_AT, _TAIL_AT = 0, OPENING, OPENING + HEAD, OPENING + HEAD + BODY
 _CUES_AT = 2 * _SKETCH  # what hints at a task is counted behind the grams
 _ANYWHERE_AT = _CUES_AT + FIRST + LAST
-_CUE_WEIGHT = np.float32(0.5 * CUE_SCALE)
 _CUES = words_of_cues()
 _CUE_WORDS = frozenset(_CUES)
 # A place is written as its two bytes, so that those of a request are joined, not converted one by
@@ -199,23 +198,26 @@ def _gather(out: NDArray[np.float32], signals: Signals) -> None:
     at += [each.opening for each in head[:2]]
     at.append(head[0].letters)
     at += [each.hints for each in head[:5]]
-    before = 0
-    for each in head:
-        at += _HEAD_PAIRS[before + each.right], each.head
-        before = each.left
-    before = 0
-    for each in tail:
-        at += _TAIL_PAIRS[before + each.right], each.tail
-        before = each.left
+    at += [each.head for each in head]
+    at += [each.tail for each in tail]
+    at += _HEAD_PAIRS[head[0].right], _TAIL_PAIRS[tail[0].right]
+    at += [_HEAD_PAIRS[one.left + two.right] for one, two in zip(head, head[1:], strict=False)]
+    at += [_TAIL_PAIRS[one.left + two.right] for one, two in zip(tail, tail[1:], strict=False)]
     at += [_ANYWHERE[word] for word in signals.words & _CUE_WORDS]
     places = np.frombuffer(b"".join(at), np.int16)
     counted = np.bincount(places, minlength=_CUES_AT + _HINTS).astype(np.float32)
-    anywhere = 0.5 * CUE_SCALE * 8.0 / (4.0 + len(signals.words)) ** 0.5
-    np.multiply(counted[_CUES_AT:_ANYWHERE_AT], _CUE_WEIGHT, out[_PLAIN : DENSE - ANYWHERE])
-    np.multiply(counted[_ANYWHERE_AT:], np.float32(anywhere), out[DENSE - ANYWHERE : DENSE])
+    np.multiply(counted[_CUES_AT:], _cue_scales(len(signals.words)), out[_PLAIN:DENSE])
     sketch = out[DENSE:WIDTH]
     np.subtract(counted[:_SKETCH], counted[_SKETCH:_CUES_AT], sketch)
     sketch *= _scales(len(head), len(words), len(tail))
+
+
+@lru_cache(maxsize=4_096)
+def _cue_scales(distinct: int) -> NDArray[np.float32]:
+    """By what the counts of the cues are multiplied, where there are so many distinct words."""
+    found = np.full(_HINTS, 0.5 * CUE_SCALE, np.float32)
+    found[FIRST + LAST :] *= 8.0 / (4.0 + distinct) ** 0.5
+    return found
 
 
 @lru_cache(maxsize=1_024)
