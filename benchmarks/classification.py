@@ -164,7 +164,8 @@ def cost(texts: list[str], blocks: int = 101) -> None:
     size = np.mean([len(text.encode()) for text in texts])
     base = spent.pop("alone")
     print(f"{len(texts)} prompts of {size:.0f} bytes, {blocks} blocks, load "
-          f"{os.getloadavg()[0]:.1f}: glance and vector {np.median(base):.1f} us (least {min(base):.1f})")  # fmt: skip
+          f"{os.getloadavg()[0]:.1f}")  # fmt: skip
+    print(f"  glance and vector: {np.median(base):.1f} us (least {min(base):.1f})")
     for name, each in spent.items():
         more = interval([v - b for v, b in zip(each, base, strict=True)])
         print(f"  {name}: {more} (least against least {min(each) - min(base):+.1f})")

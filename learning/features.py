@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -53,7 +52,6 @@ STRUCTURE = (
     "code_signs", "asks", "distinct_words", "word_length", "has_code", "has_maths", "log_turns",
     "tools", "images", "json_mode", "log_tokens_in", "log_tokens_out_limit", "system",
 )  # fmt: skip
-_STRUCTURE_FLOATS = struct.Struct(f"{len(STRUCTURE)}f")  # a third of what an assignment costs
 
 
 def _class_matrix() -> NDArray[np.float64]:
@@ -207,7 +205,7 @@ class Featurizer:
     def vector(self, signals: Signals, task: str) -> NDArray[np.float32]:
         """The features of one request: float32, shape [dimension]."""
         out = np.zeros(self.dimension, dtype=np.float32)
-        _STRUCTURE_FLOATS.pack_into(out, 0, *structure_of(signals))
+        out[: self._words_at] = structure_of(signals)
         if signals.words:
             found = np.array(self._lookup(signals.words))
             found.sort()  # a set's order differs between processes; sums must not

@@ -14,6 +14,7 @@ import sys
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -201,8 +202,8 @@ def _gather(out: NDArray[np.float32], signals: Signals) -> None:
     at += [each.head for each in head]
     at += [each.tail for each in tail]
     at += _HEAD_PAIRS[head[0].right], _TAIL_PAIRS[tail[0].right]
-    at += [_HEAD_PAIRS[one.left + two.right] for one, two in zip(head, head[1:], strict=False)]
-    at += [_TAIL_PAIRS[one.left + two.right] for one, two in zip(tail, tail[1:], strict=False)]
+    at += [_HEAD_PAIRS[one.left + two.right] for one, two in pairwise(head)]
+    at += [_TAIL_PAIRS[one.left + two.right] for one, two in pairwise(tail)]
     at += [_ANYWHERE[word] for word in signals.words & _CUE_WORDS]
     places = np.frombuffer(b"".join(at), np.int16)
     counted = np.bincount(places, minlength=_CUES_AT + _HINTS).astype(np.float32)
