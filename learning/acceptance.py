@@ -140,7 +140,9 @@ def mapped(form: str, knots: Matrix, score: NDArray[np.float64]) -> NDArray[np.f
 
 def map_of_one(form: str, knots: Matrix) -> Callable[[float], float]:
     """The same map for one score at a time: in plain numbers, which for a few is far cheaper."""
-    xs, ys, last = knots[0].tolist(), knots[-1].tolist(), knots.shape[1] - 1
+    xs: list[float] = knots[0].tolist()
+    ys: list[float] = knots[-1].tolist()
+    last = len(xs) - 1
 
     def steps(score: float) -> float:
         at = bisect_right(xs, score) - 1
@@ -203,6 +205,7 @@ class Foresight:
         self.names, self.bar, self.model = tuple(arms), bar, model
         known = model.tally if model is not None else tally
         self.chance, self.weight = _from_tally(arms, bar, known)
+        self._prior: list[float] = self.chance.tolist()
         self._deviation = np.sqrt(self.chance * (1.0 - self.chance) / (self.weight + 1.0))
         self._rows = self._places = np.zeros(0, dtype=np.int64)
         self._place_of: dict[int, int] = {}
@@ -219,7 +222,6 @@ class Foresight:
         self._root = np.ascontiguousarray(model.root[self._rows]).reshape(-1, size)
         self._x = np.ones(size)
         self._chance_of = map_of_one(model.form, model.knots)
-        self._prior = self.chance.tolist()
         self._all = len(self._places) == len(self.names) and bool(
             (self._places == np.arange(len(self.names))).all()
         )
@@ -233,8 +235,8 @@ class Foresight:
     def told(self, features: NDArray[np.floating], of_text: Demand) -> list[float]:
         """The same as plain numbers."""
         if self.model is None:
-            return self.chance.tolist()
-        scores = np.dot(self._theta, self._vector(features, of_text)).tolist()
+            return self._prior.copy()
+        scores: list[float] = np.dot(self._theta, self._vector(features, of_text)).tolist()
         if self._all:
             return list(map(self._chance_of, scores))
         found = self._prior.copy()

@@ -146,7 +146,7 @@ def classifier_features(signals: Signals, embedder: Embedder | None = None) -> N
     """
     out = np.empty(WIDTH + (embedder.dimension if embedder else 0), np.float32)
     structure = [STRUCTURE_SCALE * each for each in structure_of(signals)]
-    _PLAIN_FLOATS.pack_into(out, 0, *structure, *_form(signals))
+    _PLAIN_FLOATS.pack_into(out.data, 0, *structure, *_form(signals))
     _gather(out, signals)
     if embedder is not None:
         out[WIDTH:] = embedder.embed(signals.shape.text)
