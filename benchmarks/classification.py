@@ -1,6 +1,6 @@
 """How well tasks are found on recorded prompts: accuracy, calibration, risk and coverage, CPU.
 
-    python -m benchmarks.classification FOLDER
+    python -m benchmarks.classification FOLDER [--cpu]
 
 FOLDER holds Parquet files of recorded outcomes with the columns `prompt_id`, `prompt` and `domain`.
 Two questions. How good is the default taxonomy's classifier on prompts that nobody wrote for it,
@@ -11,6 +11,7 @@ fitted to a set's own labels, on the half that it has not seen? Prints aggregate
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from experiments.statistics.selective import upper_bound
+from learning.difficulty import demand
 from learning.features import Featurizer, RequestShape, inspect
 from learning.taxonomies import default
 from learning.taxonomy import LabelledRows, classifier_features
@@ -118,41 +120,70 @@ def by_own(name: str, rows: dict[str, tuple[str, str]]) -> None:
     print(f"  error among the surest: {curve(sure, right)}")
 
 
-def cost(texts: list[str]) -> None:
-    """CPU of a request, with and without the classifier, interleaved in one run."""
-    featurizer = Featurizer(default.NAMES)
-    classifier = default.classifier()
+def interval(differences: list[float]) -> str:
+    """The median of paired differences, with its 95 % interval (of order statistics)."""
+    found = np.sort(differences)
+    count = len(found)
+    reach = 0.98 * count**0.5
+    low, high = (round((count - 1) / 2 + side * reach) for side in (-1.0, 1.0))
+    return (
+        f"{np.median(found):+.1f} us [{found[max(low, 0)]:+.1f}, "
+        f"{found[min(high, count - 1)]:+.1f}]"
+    )
+
+
+def cost(texts: list[str], blocks: int = 101) -> None:
+    """CPU of reading a request, with and without the classifier, interleaved in one run."""
+    featurizer, classifier = Featurizer(default.NAMES), default.classifier()
     shapes = [RequestShape(text=text, tokens_in=len(text) // 4 + 1) for text in texts]
-    plain: list[float] = []
-    more: list[float] = []
-    for turn in range(30):
-        for found, classify in ((plain, False), (more, True)) if turn % 2 else (
-            (more, True), (plain, False)
-        ):  # fmt: skip
-            began = time.process_time_ns()
-            for shape in shapes:
-                signals = inspect(shape)
-                task = "other"
-                if classify:
-                    p = classifier.probabilities(signals)
-                    task = classifier.tasks[int(p.argmax())]
-                featurizer.vector(signals, task)
-            found.append((time.process_time_ns() - began) / len(shapes) / 1e3)
+
+    def plain() -> None:
+        for shape in shapes:
+            featurizer.vector(inspect(shape), "other")
+
+    def classified() -> None:
+        for shape in shapes:
+            signals = inspect(shape)
+            p = classifier.probabilities(signals)
+            featurizer.vector(signals, classifier.tasks[int(p.argmax())])
+
+    def scored() -> None:
+        for shape in shapes:
+            signals = inspect(shape)
+            featurizer.vector(signals, "other")
+            demand(signals)
+
+    ways = {"alone": plain, "the classifier": classified, "the scores of the text": scored}
+    spent: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(blocks + 1):
+        for name, way in ways.items() if turn % 2 else reversed(ways.items()):
+            began = time.thread_time_ns()
+            way()
+            if turn:  # the first warms up
+                spent[name].append((time.thread_time_ns() - began) / len(shapes) / 1e3)
     size = np.mean([len(text.encode()) for text in texts])
-    a, b = min(plain), min(more)
-    print(f"CPU, prompts of {size:.0f} bytes: {a:.1f} us without, {b:.1f} us with: {b - a:+.1f} us "
-          f"(medians {np.median(plain):.1f}, {np.median(more):.1f})")  # fmt: skip
+    base = spent.pop("alone")
+    print(f"{len(texts)} prompts of {size:.0f} bytes, {blocks} blocks, load "
+          f"{os.getloadavg()[0]:.1f}")  # fmt: skip
+    print(f"  glance and vector: {np.median(base):.1f} us (least {min(base):.1f})")
+    for name, each in spent.items():
+        more = interval([v - b for v, b in zip(each, base, strict=True)])
+        print(f"  {name}: {more} (least against least {min(each) - min(base):+.1f})")
 
 
 def main() -> None:
     """All sets of a folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--cpu", action="store_true", help="nothing but what it costs")
+    o = parser.parse_args()
+    folder = o.folder
     every: list[str] = []
     for path in sorted(folder.glob("*.parquet")):
         rows = prompts_of(path)
         every += [text for text, _ in rows.values()]
+        if o.cpu:
+            continue
         by_default(path.stem, rows)
         by_own(path.stem, rows)
     sized = sorted(every, key=lambda text: abs(len(text.encode()) - 1_024))

@@ -1,21 +1,26 @@
 """What prediction adds to a decision: CPU with it and without, interleaved in one run.
 
-    python -m benchmarks.prediction_cost [--rounds 9] [--requests 400]
+    python -m benchmarks.prediction_cost [--rounds 31] [--requests 400]
 
-Two routers on the simulated plan, alike but for the section `prediction`; the one with it is
-fitted, and takes out who is unlikely to do.
+Routers on the simulated plan, alike but for the section `prediction`; one with it takes out who is
+unlikely to do. Linear algebra on one thread and the start-up objects frozen, as the service has it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
+import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.classification import interval
+from benchmarks.prediction_world import rated
+from learning.acceptance_check import Held, refit
 from service.bootstrap.build import build
 from service.config import Settings, load
 from service.domain.chat import ChatRequest, parse
@@ -43,9 +48,6 @@ def runtime(folder: Path, more: str) -> Runtime:
 
 def believe(made: Runtime) -> None:
     """Give it a fit of the simulated world."""
-    from learning.acceptance_check import Held, refit
-    from tests.service.test_prediction_scenarios import rated
-
     names = tuple(each.name for each in made.catalog)
     found = refit(rated(names, made.plan.task_names), 0.7)
     assert isinstance(found, Held) and made.prediction is not None
@@ -64,7 +66,7 @@ def spent(made: Runtime, requests: list[ChatRequest]) -> float:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--requests", type=int, default=400)
     o = parser.parse_args()
     asked = [
@@ -81,17 +83,21 @@ def main() -> None:
         }
         believe(made["prediction that only tells"])
         believe(made["prediction that acts"])
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 50, 100)
         told: dict[str, list[float]] = {name: [] for name in made}
         for at in range(o.rounds + 1):
-            for name, each in made.items():
+            for name, each in made.items() if at % 2 else reversed(made.items()):
                 figure = spent(each, asked)
                 each.router._parts.sessions._held.clear()
                 if at:  # the first round warms up
                     told[name].append(figure)
         base = told["without"]
         for name, values in told.items():
-            more = statistics.median(v - b for v, b in zip(values, base, strict=True))
-            print(f"{name}: {statistics.median(values):.1f} us a decision, {more:+.1f}")
+            more = interval([v - b for v, b in zip(values, base, strict=True)])
+            print(f"{name}: {statistics.median(values):.1f} us a decision, {more}")
+        print(f"{o.rounds} rounds of {o.requests}; load {os.getloadavg()[0]:.1f}")
         for each in made.values():
             asyncio.run(each.stop())
 

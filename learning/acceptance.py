@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ ASIDE = "acceptance.aside"
 LAYOUT = 1
 PRIOR_SPREAD = 0.25  # of ratings around a declared quality
 LEAST = 0.001  # nothing is surer than that
+SATED = 30.0  # a logistic map is at its end there
 PRIOR_WEIGHT = 8.0  # rated answers that a declared quality is worth
 ISOTONIC, LOGISTIC = "isotonic", "logistic"  # the forms of the last map
 
@@ -136,6 +138,29 @@ def mapped(form: str, knots: Matrix, score: NDArray[np.float64]) -> NDArray[np.f
     return clipped
 
 
+def map_of_one(form: str, knots: Matrix) -> Callable[[float], float]:
+    """The same map for one score at a time: in plain numbers, which for a few is far cheaper."""
+    xs: list[float] = knots[0].tolist()
+    ys: list[float] = knots[-1].tolist()
+    last = len(xs) - 1
+
+    def steps(score: float) -> float:
+        at = bisect_right(xs, score) - 1
+        if at < 0 or at >= last:
+            found = ys[max(at, 0)]
+        else:
+            found = ys[at] + (ys[at + 1] - ys[at]) / (xs[at + 1] - xs[at]) * (score - xs[at])
+        return min(max(found, LEAST), 1.0 - LEAST)
+
+    slope, level = xs[0], ys[0]
+
+    def logistic(score: float) -> float:
+        away = min(max(slope * score + level, -SATED), SATED)
+        return min(max(1.0 / (1.0 + math.exp(-away)), LEAST), 1.0 - LEAST)
+
+    return steps if form == ISOTONIC else logistic
+
+
 def prior_chance(quality: float, bar: float) -> float:
     """What a declared mean quality says of the chance to reach the bar, before any rating."""
     return float(np.clip(ndtr((quality - bar) / PRIOR_SPREAD), 0.02, 0.98))
@@ -180,6 +205,7 @@ class Foresight:
         self.names, self.bar, self.model = tuple(arms), bar, model
         known = model.tally if model is not None else tally
         self.chance, self.weight = _from_tally(arms, bar, known)
+        self._prior: list[float] = self.chance.tolist()
         self._deviation = np.sqrt(self.chance * (1.0 - self.chance) / (self.weight + 1.0))
         self._rows = self._places = np.zeros(0, dtype=np.int64)
         self._place_of: dict[int, int] = {}
@@ -194,21 +220,28 @@ class Foresight:
         self._theta = np.ascontiguousarray(model.theta[self._rows])
         size = model.theta.shape[1]
         self._root = np.ascontiguousarray(model.root[self._rows]).reshape(-1, size)
-        self._x = np.ones(model.theta.shape[1])
+        self._x = np.ones(size)
+        self._chance_of = map_of_one(model.form, model.knots)
         self._all = len(self._places) == len(self.names) and bool(
             (self._places == np.arange(len(self.names))).all()
         )
 
     def chances(self, features: NDArray[np.floating], of_text: Demand) -> Vector:
         """The chance of each arm [K]."""
-        model = self.model
-        if model is None:
+        if self.model is None:
             return self.chance
-        fitted = model.chances(self._theta @ self._vector(features, of_text))
+        return np.array(self.told(features, of_text))
+
+    def told(self, features: NDArray[np.floating], of_text: Demand) -> list[float]:
+        """The same as plain numbers."""
+        if self.model is None:
+            return self._prior.copy()
+        scores: list[float] = np.dot(self._theta, self._vector(features, of_text)).tolist()
         if self._all:
-            return fitted
-        found = self.chance.copy()
-        found[self._places] = fitted
+            return list(map(self._chance_of, scores))
+        found = self._prior.copy()
+        for arm, score in zip(self._place_of, scores, strict=True):
+            found[arm] = self._chance_of(score)
         return found
 
     def foreseen(self, features: NDArray[np.floating], of_text: Demand) -> Foreseen:
@@ -234,18 +267,22 @@ class Foresight:
         deviation[self._places] = reach
         return deviation
 
-    def deviation_of(
-        self, arm: int, features: NDArray[np.floating], of_text: Demand
-    ) -> float:  # fmt: skip
-        """The same of one arm alone, by its place."""
-        model, place = self.model, self._place_of.get(arm)
-        if model is None or place is None:
-            return float(self._deviation[arm])
-        x, size = self._vector(features, of_text), model.root.shape[1]
-        turned = self._root[place * size : (place + 1) * size] @ x
-        score, spread = float(self._theta[place] @ x), math.sqrt(float(turned @ turned))
-        high, low = model.chances(np.array((score + spread, score - spread))).tolist()
-        return float(high - low) / 2.0
+    def deviations_of(
+        self, arms: Sequence[int], features: NDArray[np.floating], of_text: Demand
+    ) -> list[float]:
+        """The same of some arms alone, by their places."""
+        if self.model is None:
+            return [float(self._deviation[arm]) for arm in arms]
+        x, size, found = self._vector(features, of_text), len(self._x), []
+        for arm in arms:
+            place = self._place_of.get(arm)
+            if place is None:
+                found.append(float(self._deviation[arm]))
+                continue
+            turned = np.dot(self._root[place * size : (place + 1) * size], x)
+            score, spread = float(np.dot(self._theta[place], x)), math.sqrt(np.dot(turned, turned))
+            found.append((self._chance_of(score + spread) - self._chance_of(score - spread)) / 2.0)
+        return found
 
     def _vector(self, features: NDArray[np.floating], of_text: Demand) -> Vector:
         x, at = self._x, len(features) - 1

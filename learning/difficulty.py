@@ -54,6 +54,14 @@ _OPPOSED = (
 )  # fmt: skip
 
 
+# How many words are of each set is added up by one number a word: a byte of it for each set.
+_COUNTED = _STEPS, _BOUNDS, _DEMANDS, _EMPTY, _VAGUE, _POINTING
+_KNOWN = frozenset().union(*_COUNTED)
+_OF_WORD = {
+    word: sum(1 << 8 * at for at, words in enumerate(_COUNTED) if word in words) for word in _KNOWN
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Demand:
     """Three scores from 0 to 100: how much is asked, how much is left open, how hard it is."""
@@ -69,8 +77,9 @@ def demand(signals: Signals) -> Demand:
     Each is 100 (1 - exp(-z)) of a sum z of parts that are not negative, so it grows with each
     part and never passes 100; ``docs/quality-prediction.md`` has the weights.
     """
-    complexity, specifics = _complexity(signals)
-    ambiguity = _ambiguity(signals, specifics)
+    counts = sum([_OF_WORD[word] for word in signals.words & _KNOWN]).to_bytes(8, "little")
+    complexity, specifics = _complexity(signals, counts)
+    ambiguity = _ambiguity(signals, counts, specifics)
     return Demand(
         100.0 * complexity, 100.0 * ambiguity,
         float(difficulty_of(100.0 * complexity, 100.0 * ambiguity)),
@@ -91,19 +100,19 @@ def with_chances(of_text: Demand, mean_chance: float) -> Demand:
     return Demand(of_text.complexity, of_text.ambiguity, hard)
 
 
-def _complexity(signals: Signals) -> tuple[float, int]:
-    """In [0, 1]; and how many things the text pins down."""
-    shape, words, log = signals.shape, signals.words, math.log2
-    bounds = len(words & _BOUNDS)
+def _complexity(signals: Signals, counts: bytes) -> tuple[float, int]:
+    """In [0, 1]; and how many things the text pins down. ``counts``: of the words, by set."""
+    shape, log = signals.shape, math.log2
+    steps, bounds, demands = counts[0], counts[1], counts[2]
     digits, lines = float(signals.counts[0]), float(signals.counts[5])
     z = (
         0.10 * log(1.0 + signals.word_count / 16.0)
         + 0.05 * log(1.0 + max(shape.tokens_in - 32, 0) / 64.0)
         + 0.04 * log(1.0 + lines)
         + 0.03 * log(1.0 + digits)
-        + 0.10 * min(len(words & _STEPS), 5)
+        + 0.10 * min(steps, 5)
         + 0.08 * min(bounds, 6)
-        + 0.12 * min(len(words & _DEMANDS), 4)
+        + 0.12 * min(demands, 4)
         + 0.10 * log(1.0 + shape.tools)
         + 0.12 * log(max(shape.turns, 1))
         + (0.30 if signals.has_code else 0.0)
@@ -116,17 +125,17 @@ def _complexity(signals: Signals) -> tuple[float, int]:
     return 1.0 - math.exp(-z), specifics
 
 
-def _ambiguity(signals: Signals, specifics: int) -> float:
+def _ambiguity(signals: Signals, counts: bytes, specifics: int) -> float:
     """In [0, 1]; a greeting leaves nothing open."""
     words, count = signals.words, signals.word_count
     if count and words <= _PLAIN:
         return 0.0
-    told = len(words) - len(words & _EMPTY)  # words that say what it is about
-    pointing = len(words & _POINTING) if signals.shape.turns <= 1 else 0
+    told = len(words) - counts[3]  # words that say what it is about
+    vague, pointing = counts[4], counts[5] if signals.shape.turns <= 1 else 0
     z = (
         0.50 * math.exp(-count / 6.0)
         + 0.90 / (1.0 + told)
-        + 0.15 * min(len(words & _VAGUE), 5)
+        + 0.15 * min(vague, 5)
         + 0.30 * min(pointing, 3) / (1.0 + told)
     )
     for one, other in _OPPOSED:

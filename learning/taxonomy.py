@@ -8,9 +8,13 @@ The probabilities are a multinomial logistic regression's, at a temperature (Guo
 
 from __future__ import annotations
 
+import re
+import struct
+import sys
 import zlib
-from array import array
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,7 +46,8 @@ STRUCTURE_SCALE, CUE_SCALE, OPENING_SCALE = 0.25, 0.5, 0.6
 MEMO_WORDS = 65_536
 NEVER = -1e3  # the intercept of a task of which no example is known
 
-_CHOICES = ("\nB", "(B)", " B) ", "\n(b)", "\nb)", "\n- ")  # the second of several answers
+_DIGIT = re.compile("[0-9]")
+_PLAIN_FLOATS = struct.Struct(f"{_PLAIN}f")
 # Words that say nothing of the task: who asks politely asks the same.
 _POLITE = frozenset(
     b"please pls kindly could can would will you u i d like want need to me my for us help with a "
@@ -51,50 +56,88 @@ _POLITE = frozenset(
 _SKETCH = OPENING + HEAD + BODY + TAIL
 _OPENING_AT, _HEAD_AT, _BODY_AT, _TAIL_AT = 0, OPENING, OPENING + HEAD, OPENING + HEAD + BODY
 _CUES_AT = 2 * _SKETCH  # what hints at a task is counted behind the grams
+_ANYWHERE_AT = _CUES_AT + FIRST + LAST
 _CUES = words_of_cues()
-_ANYWHERE = {
-    word: tuple(_CUES_AT + FIRST + LAST + group for group in hints) for word, hints in _CUES.items()
-}
 _CUE_WORDS = frozenset(_CUES)
-_Many = tuple[int, ...]
-_Places = tuple[int, int, int, int, _Many, _Many]
+# A place is written as its two bytes, so that those of a request are joined, not converted one by
+# one; each is one object, however many words are counted there.
+_PLACES = tuple(place.to_bytes(2, sys.byteorder) for place in range(_CUES_AT + _HINTS))
+_ANYWHERE = {
+    word: b"".join([_PLACES[_ANYWHERE_AT + group] for group in hints])
+    for word, hints in _CUES.items()
+}
+# A pair of words is counted by 31 times the first's hash and the second's. Where, is told by the
+# rest of that by 3,072, a multiple of the buckets and of 1,024 (the sign is the tenth bit).
+_PAIRS = 3_072
 
 
-def _place(hashed: int, at: int, size: int) -> int:
+def _pair_places(at: int, size: int) -> tuple[bytes, ...]:
+    """Where a pair is counted, by the sum of the two rests."""
+    rests = [rest % _PAIRS for rest in range(2 * _PAIRS)]
+    return tuple(_PLACES[at + rest % size + (rest >> 9 & 1) * _SKETCH] for rest in rests)
+
+
+_HEAD_PAIRS, _TAIL_PAIRS = _pair_places(_HEAD_AT, HEAD), _pair_places(_TAIL_AT, TAIL)
+
+
+def _place(hashed: int, at: int, size: int) -> bytes:
     """Where a gram is counted: a bucket of its part, or its like among the negative ones."""
-    return at + hashed % size + (_SKETCH if hashed >> 20 & 1 else 0)
+    return _PLACES[at + hashed % size + (_SKETCH if hashed >> 20 & 1 else 0)]
 
 
-def _places(word: bytes) -> _Places:
-    """A word's hash for pairs, and where it is counted: in the opening by itself and by its first
-    letters, in the body; in the head and in the tail, with what it hints at.
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Of a word at an end of a text: its rests as the first and the second of a pair (``left``,
+    ``right``), and where it is counted: in the opening by itself (``opening``) and by its first
+    letters (``letters``), in the ``head`` and in the ``tail`` with what it hints at (``hints``).
     """
-    whole, first = zlib.crc32(word), zlib.crc32(word[:PREFIX], 7)
-    hints = _CUES.get(word, ())
-    return (
-        whole,
-        _place(whole * 0x9E3779B1 >> 11, _OPENING_AT, OPENING),
-        _place(first * 0x9E3779B1 >> 11, _OPENING_AT, OPENING),
-        _place(whole >> 3, _BODY_AT, BODY),
-        (
-            _place(whole, _HEAD_AT, HEAD), _place(first, _HEAD_AT, HEAD),
-            *(_CUES_AT + group for group in hints),
-        ),
-        (_place(whole >> 5, _TAIL_AT, TAIL), *(_CUES_AT + FIRST + group for group in hints)),
-    )  # fmt: skip
+
+    left: int
+    right: int
+    opening: bytes
+    letters: bytes
+    head: bytes
+    hints: bytes
+    tail: bytes
 
 
-class _Memo(dict[bytes, _Places]):
-    """The places of words that were seen before; bounded."""
+class _Body(dict[bytes, bytes]):
+    """Where words that were seen before are counted in the body; bounded."""
 
-    def __missing__(self, word: bytes) -> _Places:
+    def __missing__(self, word: bytes) -> bytes:
         if len(self) > MEMO_WORDS:
             self.clear()
-        found = self[word] = _places(word)
+        found = self[word] = _place(zlib.crc32(word) >> 3, _BODY_AT, BODY)
         return found
 
 
-_memo = _Memo()
+class _Ends(dict[bytes, "_End"]):
+    """The same of the words at the ends."""
+
+    def __missing__(self, word: bytes) -> _End:
+        if len(self) > MEMO_WORDS:
+            self.clear()
+        found = self[word] = _end(word)
+        return found
+
+
+def _end(word: bytes) -> _End:
+    whole, first = zlib.crc32(word), zlib.crc32(word[:PREFIX], 7)
+    groups = _CUES.get(word, ())
+    hints = b"".join([_PLACES[_CUES_AT + group] for group in groups])
+    late = b"".join([_PLACES[_CUES_AT + FIRST + group] for group in groups])
+    return _End(
+        left=whole * 31 % _PAIRS,
+        right=whole % _PAIRS,
+        opening=_place(whole * 0x9E3779B1 >> 11, _OPENING_AT, OPENING),
+        letters=_place(first * 0x9E3779B1 >> 11, _OPENING_AT, OPENING),
+        head=_place(whole, _HEAD_AT, HEAD) + _place(first, _HEAD_AT, HEAD) + hints,
+        hints=hints,
+        tail=_place(whole >> 5, _TAIL_AT, TAIL) + late,
+    )
+
+
+_body_of, _end_of = _Body().__getitem__, _Ends().__getitem__  # a map over these is the quickest
 
 
 def classifier_features(signals: Signals, embedder: Embedder | None = None) -> NDArray[np.float32]:
@@ -102,72 +145,87 @@ def classifier_features(signals: Signals, embedder: Embedder | None = None) -> N
     it if there is an embedder. Stateless apart from a bounded memo of the words' hashes.
     """
     out = np.empty(WIDTH + (embedder.dimension if embedder else 0), np.float32)
-    structure = structure_of(signals)
-    out[:_PLAIN] = structure + _form(signals)
-    out[: len(structure)] *= STRUCTURE_SCALE
+    structure = [STRUCTURE_SCALE * each for each in structure_of(signals)]
+    _PLAIN_FLOATS.pack_into(out.data, 0, *structure, *_form(signals))
     _gather(out, signals)
     if embedder is not None:
         out[WIDTH:] = embedder.embed(signals.shape.text)
     return out
 
 
-def _form(signals: Signals) -> list[float]:
+def _form(signals: Signals) -> tuple[float, ...]:
     """Whether a text is given with the wish, and how the wish is put."""
     text = signals.shape.text
-    at, size = text.find(":", 0, 400), len(text) or 1
-    stripped = text[-40:].rstrip()
-    colon = at >= 0 and at < size - 1
-    return [
+    at, size, line = text.find(":", 0, 400), len(text) or 1, text.find("\n")
+    start = text[:400]
+    colon = 0 <= at < size - 1
+    return (
         1.0 if colon else 0.0,
         at / size if colon else 0.0,
-        1.0 if (colon and size - at > 40) or "\n" in text[:-1] else 0.0,
-        1.0 if stripped.endswith("?") else 0.0,
-        1.0 if "'" in text[:400] or '"' in text[:400] else 0.0,
-        1.0 if any(map(str.isdigit, text[:60])) else 0.0,
-        0.0 if "\n" in text else 1.0,
+        1.0 if (colon and size - at > 40) or 0 <= line < size - 1 else 0.0,
+        1.0 if text[-40:].rstrip().endswith("?") else 0.0,
+        1.0 if "'" in start or '"' in start else 0.0,
+        1.0 if _digits_in(start[:60]) else 0.0,
+        0.0 if line >= 0 else 1.0,
         1.0 if signals.word_count < 4 else 0.0,
-        1.0 if any(mark in text for mark in _CHOICES) else 0.0,
-    ]
+        1.0 if _choices_in(text, line >= 0) else 0.0,
+    )
+
+
+def _choices_in(text: str, lines: bool) -> bool:
+    """Whether there is the second of several answers; looked for as what it is in most texts."""
+    if lines and ("\nB" in text or "\n- " in text or "\n(b)" in text or "\nb)" in text):
+        return True
+    return "B)" in text and ("(B)" in text or " B) " in text)
+
+
+def _digits_in(text: str) -> bool:
+    """Whether any character of it is a digit, of any script."""
+    if text.isascii():
+        return _DIGIT.search(text) is not None
+    return any(map(str.isdigit, text))
 
 
 def _gather(out: NDArray[np.float32], signals: Signals) -> None:
     """Count what the words hint at, and the grams; each part of these has length about one."""
-    memo, words = _memo, signals.sequence[:BODY_WORDS]
+    words = signals.sequence[:BODY_WORDS]
     if not words:
         out[_PLAIN:WIDTH] = 0.0
         return
     opening = [word for word in words[: 2 * HEAD_WORDS] if word not in _POLITE][:HEAD_WORDS]
-    head = [memo[word] for word in (opening if len(opening) >= 3 else words[:HEAD_WORDS])]
-    tail = [memo[word] for word in signals.sequence[-TAIL_WORDS:]]
-    at = [memo[word][3] for word in words]
-    at += [each[1] for each in head[:2]]
-    at.append(head[0][2])
-    before = 0
-    for whole, _, _, _, places, _ in head:
-        pair = before * 31 + whole
-        at.append(_HEAD_AT + pair % HEAD + (pair >> 9 & 1) * _SKETCH)
-        at += places
-        before = whole
-    for each in head[:5]:
-        at += each[4][2:]
-    before = 0
-    for whole, _, _, _, _, places in tail:
-        pair = before * 31 + whole
-        at.append(_TAIL_AT + pair % TAIL + (pair >> 9 & 1) * _SKETCH)
-        at += places
-        before = whole
-    for word in signals.words & _CUE_WORDS:
-        at += _ANYWHERE[word]
-    counted = np.bincount(np.frombuffer(array("q", at), np.int64), minlength=_CUES_AT + _HINTS)
-    cues = out[_PLAIN:DENSE]
-    np.multiply(counted[_CUES_AT:], 0.5 * CUE_SCALE, out=cues, casting="unsafe")
-    cues[FIRST + LAST :] *= 8.0 / (4.0 + len(signals.words)) ** 0.5
+    head = list(map(_end_of, opening if len(opening) >= 3 else words[:HEAD_WORDS]))
+    tail = list(map(_end_of, signals.sequence[-TAIL_WORDS:]))
+    at = list(map(_body_of, words))
+    at += [each.opening for each in head[:2]]
+    at.append(head[0].letters)
+    at += [each.hints for each in head[:5]]
+    at += [each.head for each in head]
+    at += [each.tail for each in tail]
+    at += _HEAD_PAIRS[head[0].right], _TAIL_PAIRS[tail[0].right]
+    at += [_HEAD_PAIRS[one.left + two.right] for one, two in pairwise(head)]
+    at += [_TAIL_PAIRS[one.left + two.right] for one, two in pairwise(tail)]
+    at += [_ANYWHERE[word] for word in signals.words & _CUE_WORDS]
+    places = np.frombuffer(b"".join(at), np.int16)
+    counted = np.bincount(places, minlength=_CUES_AT + _HINTS).astype(np.float32)
+    np.multiply(counted[_CUES_AT:], _cue_scales(len(signals.words)), out[_PLAIN:DENSE])
     sketch = out[DENSE:WIDTH]
-    np.subtract(counted[:_SKETCH], counted[_SKETCH:_CUES_AT], out=sketch, casting="unsafe")
-    sketch[:_HEAD_AT] *= OPENING_SCALE
-    sketch[_HEAD_AT:_BODY_AT] *= 1.0 / (3.0 * len(head)) ** 0.5
-    sketch[_BODY_AT:_TAIL_AT] *= 1.0 / len(words) ** 0.5
-    sketch[_TAIL_AT:] *= 1.0 / (2.0 * len(tail)) ** 0.5
+    np.subtract(counted[:_SKETCH], counted[_SKETCH:_CUES_AT], sketch)
+    sketch *= _scales(len(head), len(words), len(tail))
+
+
+@lru_cache(maxsize=4_096)
+def _cue_scales(distinct: int) -> NDArray[np.float32]:
+    """By what the counts of the cues are multiplied, where there are so many distinct words."""
+    found = np.full(_HINTS, 0.5 * CUE_SCALE, np.float32)
+    found[FIRST + LAST :] *= 8.0 / (4.0 + distinct) ** 0.5
+    return found
+
+
+@lru_cache(maxsize=1_024)
+def _scales(head: int, body: int, tail: int) -> NDArray[np.float32]:
+    """By what the counts of each part are multiplied, [buckets], by how many words it has."""
+    of_parts = OPENING_SCALE, *(1.0 / each**0.5 for each in (3.0 * head, body, 2.0 * tail))
+    return np.repeat(np.array(of_parts, np.float32), (OPENING, HEAD, BODY, TAIL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +253,12 @@ class Classifier:
 
     def of_features(self, x: NDArray[np.float32]) -> Vector:
         """The same from the features of one request, [width]."""
-        scores = self.coef @ x.astype(np.float64)
+        scores: Vector = np.dot(self.coef, x.astype(np.float64))
         scores += self.intercept
-        scores /= self.temperature
-        scores -= scores.max()
-        np.exp(scores, out=scores)
-        scores /= scores.sum()
+        scores *= 1.0 / self.temperature
+        scores -= max(scores.tolist())
+        np.exp(scores, scores)
+        scores *= 1.0 / np.add.reduce(scores)
         return scores
 
     def state(self) -> Frozen:

@@ -85,7 +85,7 @@ class Foreseer:
 
 def _foreseen(published: Published, signals: Signals, features: NDArray[np.float32]) -> Ahead:
     of_text = demand(signals)
-    chances = tuple(published.foresight.chances(features, of_text).tolist())
+    chances = tuple(published.foresight.told(features, of_text))
     told = of_text
     if published.state == FITTED:
         told = with_chances(of_text, sum(chances) / len(chances))

@@ -12,7 +12,6 @@ from service.routing.ladder import Ladders
 from service.routing.narrowing import LATER_TIER, Draft
 
 SURE = 1.64  # deviations: one side, 95 %
-FEW = 2
 PURPOSE = "prediction"  # of the lot by which an act is held out
 
 
@@ -66,7 +65,8 @@ class Prediction:
             return False
         if max(chances[at] for at in later) < chances[best] + rules.gain:
             return False
-        return chances[best] + SURE * _deviations(ahead, draft, [best])[0] < rules.below
+        deviation = _deviations(ahead, draft, [best])[0]
+        return chances[best] + SURE * deviation < rules.below
 
     def record(self, draft: Draft, at_us: int) -> Predicted | None:
         """What is logged of it; None where nothing was foreseen."""
@@ -113,9 +113,5 @@ class Prediction:
 
 
 def _deviations(ahead: Ahead, draft: Draft, of: Sequence[int]) -> list[float]:
-    """How unsure the chances of some are; few are cheaper one by one."""
-    features, foresight = draft.asked.context.features, ahead.by.foresight
-    if len(of) <= FEW:
-        return [foresight.deviation_of(at, features, ahead.of_text) for at in of]
-    every = foresight.deviations(features, ahead.of_text)
-    return [float(every[at]) for at in of]
+    """How unsure the chances of some are."""
+    return ahead.by.foresight.deviations_of(of, draft.asked.context.features, ahead.of_text)

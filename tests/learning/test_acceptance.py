@@ -14,6 +14,7 @@ from learning.acceptance import (
     Standing,
     Tally,
     joined,
+    map_of_one,
     mapped,
     prior_chance,
     tally_of,
@@ -60,7 +61,7 @@ def test_a_chance_is_the_map_of_a_product(form: str) -> None:
     assert found == pytest.approx(wanted[[1, 0]], abs=1e-12)
     told = foresight.foreseen(features, DEMAND)
     assert told.chance == pytest.approx(found) and (told.deviation >= 0.0).all()
-    single = [foresight.deviation_of(at, features, DEMAND) for at in range(2)]
+    single = foresight.deviations_of(range(2), features, DEMAND)
     assert single == pytest.approx(told.deviation, abs=1e-12)
 
 
@@ -72,7 +73,7 @@ def test_what_the_model_does_not_know_stands_at_the_prior() -> None:
     assert told.chance[1] == pytest.approx((8 * 0.5 + 2) / 10)  # two rated answers are no fit
     assert told.deviation[2] > 0.1 and told.deviation[1] > 0.1
     assert foresight.chances(features, DEMAND) == pytest.approx(told.chance)
-    single = [foresight.deviation_of(at, features, DEMAND) for at in range(3)]
+    single = foresight.deviations_of(range(3), features, DEMAND)
     assert single == pytest.approx(told.deviation, abs=1e-12)
 
 
@@ -98,3 +99,12 @@ def test_a_map_never_says_sure() -> None:
     far = np.array([-1e9, 1e9])
     assert mapped(LOGISTIC, np.array([[1.0], [0.0]]), far).tolist() == [0.001, 0.999]
     assert mapped(ISOTONIC, np.array([[0.0, 1.0], [0.0, 1.0]]), far).tolist() == [0.001, 0.999]
+
+
+@pytest.mark.parametrize("form", [LOGISTIC, ISOTONIC])
+def test_a_map_of_one_score_is_that_of_many(form: str) -> None:
+    knots = np.array([[-1.5, -0.25, 0.5, 2.0], [0.1, 0.1, 0.6, 0.97]])
+    knots = knots[:, [1, 3]][:, :1] if form == LOGISTIC else knots
+    scores = np.concatenate((np.linspace(-4.0, 4.0, 401), knots[0], [-1e9, 1e9]))
+    single = list(map(map_of_one(form, knots), scores.tolist()))
+    assert single == pytest.approx(mapped(form, knots, scores), abs=1e-12)

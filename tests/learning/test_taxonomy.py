@@ -5,24 +5,33 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from learning.errors import SnapshotSchema
-from learning.features import RequestShape, inspect
+from learning.features import STRUCTURE, RequestShape, inspect
 from learning.snapshot import freeze, thaw
 from learning.taxonomies import default
 from learning.taxonomies.default import signals_of
 from learning.taxonomy import (
+    _HEAD_PAIRS,
+    _TAIL_PAIRS,
     BODY,
+    DENSE,
+    FORM,
     HEAD,
+    OPENING,
+    TAIL,
     WIDTH,
     Classifier,
     LabelledRows,
-    _places,
+    _body_of,
+    _end_of,
     classifier_features,
 )
 
@@ -70,13 +79,38 @@ def test_an_embedder_is_read_behind_the_rest() -> None:
 
 def test_a_trace_is_that_of_many_words_so_that_no_word_can_be_read_from_it() -> None:
     """Of 20,000 words, many leave each of its traces."""
-    body, head = Counter[int](), Counter[int]()
+    body, head = Counter[bytes](), Counter[bytes]()
     for number in range(20_000):
-        places = _places(f"zz{number}qq".encode())
-        body[places[3]] += 1
-        head[places[4][0]] += 1
+        word = f"zz{number}qq".encode()
+        body[_body_of(word)] += 1
+        head[_end_of(word).head[:2]] += 1
     assert len(body) == 2 * BODY and len(head) == 2 * HEAD
     assert min(head.values()) >= 8 and min(body.values()) >= 15
+
+
+def test_a_pair_is_counted_where_31_times_the_first_and_the_second_say() -> None:
+    """The tables of rests against the whole hashes, for every bucket and both signs."""
+    words = [f"w{number}".encode() for number in range(3_000)]
+    for one, two in pairwise(words):
+        pair = zlib.crc32(one) * 31 + zlib.crc32(two)
+        rest = _end_of(one).left + _end_of(two).right
+        for table, at, size in ((_HEAD_PAIRS, OPENING, HEAD), (_TAIL_PAIRS, -TAIL, TAIL)):
+            wanted = at % (WIDTH - DENSE) + pair % size + (pair >> 9 & 1) * (WIDTH - DENSE)
+            assert int.from_bytes(table[rest], sys.byteorder) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "digits", "given", "choices"),
+    [
+        ("x\u00b2", 1.0, 0.0, 0.0), ("a 7", 1.0, 0.0, 0.0), ("a" * 60 + "7", 0.0, 0.0, 0.0),
+        ("what?\n(a) x\n(b) y", 0.0, 1.0, 1.0), ("A) x B) y", 0.0, 0.0, 1.0),
+        ("xB) y", 0.0, 0.0, 0.0), ("line\n", 0.0, 0.0, 0.0), ("\n- x", 0.0, 1.0, 1.0),
+    ],
+)  # fmt: skip
+def test_how_a_wish_is_put(text: str, digits: float, given: float, choices: float) -> None:
+    form = classifier_features(signals_of(text))[len(STRUCTURE) :][: len(FORM)]
+    told = dict(zip(FORM, form.tolist(), strict=True))
+    assert (told["digits_first"], told["given"], told["choices"]) == (digits, given, choices)
 
 
 def test_it_rests_and_wakes_the_same_and_refuses_another_kind() -> None:

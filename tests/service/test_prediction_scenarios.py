@@ -13,18 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from learning.acceptance import joined, with_scores
+from benchmarks.prediction_world import rated
 from learning.acceptance_check import Aside, Held, refit
-from learning.difficulty import demand
-from learning.features import Featurizer, RequestShape, inspect
-from learning.quality import Rows
 from service.domain.chat import parse
 from service.domain.clock import new_id
 from service.domain.prediction import EARLY, UNLIKELY
 from service.domain.records import Decision, Key
 from service.feedback.acceptance_refit import Believed
 from service.orchestration.foretelling import Foretelling
-from service.providers.simulated import Stream, prompts
 from service.runtime import Runtime
 from service.storage.predictions import Checks
 from tests.conftest import ROOT, make_runtime, plan_text
@@ -87,29 +83,6 @@ def asked(row: Row) -> Any:
         body["headgate"] = {"deployments": ["brook"]}
     body["messages"] = [{"role": "user", "content": prompt}]
     return parse(json.dumps(body).encode())
-
-
-def rated(names: tuple[str, ...], tasks: Any, noise: bool = False) -> Rows:
-    """2,000 (of noise 600) answers of the simulated providers, one deployment drawn for each."""
-    world, featurizer, rng = Stream(seed=11), Featurizer(tasks), np.random.default_rng(2)
-    who = {each.model: each for each in world.characters}
-    x, scores, arms, quality = [], [], [], []
-    count = 600 if noise else 2_000
-    for text in prompts(5, count):
-        signals = inspect(RequestShape(text, max(1, len(text) // 4)))
-        task = "code" if signals.has_code else "maths" if signals.has_maths else "other"
-        at = int(rng.integers(0, len(names)))
-        told = demand(signals)
-        x.append(featurizer.vector(signals, task))
-        scores.append((told.complexity, told.ambiguity, told.difficulty))
-        arms.append(at)
-        good = world.quality(who[names[at]], text, float(rng.random()))
-        quality.append(float(rng.random() if noise else np.clip(good, 0.0, 1.0)))
-    return Rows(
-        names, with_scores(featurizer.names), np.array(arms),
-        joined(np.stack(x).astype(np.float64), np.array(scores)), np.array(quality),
-        np.ones(count), np.arange(count),
-    )  # fmt: skip
 
 
 @dataclass
@@ -199,6 +172,7 @@ def set_aside(ground: Ground, row: Row) -> Decision:
 def skipping_stops(ground: Ground, row: Row) -> Decision:
     made, rule = ground.decide(row, ground.model), ground.made.skipping
     assert rule is not None and made.predicted is not None
+    rule.share = lambda: 1.0  # without the rule every answer would be checked
     best = max(made.predicted.deployments, key=lambda name: made.predicted.chance(name) or 0.0)  # type: ignore[union-attr]
     found = ground.made.gate(made, best)
     assert found is not None and (found.check, found.probability) == (True, 1.0)  # to be proven
