@@ -11,7 +11,7 @@ from typing import Any
 
 from service.domain.clock import Clock, new_id
 from service.domain.errors import Conflict, Unprocessable
-from service.domain.judging import JudgeCheck, Judging, Origin, Proof, Scored
+from service.domain.judging import JudgeCheck, Judging, Origin, Proof, Rubric, Scored
 from service.orchestration.golden import Bar, Held, Item, Runner, found, golden, judging_of
 from service.orchestration.judging import About, Judges
 from service.orchestration.sampling import Sampler, measured
@@ -93,12 +93,12 @@ class Panel:
     # scored by hand ---------------------------------------------------------------------------
 
     async def score(
-        self, conversation: Conversation, answer: str, rubric: str, about: About
+        self, conversation: Conversation, answer: str, rubric: str | Rubric, about: About
     ) -> Scored:
         """A score for somebody who asks; durable, and under the day's cap."""
         if not self.judges.rules.judges:
             raise Unprocessable("the plan names no judges: give judging.judges", code="no_judges")
-        if rubric and rubric not in self.judges.rules.rubrics.known:
+        if isinstance(rubric, str) and rubric and rubric not in self.judges.rules.rubrics.known:
             known = ", ".join(sorted(self.judges.rules.rubrics.known))
             raise Unprocessable(f"no rubric {rubric!r}; known: {known}", param="rubric")
         scored = await self.judges.score(conversation, answer, rubric, about)

@@ -12,8 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from service.app import create_app
+from service.benchmarking.prompts import packaged
+from service.benchmarking.scoring import HttpJudge, Scorers
 from service.cli import output
 from service.cli.main import app
+from service.client import AsyncClient
 from service.providers.simulated import Stream, prompts
 from service.providers.simulated_judge import JudgeCharacter
 from service.simulate import SimulatedProviders
@@ -91,9 +94,25 @@ def test_a_score_by_hand_and_the_same_again_from_the_cache(judged: Service) -> N
     assert "391" not in str(row) and row["length"] == 3
 
 
+async def test_a_benchmark_has_its_rubrics_scored_and_nobody_judges_kin(judged: Service) -> None:
+    item = next(each for each in packaged().items if each.check.scorer == "rubric")
+    http = AsyncClient(judged.url, KEY)
+    scorers = Scorers(HttpJudge(http))
+    one = await scorers.scored("a", item, "Thank you for the water!", "fall")
+    kin = await scorers.scored("b", item, "Thank you for the water!", "mill")
+    await http.close()
+    assert one.value is not None and one.judge == "mill" and one.cost_micro_usd > 0
+    assert kin.value is not None and kin.judge == "river"
+    (row,) = rows(judged, "SELECT * FROM judgings WHERE deployment = 'fall' AND origin = 'asked'")
+    assert row["rubric"].startswith("given-") and row["task"] == item.task
+    told = call(judged, "GET", "/admin/benchmarks/setting")
+    assert told["judges"] == ["mill", "river"]
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [({"rubric": "none"}, "rubric"), ({"deployment": "none"}, "deployment"),
+     ({"rubric": "code", "rubric_text": "good?"}, "rubric_text"),
      ({"answer": ""}, "answer"), ({"more": 1}, "more"), ({"messages": []}, "messages")],
 )  # fmt: skip
 def test_bad_input_is_refused_by_name(judged: Service, body: dict[str, Any], param: str) -> None:

@@ -80,7 +80,7 @@ def test_our_prompts_are_the_packages_and_told_in_the_readme() -> None:
     ours = packaged()
     assert ours.data == data and len(ours.items) == 102
     told = (ROOT / "data" / "README.md").read_text("utf-8")
-    assert hashlib.sha256(data).hexdigest() in told and f"{len(data):,} bytes" in told
+    assert hashlib.sha256(data).hexdigest() in told and f"{len(data):,}" in told
     assert ours.tasks == ("code", "extraction", "instructions", "knowledge", "maths", "writing")
 
 
