@@ -46,7 +46,7 @@ class CellBody(BaseModel):
     quality_var: Measure | None = None
     latency_mean_s: Measure | None = None
     latency_var: Measure | None = None
-    cost_mean_micro_usd: Measure
+    cost_mean_micro_usd: Measure | None = None
     cost_var: Measure | None = None
     error_rate: Share
 

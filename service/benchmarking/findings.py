@@ -92,7 +92,9 @@ def trials_of(journal: Journal, items: Mapping[str, Item]) -> list[Trial]:
             Trial(
                 each.prompt, items[each.prompt].task, each.deployment,
                 None if failed or score is None else score.value, failed, answer.latency_s,
-                answer.ttft_s, answer.cost_micro_usd / 1e6, answer.tokens_in, answer.tokens_out,
+                answer.ttft_s,
+                None if failed and not answer.cost_micro_usd else answer.cost_micro_usd / 1e6,
+                answer.tokens_in, answer.tokens_out,
             )
         )  # fmt: skip
     return made
@@ -156,7 +158,7 @@ def cells(found: Found) -> list[dict[str, Any]]:
                 continue
             quality = _moments([t.score for t in mine if t.score is not None])
             latency = _moments([t.latency_s for t in mine if not t.failed])
-            cost = _moments([t.cost_usd * 1e6 for t in mine])
+            cost = _moments([t.cost_usd * 1e6 for t in mine if t.cost_usd is not None])
             made.append(
                 {
                     "deployment": arm, "task": task, "n": len(mine),
@@ -287,7 +289,7 @@ def _by_several(journal: Journal, tasks: Mapping[str, str]) -> list[str]:
     found: dict[str, dict[str, set[str]]] = {}
     for key, score in journal.known.scores.items():
         prompt, arm, _ = key.split("|")
-        if score.judge and prompt in tasks:
+        if score.judge and score.value is not None and prompt in tasks:
             found.setdefault(tasks[prompt], {}).setdefault(score.judge, set()).add(arm)
     return [
         f"{task}: "
