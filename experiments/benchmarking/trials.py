@@ -18,6 +18,7 @@ class Trial:
 
     ``score`` in [0, 1], None where the scorer could not say; ``failed``: no answer, by the
     deployment's doing. ``latency_s`` of the whole answer, ``ttft_s`` to its first content.
+    ``cost_usd``: None where nobody tells, as of most calls that failed.
     """
 
     prompt: str
@@ -27,7 +28,7 @@ class Trial:
     failed: bool
     latency_s: float
     ttft_s: float | None
-    cost_usd: float
+    cost_usd: float | None
     tokens_in: int = 0
     tokens_out: int = 0
 
@@ -39,7 +40,7 @@ class Tables:
     A prompt is one observation however often it is asked: its trials share its difficulty. In
     ``quality`` a failed answer is worth 0, as in the reward, but for prompts whose answers could
     not be scored; ``answered`` is the quality of what was answered alone. Latencies are of what was
-    answered, costs of all.
+    answered, costs of all whose cost is known.
     """
 
     arms: tuple[str, ...]

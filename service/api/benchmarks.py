@@ -46,7 +46,7 @@ class CellBody(BaseModel):
     quality_var: Measure | None = None
     latency_mean_s: Measure | None = None
     latency_var: Measure | None = None
-    cost_mean_micro_usd: Measure
+    cost_mean_micro_usd: Measure | None = None
     cost_var: Measure | None = None
     error_rate: Share
 
@@ -87,7 +87,7 @@ async def runs(
 
 @router.get("/setting", responses=_ERRORS)
 async def setting(request: Request) -> dict[str, Any]:
-    """What a benchmark starts from: the deployments as the plan declares them, the tasks, what
+    """What a benchmark starts from: the deployments as the plan declares them, tasks, judges, what
     quality is worth, and what traffic of the last seven days was answered by whom.
     """
     runtime, _ = allowed(request, "analyst")
@@ -109,6 +109,7 @@ async def setting(request: Request) -> dict[str, Any]:
             for each in runtime.catalog
         ],
         "tasks": list(runtime.plan.task_names),
+        "judges": list(runtime.plan.judging.judges),
         "worth_usd": runtime.plan.reward.worth_usd,
         "learns_from_pins": runtime.plan.policy.learn_from_pinned,
         "traffic": {

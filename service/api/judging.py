@@ -15,7 +15,8 @@ from service.api.access import allowed, author, person
 from service.api.schemas import Author, ErrorAnswer
 from service.domain.acting import Told, act_of
 from service.domain.chat import parse
-from service.domain.errors import NotFound, StorageUnavailable
+from service.domain.errors import NotFound, StorageUnavailable, Unprocessable
+from service.domain.judging import MOST_RUBRIC, given
 from service.orchestration.judge import conversation_of
 from service.orchestration.judging import AFTER_OTHERS, About
 from service.storage.errors import StorageError
@@ -31,12 +32,15 @@ Days = Annotated[float, Query(gt=0.0, le=366.0, allow_inf_nan=False)]
 
 
 class ScoreBody(BaseModel):
-    """An answer to be scored. ``deployment`` and ``family``: whose it is, so that no kin judges."""
+    """An answer to be scored. ``deployment`` and ``family``: whose it is, so that no kin judges;
+    ``rubric``: the name of one, ``rubric_text``: in its place the words of one.
+    """
 
     model_config = ConfigDict(extra="forbid")
     messages: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1_000)]
     answer: Annotated[str, Field(min_length=1, max_length=500_000)]
     rubric: Annotated[str, Field(max_length=64)] = ""
+    rubric_text: Annotated[str, Field(max_length=MOST_RUBRIC)] = ""
     task: Annotated[str, Field(max_length=64)] = ""
     deployment: Annotated[str, Field(max_length=64)] = ""
     family: Annotated[str, Field(max_length=64)] = ""
@@ -77,12 +81,17 @@ async def score(request: Request, body: ScoreBody) -> dict[str, Any]:
     runtime, _ = allowed(request, "operator")
     if body.deployment and all(each.name != body.deployment for each in runtime.catalog):
         raise NotFound(f"no deployment {body.deployment!r} in the plan", param="deployment")
+    if body.rubric and body.rubric_text:
+        raise Unprocessable(
+            "give the name of a rubric or the text of one, not both", param="rubric_text"
+        )
     chat = parse(msgspec.json.encode({"model": "auto", "messages": body.messages}))
     about = About(
         (body.deployment,) if body.deployment else (),
         (body.family.lower(),) if body.family else (), body.task, number=AFTER_OTHERS,
     )  # fmt: skip
-    scored = await runtime.panel.score(conversation_of(chat), body.answer, body.rubric, about)
+    rubric = given(body.rubric_text) if body.rubric_text else body.rubric
+    scored = await runtime.panel.score(conversation_of(chat), body.answer, rubric, about)
     return {
         "value": scored.value,
         "consistent": scored.consistent,

@@ -39,6 +39,12 @@ class Setting:
     learns_from_pins: bool
     traffic: Mapping[tuple[str, str], int]
     days: float
+    judges: tuple[str, ...] = ()
+
+    @property
+    def panel(self) -> tuple[Candidate, ...]:
+        """The judges, with their prices."""
+        return tuple(self.candidates[name] for name in self.judges if name in self.candidates)
 
 
 def setting_of(content: Mapping[str, Any]) -> Setting:
@@ -56,6 +62,7 @@ def setting_of(content: Mapping[str, Any]) -> Setting:
         bool(content["learns_from_pins"]),
         {(s["task"], s["deployment"]): s["requests"] for s in content["traffic"]["served"]},
         float(content["traffic"]["days"]),
+        tuple(content.get("judges", ())),
     )  # fmt: skip
 
 
@@ -85,7 +92,9 @@ def trials_of(journal: Journal, items: Mapping[str, Item]) -> list[Trial]:
             Trial(
                 each.prompt, items[each.prompt].task, each.deployment,
                 None if failed or score is None else score.value, failed, answer.latency_s,
-                answer.ttft_s, answer.cost_micro_usd / 1e6, answer.tokens_in, answer.tokens_out,
+                answer.ttft_s,
+                None if failed and not answer.cost_micro_usd else answer.cost_micro_usd / 1e6,
+                answer.tokens_in, answer.tokens_out,
             )
         )  # fmt: skip
     return made
@@ -149,7 +158,7 @@ def cells(found: Found) -> list[dict[str, Any]]:
                 continue
             quality = _moments([t.score for t in mine if t.score is not None])
             latency = _moments([t.latency_s for t in mine if not t.failed])
-            cost = _moments([t.cost_usd * 1e6 for t in mine])
+            cost = _moments([t.cost_usd * 1e6 for t in mine if t.cost_usd is not None])
             made.append(
                 {
                     "deployment": arm, "task": task, "n": len(mine),
@@ -275,6 +284,21 @@ def _served_now(found: Tables, setting: Setting, mix: Mix) -> Shares | None:
     return shares or None
 
 
+def _by_several(journal: Journal, tasks: Mapping[str, str]) -> list[str]:
+    """Where more than one judge scored a task: whose answers are whose, as judges differ."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for key, score in journal.known.scores.items():
+        prompt, arm, _ = key.split("|")
+        if score.judge and score.value is not None and prompt in tasks:
+            found.setdefault(tasks[prompt], {}).setdefault(score.judge, set()).add(arm)
+    return [
+        f"{task}: "
+        + "; ".join(f"{judge} scored {', '.join(sorted(who))}" for judge, who in sorted(by.items()))
+        + ", as nobody judges kin; part of a difference between them may be the judges'"
+        for task, by in sorted(found.items()) if len(by) > 1
+    ]  # fmt: skip
+
+
 def _unsaid(
     journal: Journal,
     shown: Sequence[Shown],
@@ -300,6 +324,7 @@ def _unsaid(
         notes = Counter(s.note for s in journal.known.scores.values() if s.value is None)
         why = ", ".join(note for note, _ in notes.most_common(3) if note)
         told.append(f"{unscored} answers could not be scored ({why}) and count in no quality")
+    told += _by_several(journal, {t.prompt: t.task for t in made})
     unable = sum(a.status == "unable" for a in journal.known.answers.values())
     if unable:
         told.append(f"{unable} prompts are none of what a deployment does; they count in nothing")

@@ -41,17 +41,19 @@ class Scored:
     value: float | None
     note: str = ""
     cost_micro_usd: int = 0
+    judge: str = ""
 
 
 @dataclass(slots=True)
 class Known:
     """What a journal says. ``open_usd``: reserved for calls of which no end is known, which may
-    have been paid for.
+    have been paid for; ``judge_usd``: kept for judging answers that are not scored yet.
     """
 
     answers: dict[str, Answer] = field(default_factory=dict)
     scores: dict[str, Scored] = field(default_factory=dict)
     open_usd: dict[str, float] = field(default_factory=dict)
+    judge_usd: dict[str, float] = field(default_factory=dict)
     lost_usd: float = 0.0  # reserved for calls that broke off, in this run and earlier ones
 
     @property
@@ -59,7 +61,8 @@ class Known:
         """What is known to be spent, and what may have been."""
         known = sum(each.cost_micro_usd for each in self.answers.values())
         known += sum(each.cost_micro_usd for each in self.scores.values())
-        return known / 1e6 + self.lost_usd + sum(self.open_usd.values())
+        kept = sum(self.open_usd.values()) + sum(self.judge_usd.values())
+        return known / 1e6 + self.lost_usd + kept
 
 
 class RunLocked(Exception):
@@ -104,9 +107,14 @@ class Journal:
         """Whether the run is over and reported."""
         return (self.folder / DONE).exists()
 
-    def asked(self, key: str, reserved_usd: float) -> None:
-        """A call is about to be made."""
-        self._write({"kind": "asked", "key": key, "usd": reserved_usd})
+    def asked(self, key: str, reserved_usd: float, judge_usd: float = 0.0) -> None:
+        """A call is about to be made, and its answer will be judged for so much."""
+        more = {"judge_usd": judge_usd} if judge_usd else {}
+        self._write({"kind": "asked", "key": key, "usd": reserved_usd, **more})
+
+    def judged_again(self, key: str, judge_usd: float) -> None:
+        """An answer of an earlier start is about to be judged; it may have been judged then."""
+        self._write({"kind": "judged_again", "key": key, "usd": judge_usd})
 
     def answered(self, answer: Answer) -> None:
         """A call has ended."""
@@ -151,16 +159,25 @@ class Journal:
         if kind == "asked":
             known.lost_usd += known.open_usd.pop(key, 0.0)
             known.open_usd[key] = row["usd"]
+            if "judge_usd" in row:
+                known.judge_usd[key] = row["judge_usd"]
+        elif kind == "judged_again":
+            known.lost_usd += known.judge_usd.pop(key, 0.0)
+            known.judge_usd[key] = row["usd"]
         elif kind == "answer":
             known.answers[key] = Answer(**row)
             reserved = known.open_usd.pop(key, 0.0)
             if row["status"] == "failed" and not row["cost_micro_usd"]:
                 known.lost_usd += reserved
+            if row["status"] != "answered":
+                known.judge_usd.pop(key, None)
         elif kind == "score":
             known.scores[key] = Scored(**row)
+            known.judge_usd.pop(key, None)
         elif kind == "broke_off":
             reserved = known.open_usd.pop(key, 0.0)
             known.lost_usd += reserved if row["paid"] else 0.0
+            known.judge_usd.pop(key, None)
 
     def _mend(self, path: Path) -> None:
         """Cut away a last line that has no end."""

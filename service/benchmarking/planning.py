@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.benchmarking.prompts import Item
+from service.routing.eligibility import ANSWER_RESERVE
 
 FEATURE = "benchmark"  # the label that its requests have in the log
 WARM_UP = "Say ready."
 WARM_TOKENS = 8
+JUDGE_TOLD = 800  # tokens of a judge's instructions, on the safe side
+JUDGE_SAYS = 16  # tokens of its answer: a code and a letter
 SHARE_OF_MOST = 0.4  # of max_tokens, that answers are taken to have where nothing is known
 
 
@@ -102,18 +105,38 @@ def reserve_usd(item: Item, who: Candidate) -> float:
     return 2.0 * who.cost_usd(item.tokens_in, item.max_tokens)
 
 
+def judge_usd(item: Item, judges: Sequence[Candidate], answer: float, says: int) -> float:
+    """What judging an answer of so many tokens costs with the dearest judge, who is asked twice and
+    says so many tokens; nothing where no judge is needed.
+    """
+    if item.check.scorer != "rubric":
+        return 0.0
+    rubric = len(str(item.check.reference or "").encode()) / 3
+    told = JUDGE_TOLD + item.tokens_in + rubric + answer
+    return max((2.0 * each.cost_usd(told, says) for each in judges), default=0.0)
+
+
+def judge_reserve_usd(item: Item, judges: Sequence[Candidate]) -> float:
+    """What judging one answer can cost at most: a full answer, whose line ends and quotation marks
+    count double in a JSON text, and a judge who talks as long as the service reserves for.
+    """
+    return judge_usd(item, judges, 2.0 * item.max_tokens, ANSWER_RESERVE)
+
+
 def estimate(
     asks: Sequence[Ask],
     items: Mapping[str, Item],
     candidates: Mapping[str, Candidate],
     concurrency: int,
+    judges: Sequence[Candidate] = (),
 ) -> Estimate:
-    """By list prices and the plan's latencies."""
+    """By list prices and the plan's latencies, with the judging of answers that need it."""
     usd = most = seconds = 0.0
     for each in asks:
         item, who = items[each.prompt], candidates[each.deployment]
-        usd += who.cost_usd(item.tokens_in, SHARE_OF_MOST * item.max_tokens)
-        most += reserve_usd(item, who)
+        answer = SHARE_OF_MOST * item.max_tokens
+        usd += who.cost_usd(item.tokens_in, answer) + judge_usd(item, judges, answer, JUDGE_SAYS)
+        most += reserve_usd(item, who) + judge_reserve_usd(item, judges)
         seconds += who.prior_latency_s
     return Estimate(len(asks), usd, most, seconds / max(1, concurrency))
 

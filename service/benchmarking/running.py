@@ -14,6 +14,7 @@ from service.benchmarking.planning import (
     WARM_UP,
     Ask,
     Candidate,
+    judge_reserve_usd,
     order,
     reserve_usd,
 )
@@ -30,7 +31,9 @@ LONGEST_WAIT_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a run works with. ``tasks``: those that the service's plan has, named in the calls."""
+    """What a run works with. ``tasks``: those that the service's plan has, named in the calls;
+    ``judges``: those of the service who may be asked for a score.
+    """
 
     client: AsyncClient
     clock: Clock
@@ -38,6 +41,7 @@ class Means:
     items: Mapping[str, Item]
     candidates: Mapping[str, Candidate]
     tasks: frozenset[str]
+    judges: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,16 @@ class Run:
         known = self._journal.known
         for each in asks:
             answer = known.answers.get(each.key)
-            if answer is not None and answer.status == "answered" and each.key not in known.scores:
-                await self._score(each, answer)
+            if answer is None or answer.status != "answered" or each.key in known.scores:
+                continue
+            judging = judge_reserve_usd(self._means.items[each.prompt], self._means.judges)
+            if judging:
+                kept = known.judge_usd.get(each.key, 0.0)  # spent or not: nobody knows
+                if known.spent_usd + max(judging, kept) > self._bounds.most_usd:
+                    self.ended.short = True
+                    return
+                self._journal.judged_again(each.key, judging)
+            await self._score(each, answer)
 
     async def _warm_up(self) -> None:
         """A short call to each, so that trials find connections open; paid and not counted."""
@@ -130,12 +142,13 @@ class Run:
         """Make room in the money, ask until it is answered, and keep it."""
         means, name = self._means, each.deployment
         reserve = reserve_usd(item, means.candidates[name])
+        judging = judge_reserve_usd(item, means.judges)
         until_s = means.clock.monotonic_s() + PATIENCE_S
         while name not in self.ended.out and self.ended.whole:
-            if self._journal.known.spent_usd + reserve > self._bounds.most_usd:
+            if self._journal.known.spent_usd + reserve + judging > self._bounds.most_usd:
                 self.ended.short = True
                 return None
-            self._journal.asked(each.key, reserve)
+            self._journal.asked(each.key, reserve, judging)
             try:
                 answer = await ask(means.client, means.clock, item, name, each.key, task)
             except Later as later:
@@ -157,7 +170,7 @@ class Run:
 
     async def _score(self, each: Ask, answer: Answer) -> None:
         item = self._means.items[each.prompt]
-        found = await self._means.scorers.scored(each.key, item, answer.text)
+        found = await self._means.scorers.scored(each.key, item, answer.text, each.deployment)
         self._journal.scored(found)
         await self._force()
 

@@ -114,7 +114,8 @@ def show(runtime: Runtime, made: Foretelling) -> None:
     telemetry, rule, worth = runtime.telemetry, made.skipping, made.worth
     telemetry.gauge("prediction_fitted", float(made.foreseer.published.state == FITTED))
     telemetry.total("predictions", made.foreseer.predictions)
-    telemetry.gauge("prediction_skipping", float(rule is not None and rule.skips))
+    skips = rule is not None and rule.skips and made.foreseer.published.state == FITTED
+    telemetry.gauge("prediction_skipping", float(skips))
     upper = 0.0 if rule is None or not rule.rate.count else rule.rate.interval.high
     telemetry.gauge("prediction_bad_upper_share", upper)
     net = 0.0 if worth is None or math.isnan(worth.net.estimate) else worth.net.estimate

@@ -254,7 +254,8 @@ class _How:
         except ExperimentError as error:
             fail(f"--detect: {error}", 2)
         by_id = {each.id: each for each in items}
-        cost = estimate(order(design), by_id, setting.candidates, self.bounds.concurrency)
+        cost = estimate(order(design), by_id, setting.candidates, self.bounds.concurrency,
+                        setting.panel)  # fmt: skip
         if not quiet:
             show_stated(told, cost, len(items), self.wanted[1], self.bounds.most_usd)
         if cost.usd > self.bounds.most_usd and not self.dry_run:
@@ -297,7 +298,7 @@ class _How:
         items = {each.id: each for each in self.file.items}
         judge = HttpJudge(http)
         means = Means(http, SystemClock(), Scorers(judge), items, setting.candidates,
-                      frozenset(setting.tasks))  # fmt: skip
+                      frozenset(setting.tasks), setting.panel)  # fmt: skip
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
         try:
             with Progress(*columns, console=err, transient=True) as bar:

@@ -55,6 +55,9 @@ def check(
         service = client(url)
         begun = service.post("/admin/judge/check", {"judge": judge, "author": getpass.getuser()})
         found = _followed(service, begun["judge"], begun["checking"]["items"], timeout_s)
+    if found["no_end"]:
+        fail(f"the check came to no end, and {found['judge']} stays {found['state']}: "
+             f"{found['no_end']}")  # fmt: skip
     if found["check"] is None:
         fail("the check came to no end; see headgate judge status, and the service's log")
     give(found, as_json, _show_check)

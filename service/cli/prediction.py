@@ -92,7 +92,7 @@ def show_prediction(found: dict[str, Any]) -> None:
             f"{since['constant_brier']:.4f}")  # fmt: skip
     if found["setback"]:
         say(f"  the last refit failed: {found['setback']}")
-    _show_skipping(found["skipping"])
+    _show_skipping(found["skipping"], found["state"])
     _show_worth(found["worth"])
 
 
@@ -109,10 +109,11 @@ def show_foreseen(found: dict[str, Any]) -> None:
             f"{', '.join(found['taken_out'])}")  # fmt: skip
 
 
-def _show_skipping(rule: dict[str, Any] | None) -> None:
+def _show_skipping(rule: dict[str, Any] | None, state: str) -> None:
     if rule is None:
         return
-    say(f"  checks above {rule['above']:g}: {rule['state']} ({rule['reason']})")
+    idle = "" if state == "fitted" else f"; nothing is skipped while prediction is {state}"
+    say(f"  checks above {rule['above']:g}: {rule['state']} ({rule['reason']}){idle}")
     if rule["audited"]:
         say(
             f"    {rule['audited']} audited, {rule['bad']} bad: {rule['rate']:.1%}, in truth "

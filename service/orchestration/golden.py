@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -26,6 +26,7 @@ LEAST_KAPPA = 0.6
 MOST_FLIPPED = 0.2
 LEAST_READ = 0.9  # of what was asked
 TIE = 0.1  # scores nearer than this are alike: both ways round move by an eighth at least
+ASKED = ("", "unreadable")  # of what was asked, why it says nothing
 FIRST, SECOND, NEITHER = "first", "second", "neither"
 AT_ONCE = 4  # items; the judges bound the calls
 
@@ -192,7 +193,21 @@ def found(held: Sequence[Held], bar: Bar) -> Found:
         "why": why,
     }
     state = Proof.FAILED if why else Proof.PROVEN
+    if min(read.values()) < LEAST_READ and (missing := _unasked(held)):
+        state, why = Proof.UNPROVEN, missing
     return Found(state, why, lesser, flipped, report)
+
+
+def _unasked(held: Sequence[Held]) -> str:
+    """Why so much was not asked that nothing is known of the judge; empty where it was asked."""
+    whys = Counter(
+        next((each.why for each in (one.compared, *one.scores) if each.why not in ASKED), "")
+        for one in held
+    )
+    asked = whys.pop("", 0)
+    if asked >= LEAST_READ * len(held) or not whys:
+        return ""
+    return f"{len(held) - asked} of {len(held)} items were not asked: {whys.most_common(1)[0][0]}"
 
 
 def _lacks(kappa: Interval | None, read: float, flipped: float | None, bar: Bar) -> str:

@@ -129,10 +129,14 @@ class Judges:
     # asked ------------------------------------------------------------------------------------
 
     async def score(
-        self, conversation: Conversation, answer: str, rubric: str = "", about: About = NOBODY
-    ) -> Scored:
-        """How good an answer is; asked with the levels ascending and descending."""
-        chosen = self.rules.rubrics.of(about.task, rubric)
+        self, conversation: Conversation, answer: str, rubric: str | Rubric = "",
+        about: About = NOBODY,
+    ) -> Scored:  # fmt: skip
+        """How good an answer is; asked with the levels ascending and descending. ``rubric``: the
+        name of one, or one that is given.
+        """
+        known = self.rules.rubrics
+        chosen = rubric if isinstance(rubric, Rubric) else known.of(about.task, rubric)
         shown = self._shown(answer)
 
         def asking(ascending: bool) -> tuple[Question, Read]:

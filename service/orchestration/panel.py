@@ -11,7 +11,7 @@ from typing import Any
 
 from service.domain.clock import Clock, new_id
 from service.domain.errors import Conflict, Unprocessable
-from service.domain.judging import JudgeCheck, Judging, Origin, Proof, Scored
+from service.domain.judging import JudgeCheck, Judging, Origin, Proof, Rubric, Scored
 from service.orchestration.golden import Bar, Held, Item, Runner, found, golden, judging_of
 from service.orchestration.judging import About, Judges
 from service.orchestration.sampling import Sampler, measured
@@ -51,7 +51,8 @@ class Panel:
         self._live: dict[str, Agreement] = {}  # by digest
         self._live_s = -LIVE_EVERY_S
         self._tried: dict[str, float] = {}
-        self._running: tuple[str, Runner, asyncio.Task[JudgeCheck]] | None = None
+        self._unended: dict[str, str] = {}  # by digest: why its last check says nothing
+        self._running: tuple[str, Runner, asyncio.Task[None]] | None = None
 
     def resume(self) -> None:
         """After a restart; blocks."""
@@ -93,12 +94,12 @@ class Panel:
     # scored by hand ---------------------------------------------------------------------------
 
     async def score(
-        self, conversation: Conversation, answer: str, rubric: str, about: About
+        self, conversation: Conversation, answer: str, rubric: str | Rubric, about: About
     ) -> Scored:
         """A score for somebody who asks; durable, and under the day's cap."""
         if not self.judges.rules.judges:
             raise Unprocessable("the plan names no judges: give judging.judges", code="no_judges")
-        if rubric and rubric not in self.judges.rules.rubrics.known:
+        if isinstance(rubric, str) and rubric and rubric not in self.judges.rules.rubrics.known:
             known = ", ".join(sorted(self.judges.rules.rubrics.known))
             raise Unprocessable(f"no rubric {rubric!r}; known: {known}", param="rubric")
         scored = await self.judges.score(conversation, answer, rubric, about)
@@ -131,12 +132,13 @@ class Panel:
             raise Unprocessable(f"no judge {judge!r} in the plan's panel: {known}", param="judge")
         if self._running is not None:
             raise Conflict(f"the judge {self._running[0]} is being checked; wait for its end")
+        self._unended.pop(self.digest(judge), None)
         runner = Runner(self.judges, judge, self.items, self._keep)
         task = asyncio.create_task(self._check(judge, author, runner))
         self._running = judge, runner, task
         task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[JudgeCheck]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self._running = None
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a judge's check stumbled", exc_info=error)
@@ -145,10 +147,14 @@ class Panel:
         for record in judging_of(item, held, self._clock.wall_us(), new_id):
             self._log.append(record)
 
-    async def _check(self, judge: str, author: str, runner: Runner) -> JudgeCheck:
+    async def _check(self, judge: str, author: str, runner: Runner) -> None:
         digest = self.digest(judge)
         held = await runner()
         told = found(held, self.rules.bar)
+        if told.state is Proof.UNPROVEN:  # nothing was learned of it: it stays what it was
+            self._unended[digest] = told.why
+            log.warning("the check of the judge %s came to no end: %s", judge, told.why)
+            return
         kappa = told.kappa
         check = JudgeCheck(
             new_id(), self._clock.wall_us(), judge, digest, len(held),
@@ -160,7 +166,6 @@ class Panel:
         self._checks[digest] = check
         if told.state is Proof.FAILED:
             log.warning("the judge %s has failed its check: %s", judge, told.why)
-        return check
 
     # by the clock -----------------------------------------------------------------------------
 
@@ -231,6 +236,7 @@ class Panel:
             "digest": self.digest(judge),
             "state": self.state(judge).value,
             "teaches": self.sampler.on and self.proven(judge),
+            "no_end": self._unended.get(self.digest(judge)),
             "check": check and {
                 "id": check.id, "at_us": check.at_us, "items": check.items, "kappa": check.kappa,
                 "low": check.low, "high": check.high, "flipped": check.flipped,

@@ -32,12 +32,13 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class Score:
     """``value`` in [0, 1], None where the scorer could not say; ``note``: why, in words;
-    ``cost_micro_usd``: of a judge's calls.
+    ``judge``: who said so, and ``cost_micro_usd``: of its calls.
     """
 
     value: float | None
     note: str = ""
     cost_micro_usd: int = 0
+    judge: str = ""
 
 
 class Judged(Protocol):
@@ -54,6 +55,10 @@ class Judged(Protocol):
     @property
     def cost_micro_usd(self) -> int:
         """What asking cost."""
+
+    @property
+    def judge(self) -> str:
+        """Its name."""
 
 
 class RubricJudge(Protocol):
@@ -193,9 +198,9 @@ async def _rubric(
         return Score(None, "there is no judge")
     found = await judge.score(conversation, answer, check.reference or "")
     if found.value is None:
-        return Score(None, "the judge could not say", found.cost_micro_usd)
+        return Score(None, "the judge could not say", found.cost_micro_usd, found.judge)
     note = "" if found.consistent else "the judge did not hold to it"
-    return Score(min(1.0, max(0.0, found.value)), note, found.cost_micro_usd)
+    return Score(min(1.0, max(0.0, found.value)), note, found.cost_micro_usd, found.judge)
 
 
 PLAIN: Mapping[str, Callable[[Check, str], Score]] = {

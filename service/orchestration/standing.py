@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from scipy import stats
 
 from experiments.errors import CannotSay
 from experiments.statistics.judged_quality import Alike, Sampled, judged_quality, rated_alike
-from experiments.statistics.length_control import controlled_scores
+from experiments.statistics.length_control import LEAST_SCORES, controlled_scores
 from experiments.statistics.moments import Interval
 from service.domain.judging import HALF
 from service.storage.judgings import Row
@@ -95,9 +95,12 @@ def _quality(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def explained(rows: Sequence[Row]) -> dict[str, Any]:
-    """How much of the scores length and style explain, and the means at equal length and style."""
-    read = [row for row in rows if row.value is not None]
-    names = sorted({row.deployment for row in read})
+    """How much of the scores length and style explain, and the means at equal length and style; of
+    those deployments that have enough of them.
+    """
+    counts = Counter(row.deployment for row in rows if row.value is not None)
+    names = sorted(name for name, count in counts.items() if count >= LEAST_SCORES)
+    read = [row for row in rows if row.value is not None and row.deployment in names]
     found = controlled_scores(
         [row.value or 0.0 for row in read],
         [names.index(row.deployment) for row in read],

@@ -83,7 +83,10 @@ NO_CHECKS = Checks(np.zeros(0), 0, 0, 0)
 
 
 def checks_of(cursor: Cursor, episode: int, judged: Judged) -> Checks:
-    """What is known of an episode's checks, from its newest."""
+    """What is known of an episode's checks, from its newest. A judge's word that is no rating is a
+    verdict where its last check has proven it as it was then: one that holds everything for good
+    would prove any rule.
+    """
     counts = rows_of(
         cursor,
         "SELECT count(*) FILTER (checked) AS checked, count(*) FILTER (NOT checked) AS skipped "
@@ -102,11 +105,14 @@ def checks_of(cursor: Cursor, episode: int, judged: Judged) -> Checks:
             FROM feedback f JOIN drawn d ON d.decision_id = f.decision_id
             WHERE f.metric = ? AND f.kind IN (SELECT unnest(?::VARCHAR[])) AND f.quality IS NOT NULL
               AND f.ts >= (SELECT min(ts) FROM drawn) GROUP BY ALL
-            UNION ALL  -- what the plan's judges said without its becoming a rating
+            UNION ALL  -- what proven judges said without its becoming a rating
             SELECT j.decision_id, j.judge, 'judge', arg_max(j.value, j.log_seq), min(j.log_seq)
             FROM judgings j JOIN drawn d ON d.decision_id = j.decision_id
             WHERE ? AND j.origin = 'sample' AND j.consistent AND j.value IS NOT NULL
-              AND NOT j.taught GROUP BY ALL
+              AND NOT j.taught AND j.digest IN (SELECT digest FROM judge_checks
+                  QUALIFY row_number() OVER (PARTITION BY digest ORDER BY log_seq DESC) = 1
+                      AND state = 'proven')
+            GROUP BY ALL
         )
         SELECT avg(quality) AS quality FROM latest GROUP BY decision_id ORDER BY min(seq)
         """,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,10 @@ def test_a_failure_is_worth_nothing_but_has_no_latency() -> None:
     assert made.quality.tolist() == [[0.0, 0.8]]
     assert np.isnan(made.answered[0, 0]) and np.isnan(made.latency_s[0, 0])
     assert made.failed.tolist() == [[1.0, 0.0]] and made.cost_usd[0, 0] == 0.01
+    untold = replace(trial("a1", "x", None, failed=True), cost_usd=None)
+    made = tables([untold, trial("a1", "x", 1.0), replace(untold, prompt="a2")], ["x"])
+    assert made.cost_usd[0, 0] == 0.01, "what nobody tells is not taken for nothing"
+    assert np.isnan(made.cost_usd[1, 0])
 
 
 def test_what_could_not_be_scored_counts_for_nobody() -> None:

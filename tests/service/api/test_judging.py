@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,13 +13,19 @@ import pytest
 from typer.testing import CliRunner
 
 from service.app import create_app
+from service.benchmarking.journal import Journal
+from service.benchmarking.prompts import packaged, parse
+from service.benchmarking.running import Bounds
+from service.benchmarking.scoring import HttpJudge, Scorers
 from service.cli import output
 from service.cli.main import app
+from service.client import AsyncClient
 from service.providers.simulated import Stream, prompts
 from service.providers.simulated_judge import JudgeCharacter
 from service.simulate import SimulatedProviders
 from service.storage.cases import rows_of
 from tests.conftest import KEY, Server, Service, make_runtime, plan_text
+from tests.service.benchmarking.rig import begun, run
 
 pytestmark = pytest.mark.slow
 HTTP = httpx.Client(trust_env=False, timeout=30)
@@ -91,9 +98,25 @@ def test_a_score_by_hand_and_the_same_again_from_the_cache(judged: Service) -> N
     assert "391" not in str(row) and row["length"] == 3
 
 
+async def test_a_benchmark_has_its_rubrics_scored_and_nobody_judges_kin(judged: Service) -> None:
+    item = next(each for each in packaged().items if each.check.scorer == "rubric")
+    http = AsyncClient(judged.url, KEY)
+    scorers = Scorers(HttpJudge(http))
+    one = await scorers.scored("a", item, "Thank you for the water!", "fall")
+    kin = await scorers.scored("b", item, "Thank you for the water!", "mill")
+    await http.close()
+    assert one.value is not None and one.judge == "mill" and one.cost_micro_usd > 0
+    assert kin.value is not None and kin.judge == "river"
+    (row,) = rows(judged, "SELECT * FROM judgings WHERE deployment = 'fall' AND origin = 'asked'")
+    assert row["rubric"].startswith("given-") and row["task"] == item.task
+    told = call(judged, "GET", "/admin/benchmarks/setting")
+    assert told["judges"] == ["mill", "river"]
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [({"rubric": "none"}, "rubric"), ({"deployment": "none"}, "deployment"),
+     ({"rubric": "code", "rubric_text": "good?"}, "rubric_text"),
      ({"answer": ""}, "answer"), ({"more": 1}, "more"), ({"messages": []}, "messages")],
 )  # fmt: skip
 def test_bad_input_is_refused_by_name(judged: Service, body: dict[str, Any], param: str) -> None:
@@ -184,3 +207,30 @@ def test_the_commands_say_it_in_words_and_in_json(judged: Service) -> None:
     code, said = command(judged, "check", "--judge", "mill")
     assert code == 0 and "kappa with people" in said and "longer-but-wrong" in said
     assert command(judged, "check", "--judge", "fall")[0] == 2, "not of the panel"
+
+
+async def test_the_money_of_a_benchmark_holds_for_its_judging_too(
+    judged: Service, tmp_path: Path
+) -> None:
+    rows_ = [{"id": f"w{at}", "task": "writing", "prompt": f"Write a note, number {at}.",
+              "scorer": "rubric", "reference": "Short and warm.", "max_tokens": 200}
+             for at in range(6)]  # fmt: skip
+    file = parse("\n".join(map(json.dumps, rows_)).encode(), "made up")
+    journal = begun(tmp_path, file, arms=("brook", "fall"))
+    cap = 0.04
+    short = await run(journal, file, judged.url, KEY, Bounds(2, cap, warm_up=0))
+    assert short.short and journal.known.spent_usd <= cap and not journal.known.judge_usd
+    assert 0 < len(journal.known.scores) < 12
+    journal.close()
+    path = journal.folder / "trials.jsonl"  # as if it was killed while the judge was asked
+    kept = path.read_bytes().splitlines(True)
+    at = max(at for at, line in enumerate(kept) if b'"kind": "score"' in line)
+    path.write_bytes(b"".join(kept[:at] + kept[at + 1 :]))
+    journal = Journal(journal.folder)
+    assert len(journal.known.judge_usd) == 1
+    ended = await run(journal, file, judged.url, KEY, Bounds(2, 2.0, warm_up=0))
+    assert ended.whole and not journal.known.judge_usd
+    answered = [k for k, each in journal.known.answers.items() if each.status == "answered"]
+    assert set(answered) == set(journal.known.scores) and len(answered) >= 6
+    assert {each.judge for each in journal.known.scores.values()} <= {"mill", "river"}
+    journal.close()

@@ -52,7 +52,7 @@ async def run(
     known = setting(url, key)
     items: dict[str, Item] = {each.id: each for each in file.items}
     means = Means(http, SystemClock(), Scorers(HttpJudge(http)), items, known.candidates,
-                  frozenset(known.tasks))  # fmt: skip
+                  frozenset(known.tasks), known.panel)  # fmt: skip
     try:
         return await Run(journal, means, bounds or Bounds(most_usd=10.0), lambda count: None).go()
     finally:

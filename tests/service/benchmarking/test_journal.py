@@ -67,6 +67,28 @@ def test_what_may_have_been_paid_counts_as_spent(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_what_judging_may_cost_is_kept_until_the_answer_is_scored(tmp_path: Path) -> None:
+    journal = begun(tmp_path, FILE)
+    journal.asked("k", 1.0, 0.5)
+    assert journal.known.spent_usd == 1.5
+    journal.broke_off("k", paid=False)
+    assert journal.known.spent_usd == 0.0
+    journal.asked("k", 1.0, 0.5)
+    journal.answered(Answer("k", "answered", "yes", cost_micro_usd=10_000))
+    journal = again(journal)
+    assert journal.known.spent_usd == pytest.approx(0.51), "answered and not yet judged"
+    journal.judged_again("k", 0.5)
+    assert journal.known.spent_usd == pytest.approx(1.01), "it may have been judged before"
+    journal.scored(Scored("k", 1.0, "", 20_000))
+    assert journal.known.spent_usd == pytest.approx(0.53)
+    journal.asked("bad", 1.0, 0.5)
+    journal.answered(Answer("bad", "failed", cost_micro_usd=10_000))
+    assert journal.known.spent_usd == pytest.approx(0.54), "a failure is not judged"
+    journal = again(journal)
+    assert journal.known.spent_usd == pytest.approx(0.54)
+    journal.close()
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     journal = begun(tmp_path, FILE)
     with pytest.raises(RunLocked):

@@ -7,13 +7,17 @@ from dataclasses import replace
 import pytest
 
 from service.benchmarking.planning import (
+    Ask,
     Candidate,
     design_json,
     design_of,
     estimate,
+    judge_reserve_usd,
     order,
     reserve_usd,
 )
+from service.benchmarking.prompts import packaged
+from service.routing.eligibility import ANSWER_RESERVE
 from tests.service.benchmarking.rig import ARMS, design, prompts
 
 FILE = prompts(5)
@@ -48,6 +52,20 @@ def test_the_estimate_and_the_reserve_are_by_list_prices() -> None:
     assert reserve_usd(item, WHO["mill"]) == pytest.approx(2 * (item.tokens_in + 2_000) / 1e6)
     assert told.most_usd == pytest.approx(80 * reserve_usd(item, WHO["mill"]), rel=0.02)
     assert 0.0 < told.usd < told.most_usd / 4
+
+
+def test_the_judging_of_rubrics_is_in_the_estimate_and_in_the_reserve() -> None:
+    item = next(each for each in packaged().items if each.check.scorer == "rubric")
+    judges = (WHO["mill"], replace(WHO["fall"], output_usd_per_mtok=20.0))
+    assert judge_reserve_usd(FILE.items[0], judges) == 0.0, "no judge is asked of these"
+    reserve = judge_reserve_usd(item, judges)
+    least = 2 * (item.tokens_in + item.max_tokens + ANSWER_RESERVE * 20.0) / 1e6
+    assert least < reserve < 3 * least, "asked twice, by the dearest"
+    asks = tuple(Ask(item.id, arm, 0) for arm in ARMS)
+    without = estimate(asks, {item.id: item}, WHO, 4)
+    told = estimate(asks, {item.id: item}, WHO, 4, judges)
+    assert told.most_usd == pytest.approx(without.most_usd + 4 * reserve)
+    assert without.usd < told.usd < without.usd + 4 * reserve
 
 
 def test_another_design_is_another_run() -> None:

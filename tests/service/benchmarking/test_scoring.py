@@ -40,12 +40,12 @@ async def test_the_services_judge_scores_by_rubric(url: str) -> None:
     http = AsyncClient(url, "key")
     asked = HttpJudge(http)
     scorers = Scorers(asked)
-    good = await scorers.scored("k", ITEM, "a good note")
-    assert (good.value, good.cost_micro_usd, good.key) == (0.75, 12, "k")
+    good = await scorers.scored("k", ITEM, "a good note", "mill")
+    assert (good.value, good.cost_micro_usd, good.key, good.judge) == (0.75, 12, "k", "fall")
     assert ASKED[-1] == {
         "messages": [dict(each) for each in ITEM.messages], "answer": "a good note",
-        "rubric": ITEM.check.reference,
-    }  # fmt: skip
+        "rubric_text": ITEM.check.reference, "deployment": "mill", "task": ITEM.task,
+    }, "whose it is, so that no kin judges"  # fmt: skip
     assert (await scorers.scored("k", ITEM, "unsure")).value is None
     assert (await scorers.scored("k", ITEM, "refuse")).value is None
     assert asked.failure == "no judge is named in the plan"

@@ -93,6 +93,20 @@ async def test_who_fails_does_not_teach_and_operators_are_told(whole: Whole) -> 
     assert SMALL in warning and "kappa" in warning
 
 
+async def test_a_check_that_could_not_be_asked_changes_nothing(whole: Whole) -> None:
+    spend = whole.bench.judges.spend
+    cap, spend.cap_micro_usd = spend.cap_micro_usd, 0
+    found = await whole.checked()
+    assert found["state"] == "unproven" and found["check"] is None
+    assert found["no_end"] == "40 of 40 items were not asked: the day's cap"
+    spend.cap_micro_usd = cap
+    assert (await whole.checked())["no_end"] is None and whole.panel.proven(SMALL)
+    whole.bench.rule(share=1.0)  # nothing is remembered
+    spend.cap_micro_usd = 0
+    found = await whole.checked()
+    assert found["state"] == "proven" and found["no_end"], "what it was it stays"
+
+
 async def test_a_proven_judge_that_people_disagree_with_here_steps_aside(whole: Whole) -> None:
     await whole.checked()
     whole.panel._live[whole.panel.digest(SMALL)] = Agreement(80, None, False)

@@ -18,6 +18,7 @@ class Said:
     value: float | None
     consistent: bool
     cost_micro_usd: int
+    judge: str = "mill"
 
 
 class Fixed:

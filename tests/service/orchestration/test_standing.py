@@ -67,6 +67,9 @@ def test_length_is_told() -> None:
                 for k in ("raw", "controlled"))  # fmt: skip
     assert own < raw and 0.0 < told["explained"] < 0.2
     assert "why" in explained([])
+    few = [replace(each, deployment="mill") for each in rows(4, 6)]
+    beside = explained([*rows(3, 2_000), *few])
+    assert beside["explained"] == told["explained"], "who has too few keeps nobody from being told"
 
 
 @pytest.mark.parametrize(("knows", "told"), [(1.0, True), (0.0, False)])

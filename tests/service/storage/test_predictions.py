@@ -11,7 +11,7 @@ import pytest
 
 from learning.difficulty import difficulty_of
 from service.domain.clock import new_id
-from service.domain.judging import Judging
+from service.domain.judging import JudgeCheck, Judging
 from service.domain.prediction import CheckDrawn, Predicted
 from service.domain.records import Act, Attempt, Decision, Role, Update, Usage, Version
 from service.storage.database import Database
@@ -136,7 +136,7 @@ def test_foresight_is_held_against_what_was_rated_of_who_answered() -> None:
     assert found.good.tolist() == [True, False]
 
 
-def test_what_a_judge_said_is_a_verdict_whether_or_not_it_became_a_rating() -> None:
+def test_what_a_proven_judge_said_is_a_verdict_whether_or_not_it_became_a_rating() -> None:
     log = Log()
     drawn = [decision() for _ in range(4)]
     for of in drawn:
@@ -153,6 +153,11 @@ def test_what_a_judge_said_is_a_verdict_whether_or_not_it_became_a_rating() -> N
     log.add(said(drawn[0], 0.9), said(drawn[1], 0.2), said(drawn[2], 0.1, consistent=False))
     log.add(said(drawn[3], 0.8, taught=True))
     log.add(feedback(drawn[3], quality=0.8, kind="judge", author="judge:j"))
+    assert checks_of(log.cursor, 1, JUDGED).bad.tolist() == [0.0], "nobody knows this judge"
+    check = JudgeCheck(new_id(), NOW, "j", "d", 81, 0.2, 0.0, 0.4, 0.0, "failed", 0, "me", "{}")
+    log.add(check)
+    assert checks_of(log.cursor, 1, JUDGED).bad.tolist() == [0.0], "it has failed"
+    log.add(replace(check, id=new_id(), state="proven"))
     found = checks_of(log.cursor, 1, JUDGED)
     assert found.bad.tolist() == [0.0, 1.0, 0.0] and found.waiting == 1
     assert not len(checks_of(log.cursor, 1, replace(JUDGED, kinds=("user",))).bad)
