@@ -83,7 +83,7 @@ def attach_taxonomy(runtime: Runtime) -> None:
             finder.setback = found
             log.error("no classifier of tasks: %s; rules decide alone", found)
             told = Told(FAILED, wanted.digest, found)
-        elif not finder.adopt(found, tasks):
+        elif finder.current is None and not finder.adopt(found, tasks):
             finder.setback = "it reads or says what this service does not know"
             told = Told(FAILED, wanted.digest, finder.setback)
         else:
