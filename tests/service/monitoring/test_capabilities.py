@@ -164,6 +164,9 @@ def test_a_rating_counts_in_it_what_it_counts_for_the_policy(log: Log) -> None:
     quality = next(each.cell.quality for each in board.report().cells if each.cell.quality.n)
     assert quality.n == pytest.approx(2.5)
     assert quality.mean == pytest.approx((1.0 + 0.5) / 2.5)
+    (day,) = rows_of(log.database.cursor(), view_sql())
+    assert (day["rated"], day["quality_weight"]) == (4, pytest.approx(2.5))
+    assert day["quality"] == pytest.approx(quality.mean)
 
 
 def view_sql() -> str:
