@@ -12,6 +12,7 @@ import pytest
 
 from learning.taxonomies import default
 from learning.taxonomy import Classifier
+from service.api.chat import hundredths
 from service.bootstrap.relearning import adopt
 from service.bootstrap.taxonomy import finder_of, wanted_of
 from service.check import load_checked
@@ -141,7 +142,7 @@ def test_a_service_fits_its_own_meanwhile_and_routes_by_it(stage: Stage) -> None
     assert unsure["goes"] == "review" and unsure["safe"] == ["b"]
     assert headers["x-headgate-task"] == unsure["task"]
     assert headers["x-headgate-deployment"] == "b"
-    assert headers["x-headgate-confidence"] == f"{unsure['confidence']:.2f}"
+    assert headers["x-headgate-confidence"] == hundredths(float(str(unsure["confidence"]))).decode()
     why = httpx.get(
         f"{stage.url}/v1/decisions/{headers['x-headgate-decision-id']}", headers=AUTH
     ).json()
