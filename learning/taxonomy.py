@@ -31,6 +31,7 @@ OTHER = "other"
 SCHEMA = "grams-1"
 KIND, ROWS_KIND, REFUSED_KIND = "task_classifier", "labelled_rows", "task_classifier_refused"
 THRESHOLD = 0.75
+UNREAD, UNREAD_ROWS, MOSTLY = "unread_rows", 10, 0.5  # so many rows like it, and it can be told
 OPENING, HEAD, BODY, TAIL = 128, 384, 256, 128  # buckets of each part, powers of two
 HEAD_WORDS, BODY_WORDS, TAIL_WORDS = 16, 64, 8
 PREFIX = 5
@@ -40,6 +41,7 @@ FORM = (
 )  # fmt: skip
 FIRST, LAST, ANYWHERE = len(GROUPS), len(GROUPS), len(GROUPS)  # cues, by where they stand
 _PLAIN, _HINTS = len(STRUCTURE) + len(FORM), FIRST + LAST + ANYWHERE
+_BEYOND = STRUCTURE.index("beyond_ascii")
 DENSE = _PLAIN + _HINTS
 WIDTH = DENSE + OPENING + HEAD + BODY + TAIL
 STRUCTURE_SCALE, CUE_SCALE, OPENING_SCALE = 0.25, 0.5, 0.6
@@ -153,6 +155,14 @@ def classifier_features(signals: Signals, embedder: Embedder | None = None) -> N
     return out
 
 
+def unread(x: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Of features [..., width]: whether most of the text is in another script than Latin, and
+    nothing in it hints at a task. What was fitted from English knows nothing of it.
+    """
+    found: NDArray[np.bool_] = (x[..., _BEYOND] > MOSTLY) & ~x[..., _PLAIN:DENSE].any(axis=-1)
+    return found
+
+
 def _form(signals: Signals) -> tuple[float, ...]:
     """Whether a text is given with the wish, and how the wish is put."""
     text = signals.shape.text
@@ -249,7 +259,7 @@ class Classifier:
 
     def probabilities(self, signals: Signals, embedder: Embedder | None = None) -> Vector:
         """Of each task, [T]; they sum to 1."""
-        return self.of_features(classifier_features(signals, embedder))
+        return self.read(classifier_features(signals, embedder))
 
     def of_features(self, x: NDArray[np.float32]) -> Vector:
         """The same from the features of one request, [width]."""
@@ -260,6 +270,15 @@ class Classifier:
         np.exp(scores, scores)
         scores *= 1.0 / np.add.reduce(scores)
         return scores
+
+    def read(self, x: NDArray[np.float32]) -> Vector:
+        """``of_features``; of a text that it cannot read half of that is nobody's word, [T]."""
+        found = self.of_features(x)
+        if x[_BEYOND] <= MOSTLY or self.width != WIDTH or not unread(x):
+            return found
+        if self.about.get(UNREAD, 0) < UNREAD_ROWS:
+            found = 0.5 * found + 0.5 / len(found)
+        return found
 
     def state(self) -> Frozen:
         """The classifier at rest."""

@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold
 
 from learning.interaction import Vector
 from learning.regression import Matrix
-from learning.taxonomy import NEVER, Classifier, LabelledRows
+from learning.taxonomy import NEVER, UNREAD, WIDTH, Classifier, LabelledRows, unread
 
 __all__ = ["Classifier", "LabelledRows", "RefitRefused", "checked", "fit"]
 
@@ -54,6 +54,8 @@ def fit(
     coef, intercept = _regression(rows.x, rows.y, weight, strength, len(rows.tasks))
     about = {"rows": len(rows), "groups": len(np.unique(rows.groups)), "strength": strength}
     about |= _figures(scores / temperature, rows.y, rows.weight) | {"log_loss": loss}
+    if rows.x.shape[1] >= WIDTH and (told := int(unread(rows.x).sum())):
+        about[UNREAD] = told
     return Classifier(rows.tasks, version, coef, intercept, temperature, about)
 
 

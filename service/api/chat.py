@@ -174,6 +174,11 @@ async def _forward(
     return turn.end(stream), True
 
 
+def hundredths(confidence: float) -> bytes:
+    """Cut, not rounded: 0.7499 is not shown as the threshold that it does not reach."""
+    return b"%.2f" % (int(100.0 * confidence) / 100.0)
+
+
 def _headers(
     decision: Decision, served: Served, request_id: str, with_cost: bool = True
 ) -> Headers:
@@ -186,7 +191,7 @@ def _headers(
         (b"x-headgate-mode", served.mode.value.encode()),
         (b"x-headgate-reason", decision.reason.encode()),
         (b"x-headgate-task", decision.task.encode()),
-        (b"x-headgate-confidence", b"%.2f" % decision.task_confidence),
+        (b"x-headgate-confidence", hundredths(decision.task_confidence)),
         (b"x-headgate-policy", f"{mark.name}@{mark.update_seq}".encode()),
         (b"x-headgate-overhead-ms", b"%.2f" % (served.overhead_s * 1e3)),
         (b"x-headgate-attempts", str(served.attempts).encode()),

@@ -67,7 +67,10 @@ def adopt(runtime: Runtime, frozen: Frozen | None) -> bool:
         found = default.classifier()
     else:
         found = Classifiers(runtime.kept.state_dir, {}).known(finder.wanted)
-    return found is not None and finder.adopt(found, frozenset(runtime.plan.task_names))
+    if found is None:
+        finder.current = None  # it was not fitted yet, or its file is gone: it is fitted soon
+        return False
+    return finder.adopt(found, frozenset(runtime.plan.task_names))
 
 
 def seen(decision: Decision) -> tuple[str, NDArray[np.float32]] | None:

@@ -78,12 +78,12 @@ def attach_taxonomy(runtime: Runtime) -> None:
         if finder is None or finder.wanted is None or finder.current or finder.setback:
             return
         wanted, tasks = finder.wanted, frozenset(runtime.plan.task_names)
-        found = await classifiers.fitted(wanted)
+        found = classifiers.known(wanted) or await classifiers.fitted(wanted)
         if isinstance(found, str):
             finder.setback = found
             log.error("no classifier of tasks: %s; rules decide alone", found)
             told = Told(FAILED, wanted.digest, found)
-        elif not finder.adopt(found, tasks):
+        elif finder.current is None and not finder.adopt(found, tasks):
             finder.setback = "it reads or says what this service does not know"
             told = Told(FAILED, wanted.digest, finder.setback)
         else:

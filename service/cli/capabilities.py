@@ -9,7 +9,7 @@ import typer
 from service.cli.output import DEFAULT_URL, JsonFlag, UrlOption, client, give, say, service_errors
 from service.cli.output import table as print_table
 
-NONE = "-"
+NONE, UNKNOWN = "-", "?"  # short: ten columns are to fit
 
 
 def register(app: typer.Typer) -> None:
@@ -33,9 +33,11 @@ def capabilities(
 def _show(found: dict[str, Any]) -> None:
     if found["pending"]:
         say("the log is still being read; what follows is not whole")
-    columns = ["task", "deployment", "place", "quality (n)", "per dollar", "latency s", "cost $",
+    columns = ["task", "deployment", "place", "quality (n)", "per dollar", "latency s",
+               "$ a thousand",
                "errors", "source", "age"]  # fmt: skip
     print_table(columns, [_row(each) for each in found["cells"]])
+    say(f"{UNKNOWN}: unknown, which is not 0; in brackets the 95 % interval, after quality the n")
     for task, winner in found["winners"].items():
         if winner is not None:
             say(f"{task}: {winner} is surely the best")
@@ -57,8 +59,8 @@ def _row(cell: dict[str, Any]) -> list[str]:
         cell["task"], cell["deployment"], place(cell["rank"], cell["tied_with"]),
         f"{between(cell['quality'], 1.0, 2)} ({cell['quality']['n']:.0f})",
         between(cell["quality_per_usd"], 1.0, 0), between(cell["latency_s"], 1.0, 2),
-        between(cell["cost_micro_usd"], 1e-6, 5), between(cell["error_rate"], 1.0, 3),
-        (cell["source"] or "unknown") + (" stale" if cell["stale"] else ""), age(cell["age_s"]),
+        between(cell["cost_micro_usd"], 1e-3, 2), between(cell["error_rate"], 1.0, 3),
+        (cell["source"] or UNKNOWN) + (" stale" if cell["stale"] else ""), age(cell["age_s"]),
     ]  # fmt: skip
 
 
@@ -71,7 +73,7 @@ def between(estimate: dict[str, Any], factor: float, digits: int) -> str:
     """A mean and its interval."""
     mean, low, high = (estimate[name] for name in ("mean", "low", "high"))
     if mean is None:
-        return "unknown"
+        return UNKNOWN
     told = f"{mean * factor:.{digits}f}"
     if low is None or high is None:
         return f"{told} [too little]"

@@ -51,7 +51,7 @@ def _by_default(text: str) -> dict[str, Any]:
 
     classifier = default.classifier()
     x = classifier_features(default.signals_of(text))
-    guess = Guess(classifier.version, classifier.tasks, classifier.of_features(x), x)
+    guess = Guess(classifier.version, classifier.tasks, classifier.read(x), x)
     task, confidence = guess.best
     return {
         "task": task, "confidence": confidence, "source": CLASSIFIER, "threshold": THRESHOLD,

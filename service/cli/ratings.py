@@ -68,4 +68,4 @@ def _show(found: dict[str, Any]) -> None:
         ],
     )  # fmt: skip
     for each in found["uncounted"]:
-        say(f"{each['ratings']} of {each['authors']} authors do not count: {each['reason']}")
+        say(f"{each['ratings']} ratings (keys: {each['authors']}) do not count: {each['reason']}")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from service.feedback.child import run_child
 log = logging.getLogger("headgate.learning")
 
 CHILD = (sys.executable, "-m", "service.feedback.classifying")
-FOLDER = "classifiers"
+FOLDER, WORK = "classifiers", "fitting-"
 LIMIT_S = 300
 
 
@@ -48,9 +49,11 @@ class Classifiers:
             return None
 
     async def fitted(self, wanted: Wanted) -> Classifier | str:
-        """Fit it; or why that came to nothing."""
+        """Fit it, one at a time on a state directory; or why that came to nothing."""
         self._root.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="fitting-", dir=self._root) as name:
+        for leftover in self._root.glob(WORK + "*"):  # of a service that was killed as it fitted
+            shutil.rmtree(leftover, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=WORK, dir=self._root) as name:
             folder = Path(name)
             (folder / "wanted").write_text(json.dumps(wanted.told()), "utf-8")
             command = (*self._child, "wanted", "out", str(LIMIT_S))

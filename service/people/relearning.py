@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ CHILD = (sys.executable, "-m", "service.feedback.label_fitting")
 FOLDER, WORK = "relearned", "fitting-"
 TAKEN, REFUSED_ACT = "classifier.relearned", "classifier.relearning_refused"
 FAILED, BACK = "classifier.relearning_failed", "classifier.rolled_back"
-SHOWN = 20
+SHOWN, KEPT = 20, 10_000
 LIMIT_S = 600  # 7 s of CPU with 2,000 labels, but the child is nice: a busy machine lets it wait
 
 
@@ -68,40 +69,51 @@ class RelearnParts:
     told: Callable[[str], None] = lambda how: None
 
 
+@dataclass
+class _Known:
+    """What the log knows of one thing that was wished: the classifier in force for it (empty: the
+    one without labels), and the last label that a refit has seen.
+    """
+
+    current: str = ""
+    tried_seq: int = 0
+
+
 class Relearner:
     """One refit at a time. The file first, then the act, then the swap: a kill between them loses
-    nothing, and a start goes on with the last act.
+    nothing, and a start or another plan goes on with the last act for what is wished then.
     """
 
     def __init__(self, parts: RelearnParts, child: tuple[str, ...] = CHILD) -> None:
         self._parts, self._child = parts, child
         self._root = parts.state_dir / FOLDER
-        self._tried_seq = 0
+        self._known: dict[str, _Known] = defaultdict(_Known)  # by the digest of what is wished
         self._one_at_a_time = asyncio.Lock()
+        self._swapping = asyncio.Lock()  # never held while a refit is fitted
         self.current = ""  # the id of the one in force; empty: the one without labels
         self._frozen: Frozen | None = None
-        self._digest = ""  # of what it was fitted for
 
     def resume(self) -> None:
         """Go on with what was in force; blocks."""
         for leftover in self._root.glob(WORK + "*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        acts = self._acts(1, TAKEN, REFUSED_ACT, FAILED)
-        if acts:
-            self._tried_seq = int(json.loads(acts[0]["detail"]).get("through", 0))
-        wished, last = self._parts.wished(), self._acts(1, TAKEN, BACK)
-        if wished is None or not last or not last[0]["subject"]:
-            return
-        if json.loads(last[0]["detail"]).get("digest") != wished.digest:
-            log.warning("the plan's tasks have changed: what was learned from labels waits")
-            return
-        self._adopt(last[0]["subject"], self._read(last[0]["subject"]), wished)
+        for act in reversed(self._acts(KEPT, TAKEN, REFUSED_ACT, FAILED, BACK)):
+            detail = json.loads(act["detail"])
+            known = self._known[str(detail.get("digest", ""))]
+            known.tried_seq = max(known.tried_seq, int(detail.get("through", 0)))
+            if act["act"] in (TAKEN, BACK):
+                known.current = act["subject"]
+        self.retake()
 
     def retake(self) -> None:
-        """The plan was read again: what was learned holds on, if it is still what is wanted."""
+        """The plan was read: what was learned for what is wished now, if anything, is in force."""
         wished = self._parts.wished()
-        if self.current and wished is not None and wished.digest == self._digest:
+        wanted = "" if wished is None else self._known[wished.digest].current
+        if wanted and wanted == self.current:
             self._parts.adopt(self._frozen)
+        elif wanted and wished is not None:
+            self._adopt(wanted, self._read(wanted))
+            self._known[wished.digest].current = self.current  # its file may be gone
         else:
             self.current, self._frozen = "", None
 
@@ -111,14 +123,14 @@ class Relearner:
         if wished is None or not self._parts.log.healthy:
             return
         async with self._one_at_a_time:
-            labels = await asyncio.to_thread(self._due, wished)
+            labels = await asyncio.to_thread(self._due, wished, self._known[wished.digest])
             if labels is not None:
                 await self._refit(wished, labels)
 
     async def rollback(self, reason: str, author: str, who: Person | None) -> dict[str, Any]:
         """Go back to what was in force before the one that is; durable when this returns."""
-        wished = self._parts.wished()
-        async with self._one_at_a_time:
+        async with self._swapping:
+            wished = self._parts.wished()
             if not self.current or wished is None:
                 raise Conflict(
                     "the classifier in force has learned from no labels: there is nothing to go "
@@ -132,7 +144,7 @@ class Relearner:
             detail = {"from": self.current, "digest": wished.digest}
             told = Told(BACK, before, reason, author, detail)
             await self._durable(told, who)
-            self._adopt(before, frozen, wished)
+            self._take(before, frozen, wished)
             self._parts.told("rolled_back")
         return {"current": self.current, "from": detail["from"]}
 
@@ -142,7 +154,9 @@ class Relearner:
         wished = self._parts.wished()
         waiting = (0, 0)
         if wished is not None:
-            waiting = new_labels(self._parts.cursor(), self._tried_seq, wished.layout)
+            waiting = new_labels(
+                self._parts.cursor(), self._known[wished.digest].tried_seq, wished.layout
+            )
         return {
             "classifying": wished is not None,
             "current": self.current,
@@ -157,50 +171,63 @@ class Relearner:
             ],
         }  # fmt: skip
 
-    def _adopt(self, model_id: str, frozen: Frozen | None, wished: Wished) -> None:
+    def _take(self, model_id: str, frozen: Frozen | None, wished: Wished) -> None:
+        """It is the one for what was wished; in force unless the plan wishes else by now."""
+        self._known[wished.digest].current = model_id
+        now = self._parts.wished()
+        if now is not None and now.digest == wished.digest:
+            self._adopt(model_id, frozen)
+
+    def _adopt(self, model_id: str, frozen: Frozen | None) -> None:
         taken = self._parts.adopt(frozen) and frozen is not None
         self.current, self._frozen = (model_id, frozen) if taken else ("", None)
-        self._digest = wished.digest
 
     # parts --------------------------------------------------------------------------------------
 
-    def _due(self, wished: Wished) -> Labels | None:
+    def _due(self, wished: Wished, known: _Known) -> Labels | None:
         cursor = self._parts.cursor()
-        count, newest = new_labels(cursor, self._tried_seq, wished.layout)
+        count, newest = new_labels(cursor, known.tried_seq, wished.layout)
         if count < self._parts.least_labels():
             return None
-        self._tried_seq = newest
+        known.tried_seq = newest
         return labels_of(cursor, wished.tasks, wished.layout)
 
     async def _refit(self, wished: Wished, labels: Labels) -> None:
-        model_id = new_id()
+        model_id, known = new_id(), self._known[wished.digest]
+        parent = known.current
         detail: dict[str, Any] = {
-            "labels": len(labels), "through": self._tried_seq, "digest": wished.digest,
+            "labels": len(labels), "through": known.tried_seq, "digest": wished.digest,
         }  # fmt: skip
-        found = await self._fitted(wished, labels, model_id)
-        if isinstance(found, str):
-            self._parts.told("failed")
-            log.warning("the classifier could not be fitted with labels: %s", found)
-            await self._durable(Told(FAILED, "", found, detail=detail), None)
-            return
-        detail["compared"] = found.about.get(COMPARED)
-        if found.kind == REFUSED:
-            self._parts.told("refused")
-            await self._durable(Told(REFUSED_ACT, "", found.about["reason"], detail=detail), None)
-            return
-        await asyncio.to_thread(self._write, model_id, found)
-        detail["parent"] = self.current
-        await self._durable(Told(TAKEN, model_id, "", detail=detail), None)
-        self._adopt(model_id, found, wished)
-        self._parts.told("accepted")
+        found = await self._fitted(wished, labels, model_id, parent)
+        if not isinstance(found, str):
+            detail["compared"] = found.about.get(COMPARED)
+        async with self._swapping:
+            if known.current != parent:
+                found = "it was held against one that was rolled back meanwhile"
+            if isinstance(found, str):
+                self._parts.told("failed")
+                log.warning("the classifier could not be fitted with labels: %s", found)
+                await self._durable(Told(FAILED, "", found, detail=detail), None)
+            elif found.kind == REFUSED:
+                self._parts.told("refused")
+                reason = str(found.about["reason"])
+                await self._durable(Told(REFUSED_ACT, "", reason, detail=detail), None)
+            else:
+                await asyncio.to_thread(self._write, model_id, found)
+                detail["parent"] = parent
+                await self._durable(Told(TAKEN, model_id, "", detail=detail), None)
+                self._take(model_id, found, wished)
+                self._parts.told("accepted")
 
-    async def _fitted(self, wished: Wished, labels: Labels, version: str) -> Frozen | str:
+    async def _fitted(
+        self, wished: Wished, labels: Labels, version: str, parent: str
+    ) -> Frozen | str:
         """What the child made of them: a classifier, a refusal, or why it failed in words."""
         self._root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=WORK, dir=self._root))
         try:
             await asyncio.to_thread(_put, folder, {**wished.told, "version": version}, labels)
-            current = str(self._path(self.current).resolve()) if self.current else "-"
+            current = str(self._path(parent).resolve()) if parent else "-"
             command = (*self._child, "wanted", "labels", current, "out", str(LIMIT_S))
             command = (*command, self._parts.fitter)
             reason = await run_child(command, folder, LIMIT_S, self._parts.environment)

@@ -44,4 +44,4 @@ class TaskFinder:
         if current is None:
             return None
         x = classifier_features(signals, self._embedder)
-        return Guess(current.version, current.tasks, current.of_features(x), x)
+        return Guess(current.version, current.tasks, current.read(x), x)

@@ -11,12 +11,14 @@ from service.storage.database import Cursor
 _WEIGHT = "exp((epoch_us(d.ts) / 1e6 - ?) / ?)"
 
 # Quality, latency and failures as they were learned, so that what is learned from which is said in
-# one place (feedback/credit.py). An update of a revision adds what is new and takes back what was.
+# one place (feedback/credit.py). An update of a revision adds what is new and takes back what was,
+# each by what its ratings count; rows from before ratings were weighed count 1.
 _LEARNED = f"""
     SELECT arm AS deployment, task,
-           coalesce(sum(w) FILTER (kind = 'rating'), 0) AS quality_w,
-           coalesce(sum(w * (quality - coalesce(was, 0))), 0) AS quality_x,
-           coalesce(sum(w * (quality * quality - coalesce(was * was, 0))), 0) AS quality_xx,
+           coalesce(sum(w * (told - undone)), 0) AS quality_w,
+           coalesce(sum(w * (told * quality - undone * coalesce(was, 0))), 0) AS quality_x,
+           coalesce(sum(w * (told * quality * quality - undone * coalesce(was * was, 0))), 0)
+               AS quality_xx,
            coalesce(sum(w) FILTER (latency_s IS NOT NULL), 0) AS latency_s_w,
            coalesce(sum(w * latency_s), 0) AS latency_s_x,
            coalesce(sum(w * latency_s * latency_s), 0) AS latency_s_xx,
@@ -25,6 +27,9 @@ _LEARNED = f"""
            coalesce(sum(w) FILTER (failed), 0) AS error_rate_xx,
            epoch_us(max(ts)) / 1e6 AS last_s
     FROM (SELECT u.arm, d.task, u.kind, u.quality, u.revises_quality AS was, u.latency_s, u.failed,
+                 CASE WHEN u.quality IS NULL THEN 0 ELSE coalesce(u.weight, 1) END AS told,
+                 CASE WHEN u.revises_quality IS NULL THEN 0 ELSE coalesce(u.revises_weight, 1) END
+                     AS undone,
                  d.ts, {_WEIGHT} AS w
           FROM updates u JOIN decisions d ON d.id = u.decision_id
           WHERE u.log_seq > ? AND u.log_seq <= ? AND u.kind IN ('outcome', 'rating', 'revision')

@@ -27,6 +27,9 @@ from learning.taxonomy import (
     HEAD,
     OPENING,
     TAIL,
+    THRESHOLD,
+    UNREAD,
+    UNREAD_ROWS,
     WIDTH,
     Classifier,
     LabelledRows,
@@ -62,6 +65,20 @@ def test_what_is_seen_depends_on_no_process_and_on_no_order_of_a_set() -> None:
         for seed in ("1", "2")
     }  # fmt: skip
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["请把这段话翻译成英文：你好", "привет, как дела?", "مرحبا كيف حالك"]
+)
+def test_a_script_that_it_cannot_read_leaves_it_unsure_until_it_learns_some(text: str) -> None:
+    made, x = default.classifier(), classifier_features(signals_of(text))
+    assert made.of_features(x).max() > 0.9  # as sure as it is wrong
+    assert made.read(x).max() < THRESHOLD and made.read(x).sum() == pytest.approx(1.0)
+    assert made.read(x).argmax() == made.of_features(x).argmax()
+    taught = replace(made, about=made.about | {UNREAD: UNREAD_ROWS})
+    assert taught.read(x).tolist() == made.of_features(x).tolist()
+    wish = classifier_features(signals_of("Translate to English: " + text))  # of this it reads
+    assert made.read(wish).tolist() == made.of_features(wish).tolist()
 
 
 def test_an_embedder_is_read_behind_the_rest() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from learning.taxonomy import Classifier, LabelledRows
+from learning.taxonomies.default import signals_of
+from learning.taxonomy import UNREAD, Classifier, LabelledRows, classifier_features
 from learning.taxonomy_fit import (
     TOLERANCE,
     RefitRefused,
@@ -42,6 +43,15 @@ def test_numpy_says_what_scikit_learn_says(tasks: int) -> None:
     flat = Classifier(made.tasks, "", made.coef, made.intercept, 1.0, {})
     said = np.stack([flat.of_features(x) for x in rows.x])[:, :tasks]
     assert np.abs(said - theirs.predict_proba(rows.x.astype(np.float64))).max() < 1e-9
+
+
+def test_a_fit_tells_how_much_it_saw_of_other_scripts() -> None:
+    texts = ["переведи на английский", "спой мне песню", "what goes into pesto", "sing to me"] * 3
+    x = np.stack([classifier_features(signals_of(text)) for text in texts])
+    rows = LabelledRows(("a", "b"), x, np.array([0, 1] * 6), np.ones(12))
+    assert fit(rows, strengths=(1.0,)).about[UNREAD] == 6
+    english = np.arange(12)[np.arange(12) % 4 > 1]
+    assert UNREAD not in fit(rows.take(english), strengths=(1.0,)).about
 
 
 def test_it_is_calibrated_on_what_it_has_not_seen() -> None:

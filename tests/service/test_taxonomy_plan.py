@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from learning.taxonomies import default
+from learning.taxonomy import Classifier
+from service.api.chat import hundredths
+from service.bootstrap.relearning import adopt
 from service.bootstrap.taxonomy import finder_of, wanted_of
 from service.check import load_checked
 from service.domain.errors import PlanInvalid
 from service.plan.taxonomy_check import taxonomy_problems
 from service.plan.whole import Plan
+from tests.conftest import make_runtime
 from tests.service.faults.refusing import AUTH, Stage, staged
 from tests.service.test_config import GOOD, write
 from tests.upstream import Upstream, answer_json, http, say
@@ -85,6 +90,20 @@ def test_a_safe_deployment_of_the_plan_is_the_safe_one(tmp_path: Path) -> None:
     assert list(taxonomy_problems(found)) == [] and finder is not None and finder.safe == ("a",)
 
 
+def test_without_labels_and_without_a_fit_there_is_none_until_it_is_fitted(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path, GOOD + OWN + SAFE)
+    try:
+        finder, shipped = runtime.router.table.finder, default.classifier()
+        assert finder is not None and finder.wanted is not None and finder.current is None
+        tasks = finder.wanted.tasks
+        coef, intercept = np.zeros((len(tasks), shipped.width)), np.zeros(len(tasks))
+        learned = Classifier(tasks, "learned", coef, intercept, 1.0, {})
+        assert adopt(runtime, learned.state()) and finder.current is not None
+        assert not adopt(runtime, None) and finder.current is None
+    finally:
+        runtime.kept.close()
+
+
 TASKS = """tasks:
   - name: recipe
     examples: [How do I cook risotto, A recipe with leeks and potatoes, What goes into pesto,
@@ -123,7 +142,7 @@ def test_a_service_fits_its_own_meanwhile_and_routes_by_it(stage: Stage) -> None
     assert unsure["goes"] == "review" and unsure["safe"] == ["b"]
     assert headers["x-headgate-task"] == unsure["task"]
     assert headers["x-headgate-deployment"] == "b"
-    assert headers["x-headgate-confidence"] == f"{unsure['confidence']:.2f}"
+    assert headers["x-headgate-confidence"] == hundredths(float(str(unsure["confidence"]))).decode()
     why = httpx.get(
         f"{stage.url}/v1/decisions/{headers['x-headgate-decision-id']}", headers=AUTH
     ).json()

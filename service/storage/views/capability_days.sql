@@ -7,9 +7,10 @@
 -- deployment: which answered, or was called
 -- task: of the decision
 -- rated: the answers whose quality was learned
--- quality [0 to 1]: their mean
--- quality_sum: the sum of their qualities
--- quality_squares: the sum of the squares
+-- quality [0 to 1]: their mean, each by what its ratings count
+-- quality_weight: what they count together; rated where ratings are not weighed
+-- quality_sum: the sum of their qualities, each by what its ratings count
+-- quality_squares: the sum of the squares, likewise
 -- timed: the calls whose latency was learned
 -- latency_s [seconds]: its mean
 -- latency_sum_s [seconds]: its sum
@@ -24,9 +25,16 @@
 WITH learned AS (
     SELECT d.ts::DATE AS day, u.arm AS deployment, d.task,
            count(*) FILTER (u.kind = 'rating') AS rated,
-           coalesce(sum(u.quality - coalesce(u.revises_quality, 0)), 0) AS quality_sum,
-           coalesce(sum(u.quality * u.quality
-                        - coalesce(u.revises_quality * u.revises_quality, 0)), 0) AS quality_squares,
+           coalesce(sum(CASE WHEN u.quality IS NULL THEN 0 ELSE coalesce(u.weight, 1) END
+                        - CASE WHEN u.revises_quality IS NULL THEN 0
+                               ELSE coalesce(u.revises_weight, 1) END), 0) AS quality_weight,
+           coalesce(sum(coalesce(u.weight, 1) * u.quality
+                        - coalesce(u.revises_weight, 1) * coalesce(u.revises_quality, 0)), 0)
+               AS quality_sum,
+           coalesce(sum(coalesce(u.weight, 1) * u.quality * u.quality
+                        - coalesce(u.revises_weight, 1)
+                          * coalesce(u.revises_quality * u.revises_quality, 0)), 0)
+               AS quality_squares,
            count(u.latency_s) AS timed, coalesce(sum(u.latency_s), 0) AS latency_sum_s,
            coalesce(sum(u.latency_s * u.latency_s), 0) AS latency_squares,
            count(u.failed) AS calls, count(*) FILTER (u.failed) AS failed
@@ -39,7 +47,8 @@ paid AS (
     FROM attempts a JOIN decisions d ON d.id = a.decision_id
     WHERE a.error_kind IS NULL AND a.role <> 'judge' GROUP BY ALL)
 SELECT day, deployment, task,
-       coalesce(rated, 0) AS rated, quality_sum / nullif(rated, 0) AS quality,
+       coalesce(rated, 0) AS rated, quality_sum / nullif(quality_weight, 0) AS quality,
+       coalesce(quality_weight, 0) AS quality_weight,
        coalesce(quality_sum, 0) AS quality_sum, coalesce(quality_squares, 0) AS quality_squares,
        coalesce(timed, 0) AS timed, latency_sum_s / nullif(timed, 0) AS latency_s,
        coalesce(latency_sum_s, 0) AS latency_sum_s, coalesce(latency_squares, 0) AS latency_squares,

@@ -77,6 +77,7 @@ def test_the_command_shows_it(benched: Service) -> None:
     code, out, err = run("capabilities", "--url", benched.url)
     assert code == 0 and "code: fall is surely the best" in out, err
     assert "fall: best in quality at code" in out and "region not said" in out
+    assert "?: unknown, which is not 0" in out
     code, out, _ = run("capabilities", "--task", "code", "--url", benched.url, "--json")
     assert code == 0 and {each["task"] for each in json.loads(out)["cells"]} == {"code"}
     code, _, err = run("capabilities", "--task", "chess", "--url", benched.url)
@@ -84,7 +85,7 @@ def test_the_command_shows_it(benched: Service) -> None:
     assert shown.place(1, ["b"]) == "1=" and shown.place(2, []) == "2"
     assert shown.place(None, []) == "-"
     nothing = {"n": 0.0, "mean": None, "low": None, "high": None}
-    assert shown.between(nothing, 1.0, 2) == "unknown"
+    assert shown.between(nothing, 1.0, 2) == "?"
     assert shown.between({**nothing, "mean": 0.5}, 1.0, 2) == "0.50 [too little]"
     assert [shown.age(each) for each in (None, 5.0, 200.0, 8_000.0, 200_000.0)] == [
         "-", "5 s", "3 min", "2 h", "2 d",

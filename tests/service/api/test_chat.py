@@ -12,6 +12,7 @@ import httpx
 import openai
 import pytest
 
+from service.api.chat import hundredths
 from service.app import create_app
 from service.storage.cases import Case
 from tests.conftest import KEY, Server, Service, make_runtime
@@ -35,6 +36,11 @@ def ended(service: Service, decision_id: str) -> Case:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return case
+
+
+def test_a_confidence_below_a_threshold_is_not_shown_as_at_it() -> None:
+    shown = [hundredths(each) for each in (0.7499, 0.75, 1.0, 0.0)]
+    assert shown == [b"0.74", b"0.75", b"1.00", b"0.00"]
 
 
 def test_a_whole_answer_with_every_header(service: Service, client: openai.OpenAI) -> None:

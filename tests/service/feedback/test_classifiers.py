@@ -18,6 +18,7 @@ FALSE = (sys.executable, "-c", "raise SystemExit(3)")
 
 
 async def test_a_child_that_fails_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "classifiers" / "fitting-of-one-that-was-killed").mkdir(parents=True)
     classifiers = Classifiers(tmp_path, child_environment(), FALSE)
     assert classifiers.known(WANTED) is None
     assert await classifiers.fitted(WANTED) == "the child ended with code 3"

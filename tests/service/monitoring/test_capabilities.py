@@ -152,6 +152,23 @@ def test_what_teaches_the_matrix_and_what_does_not(log: Log) -> None:
     assert days["x"]["cost_micro_usd"] == pytest.approx(400.0)
 
 
+def test_a_rating_counts_in_it_what_it_counts_for_the_policy(log: Log) -> None:
+    for quality, weight in ((1.0, 1.0), (0.0, 0.25), (0.0, 0.25)):
+        log.tell(log.answer("x", None), "x", "rating", quality, weight=weight)
+    revised = log.answer("x", None)
+    log.tell(revised, "x", "rating", 1.0, weight=0.5)
+    log.tell(revised, "x", "revision", 0.5, revises_quality=1.0, weight=1.0, revises_weight=0.5)
+    log.durable()
+    board = log.board()
+    board.evaluate()
+    quality = next(each.cell.quality for each in board.report().cells if each.cell.quality.n)
+    assert quality.n == pytest.approx(2.5)
+    assert quality.mean == pytest.approx((1.0 + 0.5) / 2.5)
+    (day,) = rows_of(log.database.cursor(), view_sql())
+    assert (day["rated"], day["quality_weight"]) == (4, pytest.approx(2.5))
+    assert day["quality"] == pytest.approx(quality.mean)
+
+
 def view_sql() -> str:
     """The view over what is published, on the live file's own tables."""
     return (ROOT / "service/storage/views/capability_days.sql").read_text("utf-8")

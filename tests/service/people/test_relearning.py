@@ -143,7 +143,17 @@ def test_from_labels_to_a_better_classifier_and_back(home: Home, tmp_path: Path)
     assert other.current == "" and len(again.adopted) == 1
     home.relearner.retake()
     assert home.relearner.current == ""
+    # Nor does what people said get lost with it: they teach the next one as they taught the last.
+    (_, act) = home.turn()
+    assert act["act"] == "classifier.relearned" and act["detail"]["digest"] == "d2"
+    assert act["detail"]["labels"] == 150 and act["detail"]["parent"] == ""
+    # Back to the plan before, and what was learned for that is in force again.
     home.digest = "d1"
+    home.relearner.retake()
+    assert home.relearner.current == first
+    assert home.adopted[-1] is not None and known(home.adopted[-1]).version == first
+    again.relearner.resume()
+    assert again.relearner.current == first
     # Back to the one without labels, which is an act, and holds after a start too.
     found = asyncio.run(again.relearner.rollback("it takes code for maths", "ann", None))
     assert found == {"current": "", "from": first} and again.adopted[-1] is None
@@ -153,8 +163,48 @@ def test_from_labels_to_a_better_classifier_and_back(home: Home, tmp_path: Path)
     last.resume()
     assert last.current == ""
     acts = last.standing()["acts"]
-    assert [each["act"] for each in acts] == ["classifier.rolled_back", "classifier.relearned"]
+    assert [each["act"] for each in acts] == ["classifier.rolled_back"] + [
+        "classifier.relearned"
+    ] * 2
     assert acts[0]["reason"] == "it takes code for maths"
+
+
+def test_a_plan_that_changes_during_a_refit_does_not_get_what_was_fitted_for_another(
+    home: Home,
+) -> None:
+    home.label(150)
+
+    async def both() -> None:
+        refit = asyncio.create_task(home.relearner.turn())
+        while not list((home.state / FOLDER).glob("fitting-*")):
+            await asyncio.sleep(0.01)
+        home.digest = "d2"
+        home.relearner.retake()
+        await refit
+
+    asyncio.run(both())
+    assert home.relearner.current == "" and home.adopted == []
+    home.digest = "d1"
+    home.relearner.retake()
+    assert home.relearner.current and len(home.adopted) == 1
+
+
+def test_a_rollback_waits_for_no_refit_and_the_refit_gives_way(home: Home) -> None:
+    home.label(150)
+    (first,) = home.turn()
+    home.label(90)
+
+    async def both() -> None:
+        refit = asyncio.create_task(home.relearner.turn())
+        while not list((home.state / FOLDER).glob("fitting-*")):
+            await asyncio.sleep(0.01)
+        found = await home.relearner.rollback("it takes code for maths", "ann", None)
+        assert found == {"current": "", "from": first["subject"]} and not refit.done()
+        await refit
+
+    asyncio.run(both())
+    assert home.relearner.current == "" and home.counted == ["accepted", "rolled_back", "failed"]
+    assert "rolled back meanwhile" in home.turn()[-1]["reason"]
 
 
 def test_labels_that_make_it_worse_are_refused_and_a_fit_that_breaks_is_told(home: Home) -> None:
