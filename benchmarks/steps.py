@@ -14,13 +14,22 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.overhead import body, plan
+from benchmarks.prediction_world import rated
 from benchmarks.processes import KEY
 from benchmarks.upstream import ANSWER
-from learning.features import inspect
+from learning.acceptance import Foresight
+from learning.acceptance_check import Held, refit
+from learning.difficulty import demand
+from learning.features import Featurizer, inspect
+from learning.taxonomies import default
+from learning.taxonomy import classifier_features
 from service.api.auth import authenticate
 from service.api.chat import _headers
 from service.bootstrap.build import build
@@ -32,6 +41,7 @@ from service.feedback.apply import apply
 from service.feedback.credit import from_outcome
 from service.providers.answers import read_answer
 from service.providers.base import Names
+from service.providers.simulated import CHARACTERS
 from service.routing.dispatch import Served
 from service.runtime import Runtime
 
@@ -84,6 +94,30 @@ def steps(runtime: Runtime) -> dict[str, Callable[[], Any]]:
     }
 
 
+def ahead() -> dict[str, Callable[[], Any]]:
+    """What a taxonomy and prediction do beside these: the shipped classifier, and a fit for eight
+    deployments on answers of the simulated ones (each stands for two).
+    """
+    signals = inspect(parse(body()).shape)
+    classifier, tasks = default.classifier(), ("code", "maths", "other")
+    rows = rated(tuple(each.model for each in CHARACTERS), tasks)
+    names = tuple(f"{name}-{copy}" for copy in "ab" for name in rows.arms)
+    twice = replace(
+        rows, arms=names, arm=rows.arm + len(rows.arms) * (np.arange(len(rows)) % 2)
+    )  # fmt: skip
+    held = refit(twice, 0.7)
+    assert isinstance(held, Held)
+    foresight = Foresight(dict.fromkeys(names, 0.7), 0.7, held.model)
+    seen, features = classifier_features(signals), Featurizer(tasks).vector(signals, "code")
+    of_text = demand(signals)
+    return {
+        "classifier: what it sees": lambda: classifier_features(signals),
+        "classifier: probabilities": lambda: classifier.read(seen),
+        "scores of the text": lambda: demand(signals),
+        "chances of 8": lambda: foresight.told(features, of_text),
+    }
+
+
 def cost_us(step: Callable[[], Any], count: int) -> list[float]:
     """CPU microseconds of one call, several rounds."""
     for _ in range(min(count, 200)):
@@ -109,7 +143,7 @@ def main() -> None:
         file.write_text(plan("http://127.0.0.1:9"))
         runtime = build(load(file)[0], Settings(Path(folder) / "state", KEY), seed=1)
         rows = {}
-        for name, step in steps(runtime).items():
+        for name, step in (steps(runtime) | ahead()).items():
             count = max(o.count // 20, 1) if name.startswith("publish") else o.count
             rows[name] = cost_us(step, count)
             low, high = min(rows[name]), max(rows[name])
