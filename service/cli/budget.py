@@ -29,7 +29,7 @@ def list_budgets(url: UrlOption = DEFAULT_URL, as_json: JsonFlag = False) -> Non
 
 
 def _money(value: float | None) -> str:
-    return "-" if value is None else f"{value:.6f}"
+    return "-" if value is None else f"{value:.6g}"
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -37,15 +37,33 @@ def _show(found: dict[str, Any]) -> None:
         say("there are no budgets: name some in the plan under budgets.named, or give a key one")
         return
     rows = [
-        (b["name"], b["scope"], b.get("key") or b["of"] or "(all)", b["period"],
-         _money(b.get("spent_usd")), _money(b.get("reserved_usd")), _money(b.get("left_usd")),
-         _money(b["hard_usd"]), _money(b["soft_usd"]), _foretold(b.get("forecast")),
-         b["at_cap"], b.get("ends_at") or "-", b.get("state", "-"))
+        (b["name"], " ".join((b["scope"], b.get("key") or b["of"] or "")).strip(), b["period"],
+         _money(b.get("spent_usd")), _money(b.get("left_usd")), _money(b["hard_usd"]),
+         _foretold(b.get("forecast")), b.get("state", "-"))
         for b in found["budgets"]
     ]  # fmt: skip
-    table(("name", "scope", "of", "period", "spent $", "reserved $", "left $", "hard $", "soft $",
-           "by its end $", "at the cap", "ends", "state"), rows,
-          f"periods in {found['time_zone']}")  # fmt: skip
+    columns = ("name", "of", "period", "spent $", "left $", "hard $", "by its end $", "state")
+    table(columns, rows, f"periods in {found['time_zone']}; all of one: headgate budget show NAME")
+
+
+def _whole(found: dict[str, Any]) -> None:
+    for each in found["budgets"]:
+        of = each.get("key") or each["of"] or "all"
+        rows = [
+            ("of", f"{each['scope']}, {of}"),
+            (
+                "period",
+                f"{each['period']}, in {found['time_zone']}, to {each.get('ends_at') or '-'}",
+            ),
+            ("spent $", _money(each.get("spent_usd"))),
+            ("reserved $", _money(each.get("reserved_usd"))),
+            ("left $", _money(each.get("left_usd"))),
+            ("hard $", f"{_money(each['hard_usd'])}, at the cap: {each['at_cap']}"),
+            ("soft $", _money(each["soft_usd"])),
+            ("by its end $", _foretold(each.get("forecast"))),
+            ("state", each.get("state", "-")),
+        ]
+        table(("budget", each["name"]), rows)
 
 
 def _foretold(found: dict[str, float] | None) -> str:
@@ -67,4 +85,4 @@ def show(
         if not mine:
             known = ", ".join(sorted({each["name"] for each in found["budgets"]})) or "none"
             fail(f"no budget {name} that has a value yet; known: {known}", 2)
-        give(found | {"budgets": mine}, as_json, _show)
+        give(found | {"budgets": mine}, as_json, _whole)

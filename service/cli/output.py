@@ -43,6 +43,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 out = Console()
+WHOLE = 240  # characters of a line that goes to a file or a pipe
 err = Console(stderr=True)
 
 
@@ -82,7 +83,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = ""
         )
     for row in rows:
         made.add_row(*(text(value) for value in row))
-    out.print(made)
+    # Where nobody's screen sets a bound, nothing is cut.
+    out.print(made, width=None if out.is_terminal else max(out.width, WHOLE))
 
 
 def text(value: Any) -> str:

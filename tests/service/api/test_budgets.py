@@ -71,9 +71,11 @@ def test_budgets_are_listed_and_a_tenant_sees_its_own(service: Service) -> None:
         )
         assert refused.status_code == 404
     code, out, err = run("budget", "list", "--url", service.url)
-    assert code == 0 and f"key/{key.id}"[:12] in out, err
+    assert code == 0 and f"key/{key.id}"[:12] in out and "…" not in out, err
     code, out, _ = run("budget", "show", f"key/{key.id}", "--url", service.url, "--json")
     assert code == 0 and len(json.loads(out)["budgets"]) == 1
+    code, out, _ = run("budget", "show", f"key/{key.id}", "--url", service.url)
+    assert code == 0 and "reserved $" in out and "at the cap: " in out and "…" not in out
     assert run("budget", "show", "nobody", "--url", service.url)[0] == 2
 
 
