@@ -15,6 +15,7 @@ from learning.interaction import Vector
 from learning.snapshot import Frozen
 
 KIND, REFUSED = "labels", "labels.refused"
+COMPARED = "compared"  # where the snapshot of a refit tells what it was held against
 HELD_OUT = 5  # the newest fifth
 LEAST_LABELS = 60
 LEAST_TASKS = 2

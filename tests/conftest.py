@@ -134,6 +134,7 @@ class Service:
 def service(providers: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service against the simulated providers, one a module."""
     state = tmp_path_factory.mktemp("state")
-    runtime = make_runtime(state, plan_text(providers.url))
+    calm = {"deadline_s: 75": "deadline_s: 75\n  most_lag_s: 60"}  # its tests share this process
+    runtime = make_runtime(state, plan_text(providers.url, **calm))
     with Server(create_app(runtime)) as server:
         yield Service(runtime, server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from learning.snapshot import Frozen
 from learning.taxonomies.own import Wanted
 from learning.taxonomy import Classifier, LabelledRows
 from learning.taxonomy_fit import fit
+from service.feedback.label_fitting import run
 
 
 def fitted(wanted: Mapping[str, Any], labels: Labels, version: str) -> Classifier:
@@ -34,3 +36,7 @@ def fitted(wanted: Mapping[str, Any], labels: Labels, version: str) -> Classifie
 def known(frozen: Frozen) -> Classifier:
     """A classifier that was frozen."""
     return Classifier.of(frozen)
+
+
+if __name__ == "__main__":
+    run(fitted, known, sys.argv[1:])

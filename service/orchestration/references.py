@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -76,8 +77,8 @@ def _ref_code(check: Check) -> tuple[str, str] | None:
         return "reference", 'code takes a list of tests, such as ["assert add(1, 2) == 3"]'
     for at, test in enumerate(check.reference):
         try:
-            compile(test, "test", "exec")
-        except (SyntaxError, ValueError) as error:
+            ast.parse(test)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             return "reference", f"test {at + 1} is no Python: {error}"
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,8 +85,11 @@ def _reply(code: str, what: str) -> str:
 
 def _letter(body: bytes, code: str) -> str | None:
     said = said_by(body)
-    found = re.fullmatch(rf"\s*{re.escape(code)}\s+([A-Z])\.?\s*", said) if said else None
-    return found[1] if found else None
+    words = said.split() if said else []
+    if len(words) != 2 or words[0] != code:
+        return None
+    letter = words[1].removesuffix(".")
+    return letter if len(letter) == 1 and "A" <= letter <= "Z" else None
 
 
 def _request(told: str, material: Mapping[str, Any]) -> ChatRequest:

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from learning.errors import SnapshotError
-from learning.labels import REFUSED, Labels
+from learning.labels import COMPARED, REFUSED, Labels
 from learning.snapshot import Frozen, freeze, thaw
 from service.domain.acting import Person, Told, act_of
 from service.domain.clock import Clock, new_id
 from service.domain.errors import Conflict
 from service.feedback.child import run_child
-from service.feedback.label_fitting import COMPARED
 from service.storage.cases import rows_of, us
 from service.storage.database import Cursor
 from service.storage.event_log import EventLog
@@ -30,7 +29,6 @@ from service.storage.labels import labels_of, new_labels
 
 log = logging.getLogger("headgate.learning")
 
-CHILD = (sys.executable, "-m", "service.feedback.label_fitting")
 FOLDER, WORK = "relearned", "fitting-"
 TAKEN, REFUSED_ACT = "classifier.relearned", "classifier.relearning_refused"
 FAILED, BACK = "classifier.relearning_failed", "classifier.rolled_back"
@@ -84,8 +82,8 @@ class Relearner:
     nothing, and a start or another plan goes on with the last act for what is wished then.
     """
 
-    def __init__(self, parts: RelearnParts, child: tuple[str, ...] = CHILD) -> None:
-        self._parts, self._child = parts, child
+    def __init__(self, parts: RelearnParts) -> None:
+        self._parts = parts
         self._root = parts.state_dir / FOLDER
         self._known: dict[str, _Known] = defaultdict(_Known)  # by the digest of what is wished
         self._one_at_a_time = asyncio.Lock()
@@ -228,8 +226,8 @@ class Relearner:
         try:
             await asyncio.to_thread(_put, folder, {**wished.told, "version": version}, labels)
             current = str(self._path(parent).resolve()) if parent else "-"
-            command = (*self._child, "wanted", "labels", current, "out", str(LIMIT_S))
-            command = (*command, self._parts.fitter)
+            child = (sys.executable, "-m", self._parts.fitter)
+            command = (*child, "wanted", "labels", current, "out", str(LIMIT_S))
             reason = await run_child(command, folder, LIMIT_S, self._parts.environment)
             if reason:
                 return reason

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.slow
 UNSAFE = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 RUNS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "importlib.import_module"}
 NAMED = {"SPANS"}  # a module of our own, by a constant: loaded only where traces are wanted
+# Runs what somebody else wrote, which is what it is for: in a process of its own, behind walls.
+KEEPER = "service/orchestration/sandbox_keeper.py"
 SECRET = re.compile(r"secret|signature|digest|token\b|password", re.I)
 
 
@@ -55,9 +57,12 @@ def test_S11_nothing_is_read_that_can_run() -> None:
 def test_S12_no_text_is_run() -> None:
     for name, called, node in calls():
         named = called == "importlib.import_module" and ast.unparse(node.args[0]) in NAMED
-        assert called not in RUNS or named, f"{name}:{node.lineno}: {called}"
+        kept = called in ("exec", "compile") and name == KEEPER
+        assert called not in RUNS or named or kept, f"{name}:{node.lineno}: {called}"
         shell = [each for each in node.keywords if each.arg == "shell"]
         assert not shell, f"{name}:{node.lineno}: a shell"
+    keeper = KEEPER.removesuffix(".py").replace("/", ".")
+    assert not any(keeper in module for _, module in imports()), "it runs in a process of its own"
 
 
 HOSTILE = (

@@ -139,7 +139,7 @@ def test_what_the_calls_beside_taught(stage: Stage) -> None:
     calls = stage.rows("SELECT role, count(*) AS n FROM attempts GROUP BY role")
     told = stage.rows(
         "SELECT cost_usd IS NOT NULL AS paid, tokens_out IS NOT NULL AS sized, count(*) AS n, "
-        "count(quality) AS rated FROM updates WHERE kind = 'outcome' GROUP BY ALL"
+        "count(quality) AS rated FROM updates WHERE kind IN ('outcome', 'judge') GROUP BY ALL"
     )
     by_role = {row["role"]: row["n"] for row in calls}
     assert {(r["paid"], r["sized"]): r["n"] for r in told} == {

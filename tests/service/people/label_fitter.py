@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from learning.interaction import Vector
 from learning.labels import Labels
 from learning.snapshot import Frozen
+from service.feedback.label_fitting import run
 
 WIDTH = 4
 
@@ -58,3 +60,7 @@ def known(frozen: Frozen) -> Small:
     return Small(
         tuple(about["tasks"]), about["version"], frozen.arrays["coef"], frozen.arrays["intercept"]
     )
+
+
+if __name__ == "__main__":
+    run(fitted, known, sys.argv[1:])
