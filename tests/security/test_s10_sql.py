@@ -16,6 +16,8 @@ from tests.conftest import HandClock
 from tests.service.cli.test_commands import run
 from tests.service.storage.test_history import Kept, act
 
+pytestmark = pytest.mark.slow
+
 OUTSIDE = (
     "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM read_text('/etc/hostname')",
     "SELECT * FROM read_blob('/etc/hostname')", "SELECT * FROM glob('/etc/*')",

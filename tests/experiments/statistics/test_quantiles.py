@@ -13,6 +13,8 @@ from experiments.statistics.moments import Interval
 from experiments.statistics.quantiles import QuantileSequence
 from tests.experiments.statistics.looks import allowed, ever
 
+pytestmark = pytest.mark.slow
+
 LIMIT = math.log(20.0)
 
 

@@ -25,6 +25,8 @@ from experiments.statistics.sample_ratio import (
 )
 from tests.experiments.statistics.looks import allowed, ever
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.1), (0.98, 0.01, 0.01)])
 def test_right_shares_raise_no_alarm_though_chi_square_does(shares: tuple[float, ...]) -> None:

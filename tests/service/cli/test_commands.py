@@ -29,6 +29,8 @@ from tests.learning.test_quality import model_of
 from tests.learning.worlds import World
 from tests.service.queueing.rig import rig
 
+pytestmark = pytest.mark.slow
+
 RUNNER = CliRunner()
 AUTH = {"Authorization": f"Bearer {KEY}"}
 

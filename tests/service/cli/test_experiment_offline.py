@@ -11,6 +11,8 @@ import pytest
 from tests.service.cli.test_commands import run
 from tests.service.storage.published import publish
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--looks", "20", "--sims", "60", "--units", "400")
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.service.cli.test_commands import run
 from tests.service.faults.refusing import error, refusal, staged
 from tests.upstream import Upstream, answer_json, http, say
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_review_by_hand(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from service.storage.restore import open_live, rebuild
 from service.storage.trail import Looked, Wanted, acts, all_acts, look, look_published
 from tests.service.storage.test_history import Kept, act
 
+pytestmark = pytest.mark.slow
+
 ROWS = 12
 
 
