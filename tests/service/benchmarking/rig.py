@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from service.benchmarking.findings import Setting, setting_of
 from service.benchmarking.journal import Journal
 from service.benchmarking.planning import Design
 from service.benchmarking.prompts import Item, PromptFile, parse
+from service.benchmarking.pupils import Pupils
 from service.benchmarking.running import Bounds, Ended, Means, Run
 from service.benchmarking.scoring import HttpJudge, Scorers
 from service.client import AsyncClient
 from service.domain.clock import SystemClock
+from service.providers.simulated import Simulated, Stream, Weather
 
 ARMS = ("brook", "fall", "mill", "river")
 
@@ -62,3 +65,22 @@ async def run(
 def begun(state: Path, file: PromptFile, **more: Any) -> Journal:
     """A new run's journal."""
     return Journal.begun(state, design(file, **more))
+
+
+class Counting(Pupils):
+    """Pupils that keep what each was asked."""
+
+    asked: Counter[tuple[str, str]]
+
+    def answer(self, model: str, prompt: str, tokens_in: int) -> Simulated:
+        self.asked[model, prompt] += 1
+        return super().answer(model, prompt, tokens_in)
+
+
+def counting(file: PromptFile, speed: float) -> Counting:
+    """Such pupils for a file's prompts, who never fail."""
+    world = Counting(Stream(seed=3, speed=speed), file.items)
+    world.asked = Counter()
+    for name in ARMS:
+        world.set_weather(name, Weather(error_rate=0.0))
+    return world

@@ -14,12 +14,11 @@ from service.app import create_app
 from service.benchmarking.findings import trials_of
 from service.benchmarking.journal import Journal
 from service.benchmarking.planning import order
-from service.benchmarking.pupils import Pupils
 from service.benchmarking.running import MOST_IN_A_ROW, Bounds
-from service.providers.simulated import Simulated, Stream, Weather
+from service.providers.simulated import Weather
 from service.simulate import SimulatedProviders
 from tests.conftest import KEY, Server, Service, make_runtime, plan_text
-from tests.service.benchmarking.rig import ARMS, begun, prompts, run
+from tests.service.benchmarking.rig import ARMS, Counting, begun, counting, prompts, run
 
 pytestmark = pytest.mark.slow
 FILE = prompts(6)
@@ -27,23 +26,9 @@ SHORT = "\nresilience:\n  breaker: {ejection_s: 0.2, longest_ejection_s: 0.2}\n"
 AUTH = {"Authorization": f"Bearer {KEY}"}
 
 
-class Counting(Pupils):
-    """Pupils that keep what each was asked."""
-
-    asked: Counter[tuple[str, str]]
-
-    def answer(self, model: str, prompt: str, tokens_in: int) -> Simulated:
-        self.asked[model, prompt] += 1
-        return super().answer(model, prompt, tokens_in)
-
-
 @pytest.fixture(scope="module")
 def pupils() -> Counting:
-    world = Counting(Stream(seed=3, speed=40.0), FILE.items)
-    world.asked = Counter()
-    for name in ARMS:
-        world.set_weather(name, Weather(error_rate=0.0))
-    return world
+    return counting(FILE, speed=40.0)
 
 
 @pytest.fixture(scope="module")

@@ -17,34 +17,18 @@ import pytest
 
 from service.app import create_app
 from service.benchmarking.prompts import PromptFile
-from service.benchmarking.pupils import Pupils
-from service.providers.simulated import Simulated, Stream, Weather
 from service.simulate import SimulatedProviders
 from tests.conftest import KEY, ROOT, Server, Service, make_runtime, plan_text
-from tests.service.benchmarking.rig import ARMS, prompts
+from tests.service.benchmarking.rig import ARMS, Counting, counting, prompts
 from tests.service.cli.test_commands import run
 
 FILE = prompts(30)
 AUTH = {"Authorization": f"Bearer {KEY}"}
 
 
-class Counting(Pupils):
-    """Pupils that keep what each was asked."""
-
-    asked: Counter[tuple[str, str]]
-
-    def answer(self, model: str, prompt: str, tokens_in: int) -> Simulated:
-        self.asked[model, prompt] += 1
-        return super().answer(model, prompt, tokens_in)
-
-
 @pytest.fixture(scope="module")
 def pupils() -> Counting:
-    world = Counting(Stream(seed=3, speed=10.0), FILE.items)
-    world.asked = Counter()
-    for name in ARMS:
-        world.set_weather(name, Weather(error_rate=0.0))
-    return world
+    return counting(FILE, speed=10.0)
 
 
 @pytest.fixture(scope="module")
