@@ -8,12 +8,10 @@ import msgspec
 
 from service.domain.catalog import Deployment
 from service.domain.records import ErrorKind
-from service.providers.answers import read_answer, unreadable
 from service.providers.anthropic_asking import messages
 from service.providers.anthropic_telling import Stream, answer
 from service.providers.base import Answer, Names, ProviderFailure
-from service.providers.calling import OverHTTP, Way
-from service.providers.failures import UNREADABLE, failure
+from service.providers.calling import OverHTTP, Way, retold
 from service.providers.portable import read
 from service.providers.transport import Reply
 
@@ -39,15 +37,7 @@ class Anthropic(OverHTTP):
         return _encode(messages(asked, deployment.model, deployment.max_output_tokens))
 
     def read(self, data: bytes, names: Names) -> tuple[Answer, str | None]:
-        try:
-            found = answer(data)
-        except UNREADABLE:
-            raise unreadable(data) from None
-        if found is None:  # an error under a 200, or nothing that is known
-            said = failure(200, {}, data)
-            raise said if b'"error"' in data else unreadable(data)
-        told, model = found
-        return read_answer(told, names)[0], model
+        return retold(answer, data, names)
 
     def turned(self, reply: Reply) -> Reply:
         return Stream(reply)

@@ -23,7 +23,7 @@ from service.providers.base import (
     ProviderFailure,
     reached,
 )
-from service.providers.failures import failure
+from service.providers.failures import UNREADABLE, failure
 from service.providers.incidents import OTHER_MODEL, RECONNECTS
 from service.providers.refusals import Unrefused
 from service.providers.streams import ChunkStream
@@ -51,6 +51,21 @@ class Way:
         if key is not None:
             self.headers[key[0]] = key[1]
         self.again: Callable[[], None] | None = None
+
+
+def retold(
+    answer: Callable[[bytes], tuple[bytes, str | None] | None], data: bytes, names: Names
+) -> tuple[Answer, str | None]:
+    """An answer put into OpenAI's form by ``answer``, and who gave it; raises ProviderFailure."""
+    try:
+        found = answer(data)
+    except UNREADABLE:
+        raise unreadable(data) from None
+    if found is None:  # an error under a 200, or nothing that is known
+        said = failure(200, {}, data)
+        raise said if b'"error"' in data else unreadable(data)
+    told, model = found
+    return read_answer(told, names)[0], model
 
 
 class OverHTTP(Provider):

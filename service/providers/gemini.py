@@ -10,10 +10,8 @@ import msgspec
 
 from service.domain.catalog import Deployment
 from service.domain.records import ErrorKind
-from service.providers.answers import read_answer, unreadable
 from service.providers.base import Answer, Names, ProviderFailure
-from service.providers.calling import OverHTTP, Way
-from service.providers.failures import UNREADABLE, failure
+from service.providers.calling import OverHTTP, Way, retold
 from service.providers.gemini_asking import content
 from service.providers.gemini_telling import Stream, answer
 from service.providers.portable import read
@@ -41,15 +39,7 @@ class Gemini(OverHTTP):
         return _encode(content(read(body, self.dialect), deployment.model))
 
     def read(self, data: bytes, names: Names) -> tuple[Answer, str | None]:
-        try:
-            found = answer(data)
-        except UNREADABLE:
-            raise unreadable(data) from None
-        if found is None:  # an error under a 200, or nothing that is known
-            said = failure(200, {}, data)
-            raise said if b'"error"' in data else unreadable(data)
-        told, model = found
-        return read_answer(told, names)[0], model
+        return retold(answer, data, names)
 
     def turned(self, reply: Reply) -> Reply:
         return Stream(reply)
