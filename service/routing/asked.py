@@ -22,6 +22,7 @@ from service.routing.finding import TaskFinder
 from service.routing.foreseeing import Ahead, Foreseer
 from service.routing.ladder import NO_LADDERS, Ladders
 
+AUTO = "auto"
 OTHER = "other"
 
 
@@ -77,6 +78,12 @@ class RoutingTable:
     finder: TaskFinder | None = None
     requirements: tuple[Requirement, ...] = ()
     kind: Kind = CHAT_KIND  # of those that may answer
+    ways: tuple[str, ...] = ()  # of answering by several calls, that may be asked for by name
+
+    @property
+    def virtual(self) -> tuple[str, ...]:
+        """The names of no deployment that may be asked for, to be routed."""
+        return (AUTO, *(f"{AUTO}:{name}" for name in (self.policy, *self.ways)))
 
 
 @dataclass(frozen=True, slots=True)
