@@ -1,4 +1,4 @@
-"""When to stop climbing: the chance that an answer is acceptable by its signals, and what going on is worth."""
+"""When to stop climbing: the chance that an answer will do, and what going on is worth."""
 
 from __future__ import annotations
 
@@ -196,9 +196,9 @@ class Step:
 def best_step(chance_now: float, steps: Sequence[Step], worth_usd: float) -> tuple[int, float]:
     """The step of the greatest gain, and that gain; -1 and 0 where there is no step at all.
 
-    One call ahead, over every rung above and not the next alone (cascade routing: Dekoninck, Baader,
-    Vechev, arXiv 2410.10347): what a third call might add is not counted, which errs towards
-    stopping.
+    One call ahead, over every rung above and not the next alone (cascade routing: Dekoninck,
+    Baader, Vechev, arXiv 2410.10347): what a third call might add is not counted, which errs
+    towards stopping.
     """
     if not steps:
         return -1, 0.0

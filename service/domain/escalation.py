@@ -1,4 +1,4 @@
-"""Climbing from cheap deployments to strong ones: where a request began, and each answer's verdict."""
+"""Climbing from cheap deployments to strong ones: where a request began, and every verdict."""
 
 from __future__ import annotations
 

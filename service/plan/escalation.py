@@ -10,7 +10,7 @@ from service.plan.words import Money, Name, Seconds, Share, Strict
 
 
 class AgainPlan(Strict):
-    """Who asks nearly the same (a share ``alike`` of the words) within a time begins a rung higher."""
+    """Who asks nearly the same (``alike`` of the words) within a time begins a rung higher."""
 
     within_s: Seconds = 600.0
     alike: float = Field(default=0.8, gt=0.0, le=1.0)
@@ -20,9 +20,10 @@ class EscalationPlan(Strict):
     """Progressive escalation. ``tasks``: whose requests climb by themselves; others climb where
     they ask for ``auto:cascade``. ``rungs``: cheap first; ``auto``: all deployments by price.
     ``worth_usd``: of an acceptable answer over one that is not; absent: what a point of quality is
-    worth. ``below``: an answer whose chance is lower is never taken while another can be had.
+    worth. ``below``: an answer whose chance is lower is not taken while another can be had.
     ``explore``: each of the two shares that are drawn by lot. ``logprobs``: who gives them when
-    asked; ``verify``: who is asked whether an answer is right; ``judge``: whether a proven judge is.
+    asked; ``verify``: who is asked whether an answer is right; ``judge``: whether a proven judge
+    scores it.
     """
 
     tasks: list[Name] = []

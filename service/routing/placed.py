@@ -51,3 +51,14 @@ def placed(published: Published, names: tuple[str, ...]) -> Placed:
 @lru_cache(maxsize=64)
 def _places(arms: tuple[str, ...], names: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(arms.index(name) if name in arms else -1 for name in names)
+
+
+def candidates_of(
+    names: tuple[str, ...], probabilities: tuple[float, ...], scores: Scores
+) -> Candidates:
+    """Who could be drawn, with what, and what was thought of each."""
+    return Candidates(
+        names, probabilities,
+        *(tuple(each.tolist()) for each in (scores.quality, scores.cost_usd, scores.latency_s,
+                                            scores.error_rate, scores.utility)),
+    )  # fmt: skip
