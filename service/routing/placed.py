@@ -9,6 +9,7 @@ from functools import lru_cache
 from learning.interaction import Context, Vector
 from learning.policies.base import Chooser, Scores
 from service.domain.live import Published
+from service.domain.records import Candidates
 
 
 class PlacedChooser(Chooser):

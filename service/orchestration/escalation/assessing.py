@@ -95,7 +95,8 @@ def fault(request: ChatRequest, body: bytes) -> Trigger:
         answer = _answer(body)
     except UNREADABLE:
         return Trigger.NONE
-    limit, made = request.shape.tokens_out_limit, answer.usage and answer.usage.completion_tokens
+    limit = request.shape.tokens_out_limit
+    made = answer.usage.completion_tokens if answer.usage is not None else None
     own_limit = bool(limit) and made is not None and made >= limit
     for choice in answer.choices:
         found = _fault(request, choice, own_limit)

@@ -13,7 +13,8 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "boolean": lambda value: isinstance(value, bool),
     "null": lambda value: value is None,
     "integer": lambda value: (
-        isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+        (isinstance(value, int) and not isinstance(value, bool))
+        or (isinstance(value, float) and value.is_integer())
     ),
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
 }
@@ -78,9 +79,10 @@ def _within(number: float, schema: Mapping[str, Any], low: str, high: str) -> bo
 def _combined(value: Any, schema: Mapping[str, Any], root: Any, depth: int) -> bool:
     for word, enough in (("allOf", all), ("anyOf", any)):
         parts = schema.get(word)
-        if isinstance(parts, list) and parts:
-            if not enough([_holds(value, part, root, depth) for part in parts]):
-                return False
+        if not isinstance(parts, list) or not parts:
+            continue
+        if not enough([_holds(value, part, root, depth) for part in parts]):
+            return False
     parts = schema.get("oneOf")
     if isinstance(parts, list) and parts:
         return sum(_holds(value, part, root, depth) for part in parts) == 1
