@@ -12,6 +12,7 @@ from service.bootstrap.alerts import attach_alerts
 from service.bootstrap.benchmarks import attach_benchmarks
 from service.bootstrap.budgets import attach_budgets
 from service.bootstrap.capabilities import attach_capabilities
+from service.bootstrap.escalation import attach_escalation
 from service.bootstrap.jobs import jobs
 from service.bootstrap.judging import attach_judging
 from service.bootstrap.learning import intake, learning, propensities, responses
@@ -155,6 +156,7 @@ def _joined(
     attach_benchmarks(runtime)
     attach_judging(runtime)
     attach_prediction(runtime)
+    attach_escalation(runtime)
     attach_relearning(runtime)
     attach_budgets(runtime, ground.budgets)
     return runtime, ground, way

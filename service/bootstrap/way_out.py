@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 from learning.features import Featurizer
+from service.bootstrap.escalation import climbing
 from service.bootstrap.prediction import prediction
 from service.bootstrap.routing import bounds, fleet, table
 from service.bootstrap.taxonomy import finder_of
@@ -79,6 +80,7 @@ def way_out(
         assignments=ground.assignments,
         prediction=prediction(plan, catalog),
         budgets=ground.budgets,
+        climbing=climbing(plan, catalog, clock, ground.secret),
     )
     finder = finder_of(plan, ground.kept.state_dir)
     router = Router(table(plan, catalog, finder), parts)

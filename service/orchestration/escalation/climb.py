@@ -264,7 +264,8 @@ class Climb:
         there = [each for each in self._seen if each.heard.answer is not None]
         sound = [each for each in there if each.trigger is Trigger.NONE]
         poor = [each for each in there if each.trigger is Trigger.LOW_SCORE]
-        return (sound or poor or there or [None])[-1]
+        left = sound or poor or there
+        return left[-1] if left else None
 
     async def _anybody(self) -> _Seen:
         """Nobody has answered: whoever else was eligible, as after any failure."""

@@ -45,9 +45,9 @@ class EscalationRules:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A task's requests that climbed beside those that went straight to the last rung, both drawn by
-    lot, since this state began. ``difference``: of a request's cost, climbing less direct, dollars,
-    as a sequence that holds at any look; ``value``: of what an acceptable answer is worth less
+    """A task's requests that climbed beside those that went straight to the last rung, both drawn
+    by lot, since this state began. ``difference``: of a request's cost, climbing less direct,
+    dollars, as a sequence that holds at any look; ``value``: of what an acceptable answer is worth less
     what it cost, where enough were rated. None: it cannot be said yet.
     """
 
@@ -184,8 +184,8 @@ class Escalation:
 def compared(
     task: str, was: str, climbing: Arm, direct: Arm, rules: EscalationRules
 ) -> Compared:  # fmt: skip
-    """What both arms of a task say. Climbing must cost less than going straight to the last rung, by
-    the estimate; and its value must not surely be lower.
+    """What both arms of a task say. Climbing must cost less than going straight to the last rung,
+    by the estimate; and its value must not surely be lower.
     """
     sequence = AsymptoticSequence(alpha=0.05, best_at=2_000.0, burn_in=rules.least)
     one, two = _mean(climbing.cost_usd), _mean(direct.cost_usd)
