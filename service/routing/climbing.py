@@ -55,12 +55,13 @@ class Climbing:
     def act(self, draft: Draft) -> bool:
         """Leave only the rung at which this request begins; whether it is one that may climb."""
         asked, rules = draft.asked, self.rules
-        if asked.task not in rules.tasks and asked.request.model != NAMED:
+        named = asked.request.model == NAMED
+        if not named and asked.task not in rules.tasks:
             return False
         if draft.will.bounds or draft.pinned is not None or draft.drawn.treatment:
             return False
         rungs = tuple(n for n in rules.of(asked.task) if self._index[n] in draft.eligible)
-        if len(rungs) < 2:
+        if len(rungs) < (1 if named else 2):
             return False
         asker: tuple[str, ...] = ()
         sketch, level = frozenset[int](), None

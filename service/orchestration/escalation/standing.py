@@ -47,7 +47,7 @@ class EscalationRules:
 class Compared:
     """A task's requests that climbed beside those that went straight to the last rung, both drawn
     by lot, since this state began. ``difference``: of a request's cost, climbing less direct,
-    dollars, as a sequence that holds at any look; ``value``: of what an acceptable answer is worth less
+    dollars, as a sequence that holds at any look; ``value``: of what an answer is worth less
     what it cost, where enough were rated. None: it cannot be said yet.
     """
 
