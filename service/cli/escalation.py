@@ -45,6 +45,8 @@ def show_escalation(found: dict[str, Any]) -> None:
         f"worth ${found['worth_usd']:g}")  # fmt: skip
     slopes = ", ".join(f"{name} {slope:.2f}" for name, slope in rule["slopes"].items())
     say(f"  signals: {slopes}")
+    for task, reason in found["bypassed"].items():
+        say(f"bypassed for {task}: {reason}")
     if not found["compared"]:
         say("nothing has climbed yet")
         return
@@ -59,8 +61,6 @@ def show_escalation(found: dict[str, Any]) -> None:
     for each in found["compared"]:
         if each["value_usd"]:
             say(f"{each['task']}: worth ${_between(each['value_usd'])} a request more than direct")
-    for task, reason in found["bypassed"].items():
-        say(f"bypassed for {task}: {reason}")
 
 
 def show_climb(found: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,8 +16,10 @@ from typer.testing import CliRunner
 
 from service.app import create_app
 from service.cli.main import app
+from service.domain.chat import parse
 from service.domain.clock import new_id
 from service.domain.records import Mode
+from service.routing.purse import Worst
 from service.runtime import Runtime
 from service.storage.cases import rows_of
 from tests.conftest import KEY, Server, Service, make_runtime
@@ -128,11 +131,27 @@ def test_a_rung_that_cannot_finish_in_time_is_not_asked(served: Service, frail: 
     assert verdict["skipped"] == ["strong: deadline"] and verdict["settled_by"] == "end"
 
 
-def test_a_rung_that_is_too_dear_is_not_asked(served: Service, frail: Frail) -> None:
-    before = frail.calls["strong"]
-    raw = ask(served, "refused", max_tokens=60, extra_body={"headgate": {"max_cost_usd": 0.0072}})
+def test_a_rung_for_which_the_budget_has_no_room_left_is_not_asked(
+    served: Service, frail: Frail
+) -> None:
+    """There was room for it before the first rung had spent its part."""
+    runtime, before = served.runtime, frail.calls["strong"]
+    body: dict[str, Any] = {
+        "model": "auto:cascade", "max_tokens": 60,
+        "messages": [{"role": "user", "content": f"refused {new_id()}"}],
+    }  # fmt: skip
+    request = parse(json.dumps(body).encode())
+    strong = next(each for each in runtime.catalog if each.name == "strong")
+    worst = Worst(request, request.shape.tokens_in, 1_000, runtime.clock.wall_us()).of(strong)
+    body["headgate"] = {"max_cost_usd": (worst + 100) / 1e6}
+    raw = httpx.post(f"{served.url}/v1/chat/completions", headers=AUTH, content=json.dumps(body))
     assert raw.headers["x-headgate-deployment"] == "thrift" and frail.calls["strong"] == before
     assert why(served, raw)["escalation"]["verdicts"][0]["skipped"] == ["strong: budget"]
+    body["headgate"] = {"max_cost_usd": (worst - 100) / 1e6}
+    raw = httpx.post(f"{served.url}/v1/chat/completions", headers=AUTH, content=json.dumps(body))
+    found = why(served, raw)
+    assert found["escalation"]["rungs"] == ["thrift"]
+    assert {"deployment": "strong", "reason": "budget"} in found["disqualified"]
 
 
 def test_who_asks_again_begins_a_rung_higher(served: Service, frail: Frail) -> None:
@@ -183,7 +202,7 @@ def test_a_bypassed_task_goes_straight_up_and_says_so(served: Service, frail: Fr
         status = httpx.get(f"{served.url}/admin/status", headers=AUTH).json()
         assert any("bypassed for other" in each for each in status["warnings"])
         shown = CliRunner().invoke(app, ["escalation", "show", "--url", served.url],
-                                   env={"HEADGATE_API_KEY": KEY})  # fmt: skip
+                                   env={"HEADGATE_KEY": KEY})  # fmt: skip
         assert shown.exit_code == 0 and "bypassed for other" in shown.output
     finally:
         made._reasons.clear()
@@ -215,7 +234,7 @@ def test_why_shows_the_rungs(served: Service) -> None:
     why(served, raw)
     shown = CliRunner().invoke(
         app, ["why", raw.headers["x-headgate-decision-id"], "--url", served.url],
-        env={"HEADGATE_API_KEY": KEY},
+        env={"HEADGATE_KEY": KEY},
     )  # fmt: skip
     assert shown.exit_code == 0
     assert "climb: thrift -> strong" in shown.output and "refused -> on to strong" in shown.output
