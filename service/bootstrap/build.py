@@ -106,9 +106,8 @@ def _joined(
     live, learner, refitter = learning(plan, catalog, Featurizer(plan.task_names), kept, clock)
     board = LiveBoard(tuple(each.name for each in catalog), clock)
     weights = WeightBoard(live, kept.overrides.holding, clock)
-    telemetry = Telemetry()
     provider_names = {each.name: each.provider for each in catalog}
-    outage = OutageWatch(clock)
+    outage, telemetry = OutageWatch(clock), Telemetry()
     ledger = Ledger(kept, learner, (board, weights, outage), telemetry, provider_names, clock)
     ground = Ground(
         kept, clock, chance, hash_key(settings), sessions(plan, kept, clock), ledger, telemetry,

@@ -202,12 +202,12 @@ def compared(
         dearer = one >= most
         loses = value is not None and value.high < 0.0
         state = BYPASS if dearer or loses else CHEAPER
-        if dearer:
+        if dearer or was == BYPASS:
             reason = (
                 f"climbing costs ${one:.6f} a request and going straight to the last rung "
                 f"${two:.6f} ({counts[0]} and {counts[1]} requests)"
             )
-        elif loses and value is not None:
+        if loses and not dearer and value is not None:
             reason = (
                 f"climbing is worth less by ${-value.estimate:.6f} a request (at least "
                 f"${-value.high:.6f}): it saves less than its answers lose"
