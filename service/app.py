@@ -25,6 +25,7 @@ from service.api import (
     classify,
     costs,
     document,
+    escalation,
     experiments,
     health,
     judging,
@@ -93,7 +94,7 @@ PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
     benchmarks, capabilities, judging, prediction, ratings, classifier,
-    budgets, costs,
+    budgets, costs, escalation,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -16,6 +16,7 @@ from service.domain.errors import PlanInvalid, Problem
 from service.domain.reachability import unreachable
 from service.feedback.versions import arm_of
 from service.orchestration.rubrics import SHIPPED
+from service.plan.escalation_check import escalation_problems
 from service.plan.modal_check import modal_problems
 from service.plan.refusals import SuggestionPlan
 from service.plan.routing import RulePlan
@@ -62,6 +63,8 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
     for path, message, mend in (*taxonomy_problems(plan), *modal_problems(plan)):
         found.add(path, message, mend)
     _judging(plan, found)
+    for path, message, mend in escalation_problems(plan):
+        found.add(path, message, mend)
     if secrets:
         _notify(plan, found)
         _traces(plan, found)

@@ -37,6 +37,7 @@ from service.operating.dry_run import DryRun
 from service.operating.overrides import OverrideDesk
 from service.orchestration.answering import Answering
 from service.orchestration.asking import Asker
+from service.orchestration.escalation.standing import Escalation
 from service.orchestration.foretelling import Foretelling
 from service.orchestration.mirror import Mirror
 from service.orchestration.modalities import Modalities
@@ -135,6 +136,8 @@ class Ledger:
         if self._log.append(decision):
             if decision.predicted is not None:
                 self._log.append(decision.predicted)
+            if decision.climb is not None:
+                self._log.append(decision.climb)
             self._tally.decision()
             self._cases.add(case)
             self.offer(decision)
@@ -239,6 +242,7 @@ class Runtime:
     notifier: Notifier | None = None
     queue: Queue | None = None
     prediction: Foretelling | None = None
+    escalation: Escalation | None = None
     experiments: Experimentation = field(init=False)
     trends: TrendBoard = field(init=False)
     capabilities: CapabilityBoard = field(init=False)

@@ -11,6 +11,7 @@ from learning.reward import RewardScale
 from service.api import shown
 from service.api.access import allowed
 from service.api.admission import read_request
+from service.api.escalation import climbed
 from service.api.schemas import ErrorAnswer, FeedbackBody, FeedbackTaken
 from service.domain.clock import parse_id
 from service.domain.errors import NotFound
@@ -86,6 +87,8 @@ async def decision(request: Request, decision_id: str) -> dict[str, Any]:
         foreseen = await asyncio.to_thread(lambda: read_prediction(cursor(), case.decision.id))
         if foreseen is not None:
             found["prediction"] = shown.predicted(foreseen)
+    if (climb := await climbed(runtime, case.decision)) is not None:
+        found["escalation"] = climb
     return found
 
 

@@ -96,6 +96,7 @@ def _warnings(runtime: Runtime) -> list[str]:
         *runtime.alerts.warnings(),
         *runtime.people.warnings(),
         *(runtime.prediction.warnings() if runtime.prediction else ()),
+        *(runtime.escalation.warnings() if runtime.escalation else ()),
         *shown.troubles(runtime),
         *classify.troubles(runtime),
         *runtime.panel.warnings(),

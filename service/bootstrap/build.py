@@ -12,6 +12,7 @@ from service.bootstrap.alerts import attach_alerts
 from service.bootstrap.benchmarks import attach_benchmarks
 from service.bootstrap.budgets import attach_budgets
 from service.bootstrap.capabilities import attach_capabilities
+from service.bootstrap.escalation import attach_escalation
 from service.bootstrap.jobs import jobs
 from service.bootstrap.judging import attach_judging
 from service.bootstrap.learning import intake, learning, propensities, responses
@@ -107,9 +108,8 @@ def _joined(
     live, learner, refitter = learning(plan, catalog, Featurizer(plan.task_names), kept, clock)
     board = LiveBoard(tuple(each.name for each in catalog), clock)
     weights = WeightBoard(live, kept.overrides.holding, clock)
-    telemetry = Telemetry()
     provider_names = {each.name: each.provider for each in catalog}
-    outage = OutageWatch(clock)
+    outage, telemetry = OutageWatch(clock), Telemetry()
     ledger = Ledger(kept, learner, (board, weights, outage), telemetry, provider_names, clock)
     ground = Ground(
         kept, clock, chance, hash_key(settings), sessions(plan, kept, clock), ledger, telemetry,
@@ -157,6 +157,7 @@ def _joined(
     attach_benchmarks(runtime)
     attach_judging(runtime)
     attach_prediction(runtime)
+    attach_escalation(runtime)
     attach_relearning(runtime)
     attach_budgets(runtime, ground.budgets)
     return runtime, ground, way

@@ -8,6 +8,7 @@ import random
 
 from service.domain.catalog import Deployment
 from service.domain.clock import Clock, new_id
+from service.domain.escalation import WAY
 from service.domain.expressions import Expression, parse
 from service.domain.modalities import CHAT
 from service.domain.records import Act
@@ -50,6 +51,7 @@ def table(
         ladders=ladders(plan),
         confidences={task.name: task.confidence for task in plan.tasks if task.confidence < 1.0},
         finder=finder,
+        ways=() if plan.escalation is None else (WAY,),
         requirements=tuple(
             Requirement(each.condition, each.task, frozenset(each.keys), each.demand)
             for each in plan.requirements

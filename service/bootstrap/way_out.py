@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, replace
 
 from learning.features import Featurizer
+from service.bootstrap.escalation import climbing
 from service.bootstrap.modalities import modal_ways, providers_of, seen_by
 from service.bootstrap.prediction import prediction
 from service.bootstrap.routing import bounds, fleet, table
@@ -83,6 +84,7 @@ def way_out(
         assignments=ground.assignments,
         prediction=prediction(plan, catalog),
         budgets=ground.budgets,
+        climbing=climbing(plan, catalog, clock, ground.secret),
     )
     finder = finder_of(plan, ground.kept.state_dir)
     whole = table(plan, catalog, finder)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from service.cli.escalation import show_climb
 from service.cli.output import (
     DEFAULT_URL,
     JsonFlag,
@@ -276,6 +277,8 @@ def show_why(found: dict[str, Any]) -> None:
         out.print(f"left before the draw: {each['deployment']} ({each['reason']})", markup=False)
     if found.get("prediction"):
         show_foreseen(found["prediction"])
+    if found.get("escalation"):
+        show_climb(found["escalation"])
     if found["mode"] == "randomised":
         out.print(f"the draw was {found['draw']:.6f}", highlight=False)
     if found.get("override_id"):

@@ -12,6 +12,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.escalation import ClimbStart
 from service.domain.experiments import Assigned
 from service.domain.guesses import Guess
 from service.domain.prediction import Predicted
@@ -155,6 +156,7 @@ class Decision:
     assigned: tuple[Assigned, ...] = ()  # at most one a layer; empty: in no experiment
     guess: Guess | None = None  # the classifier's; in memory alone
     predicted: Predicted | None = None  # logged by itself
+    climb: ClimbStart | None = None  # of one that may climb; logged by itself
 
 
 @dataclass(frozen=True, slots=True)

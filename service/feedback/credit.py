@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from service.domain.escalation import SELECTED
 from service.domain.records import (
     Attempt,
     Decision,
@@ -144,6 +145,8 @@ def from_feedback(
     plan opts in), failures, other metrics.
     """
     if not rules.teaches(case.decision.mode, latest.metric) or latest.quality is None:
+        return None
+    if case.decision.reason in SELECTED:  # who answered was chosen by how good answers looked
         return None
     arm = case.answered_by if case.outcome else case.decision.deployment
     if arm is None:

@@ -13,6 +13,7 @@ from service.domain.catalog import Amounts, Deployment, worst_micro_usd
 from service.domain.chat import ChatRequest
 from service.domain.clock import Clock, new_id
 from service.domain.errors import BudgetExceeded
+from service.domain.escalation import EARLIER_RUNG, IN_NO_RUNG, LATER_RUNG
 from service.domain.experiments import Judgement, Shadow, ShadowDecision
 from service.domain.records import Decision, Override, Role
 from service.domain.will import will_for
@@ -33,7 +34,9 @@ LATE_S = 60.0
 DEADLINE_S = 60.0  # of one call
 LEAST_LEFT = 0.5  # of what a key may be sent a minute: the rest is for live calls alone
 # Who left for one of these, may judge.
-MAY_READ = frozenset({"later_tier", "in_no_tier", "bounds", "task", "unsure"})
+MAY_READ = frozenset(
+    {"later_tier", "in_no_tier", "bounds", "task", "unsure", LATER_RUNG, EARLIER_RUNG, IN_NO_RUNG}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from service.plan.approvals import ApprovalPlan
 from service.plan.budgets import BudgetPlan, NamedBudget
 from service.plan.console import ConsolePlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
+from service.plan.escalation import AgainPlan, EscalationPlan
 from service.plan.experiments import ExperimentPlan
 from service.plan.feedback import (
     FeedbackPlan,
@@ -112,6 +113,7 @@ class Plan(Strict):
         return THRESHOLD if asked is None else asked.threshold
 
     prediction: PredictionPlan | None = None
+    escalation: EscalationPlan | None = None
 
     @property
     def review_tiers(self) -> tuple[str, ...]:
@@ -160,6 +162,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "history": HistoryPlan, "approvals": ApprovalPlan, "traces": TracePlan, "console": ConsolePlan,
     "judging": JudgingPlan, "rubrics": RubricPlan, "golden": GoldenPlan,
     "prediction": PredictionPlan, "route": PredictionRoutePlan, "escalate": EscalatePlan,
-    "skip": SkipPlan, "worth": WorthPlan,
+    "skip": SkipPlan, "worth": WorthPlan, "escalation": EscalationPlan, "again": AgainPlan,
     **alert.SECTIONS,
 }  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from service.domain.errors import EXCLUDED, CapabilityMissing, NoDeployment
+from service.domain.escalation import ClimbStart
 from service.domain.experiments import Assigned
 from service.domain.guesses import NO_SAFE, UNSURE
 from service.domain.live import Published
@@ -51,6 +52,7 @@ class Draft:
     will: Will = NO_WILL
     pinned: str | None = None  # the override whose version draws
     foreseen: tuple[str, tuple[str, ...]] = ("", ())  # what was done by the chances, and to whom
+    climb: ClimbStart | None = None
 
 
 class Narrowing:

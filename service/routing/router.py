@@ -12,11 +12,11 @@ import numpy as np
 from learning import exploration
 from learning.features import Featurizer
 from learning.interaction import Context
-from learning.policies.base import Scores
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest, keyed_hash
 from service.domain.clock import Clock, new_id
 from service.domain.errors import CapabilityMissing, ModelNotFound, NoDeployment
+from service.domain.escalation import EARLIER_RUNG, LATER_RUNG
 from service.domain.guesses import UNSURE
 from service.domain.live import LivePolicy
 from service.domain.prediction import UNLIKELY
@@ -26,16 +26,22 @@ from service.routing.asked import Asked, Reader, RoutingTable
 from service.routing.assignments import AssignmentHolder
 from service.routing.budgeting import Budgeting
 from service.routing.budgets import Budgets
+from service.routing.climbing import Climbing
 from service.routing.eligibility import ANSWER_RESERVE, Eligibility, unsaid_param
 from service.routing.fleet import Fleet
 from service.routing.narrowing import LATER_TIER, Draft, Narrowing
 from service.routing.overriding import PINNED, Overriding
-from service.routing.placed import placed
+from service.routing.placed import candidates_of, placed
 from service.routing.predicting import Prediction
 from service.routing.sessions import Held, Sessions
 from service.routing.treatments import DEPLOYMENT, VERSION
 
-LATER = (LATER_TIER, UNSURE)  # who may be called after a failure, though not drawn
+LATER = (
+    LATER_TIER,
+    UNSURE,
+    LATER_RUNG,
+    EARLIER_RUNG,
+)  # who may be called after a failure, though not drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class RouterParts:
     assignments: AssignmentHolder = field(default_factory=AssignmentHolder)
     prediction: Prediction | None = None
     budgets: Budgets | None = None
+    climbing: Climbing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ class Router:
         self._overriding = Overriding(
             table, self._narrowing, self._eligibility, parts.live, parts.clock
         )
-        self.prediction = parts.prediction
+        self.prediction, self.climbing = parts.prediction, parts.climbing
         foreseer = None if parts.prediction is None else parts.prediction.foreseer
         self._reader = Reader(table, parts.featurizer, parts.secret, foreseer)
         book = parts.budgets
@@ -117,14 +124,18 @@ class Router:
             self._overriding.cap(draft)
         if self._budgeting is not None:
             self._budgeting.narrow(draft)
-        self._narrowing.ladder(draft)
-        held = self._held(draft)
+        climbs = self.climbing is not None and self.climbing.act(draft)
+        if not climbs:
+            self._narrowing.ladder(draft)
+        held = None if climbs else self._held(draft)
         if held is not None:
             return self._sticky(draft, held)
         if self.prediction is not None:
             self.prediction.act(draft)
         decision = self._drawn(draft)
-        if draft.asked.caller.session and not dry_run:
+        if climbs and self.climbing is not None and not dry_run:
+            self.climbing.begun(decision)
+        elif draft.asked.caller.session and not dry_run:
             held = Held(
                 decision.deployment, decision.id, draft.now_s, decision.assigned, draft.pinned
             )
@@ -264,7 +275,7 @@ class Router:
             probabilities = self._overriding.bounded(draft, probabilities, named)
             at = exploration.draw(probabilities, number)
             arm, propensity = self._names[draft.eligible[at]], float(probabilities[at])
-        candidates = _candidates(
+        candidates = candidates_of(
             tuple(self._names[i] for i in draft.eligible), tuple(probabilities.tolist()), scores
         )
         mode = Mode.RANDOMISED
@@ -382,18 +393,5 @@ class Router:
             assigned=draft.assigned,
             guess=asked.guess,
             predicted=predicted,
+            climb=draft.climb,
         )
-
-
-def _candidates(
-    names: tuple[str, ...], probabilities: tuple[float, ...], scores: Scores
-) -> Candidates:
-    return Candidates(
-        names,
-        probabilities,
-        tuple(scores.quality.tolist()),
-        tuple(scores.cost_usd.tolist()),
-        tuple(scores.latency_s.tolist()),
-        tuple(scores.error_rate.tolist()),
-        tuple(scores.utility.tolist()),
-    )

@@ -82,6 +82,10 @@ class Several:
         """
         return self._dispatcher.open_to(self._run, target, self._dispatcher.clock.monotonic_s())
 
+    def affords(self, target: Deployment) -> bool:
+        """Whether what bounds the request's spend has room for a call to this deployment."""
+        return self._run.purse is None or self._run.purse.fits(target)
+
     async def ask(
         self,
         target: Deployment,
@@ -90,8 +94,8 @@ class Several:
         timeout_s: float | None = None,
     ) -> Heard:
         """One call to its end, recorded. ``request``: another one than the caller's (a question
-        about its answers, say), sized and reserved for by itself. Raises BudgetExceeded where
-        there is no room for it, NoDeployment where it was not eligible.
+        about its answers, say), sized and reserved for by itself, but for one of the same shape.
+        Raises BudgetExceeded where there is no room for it, NoDeployment where it was not eligible.
         """
         part = self._part(request)
         try:
@@ -136,8 +140,8 @@ class Several:
         run = self._run
         part = replace(run, cost=[], failures=[], upstream_s=0.0, poor=None)
         if request is not None:
-            shape = request.shape
-            part.request = request
+            shape, part.request = request.shape, request
+        if request is not None and request.shape is not run.request.shape:
             part.decision = replace(
                 run.decision, tokens_in=shape.tokens_in, tokens_out_limit=shape.tokens_out_limit,
             )  # fmt: skip
