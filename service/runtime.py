@@ -36,6 +36,7 @@ from service.operating.budgets import BudgetDesk
 from service.operating.dry_run import DryRun
 from service.operating.overrides import OverrideDesk
 from service.orchestration.asking import Asker
+from service.orchestration.conversation.keeping import Conversations
 from service.orchestration.foretelling import Foretelling
 from service.orchestration.mirror import Mirror
 from service.orchestration.panel import Panel
@@ -235,6 +236,7 @@ class Runtime:
     shadows: Shadows = field(init=False)
     notifier: Notifier | None = None
     queue: Queue | None = None
+    conversations: Conversations | None = None
     prediction: Foretelling | None = None
     experiments: Experimentation = field(init=False)
     trends: TrendBoard = field(init=False)
@@ -325,6 +327,8 @@ class Runtime:
         await self.alerts.channels.stop()
         for provider in self.providers.values():
             await provider.close()
+        if self.conversations is not None:
+            await asyncio.to_thread(self.conversations.close)
         await asyncio.to_thread(self._stop_storage)
 
     def _stop_storage(self) -> None:

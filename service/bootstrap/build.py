@@ -12,6 +12,7 @@ from service.bootstrap.alerts import attach_alerts
 from service.bootstrap.benchmarks import attach_benchmarks
 from service.bootstrap.budgets import attach_budgets
 from service.bootstrap.capabilities import attach_capabilities
+from service.bootstrap.conversations import attach_conversations
 from service.bootstrap.jobs import jobs
 from service.bootstrap.judging import attach_judging
 from service.bootstrap.learning import intake, learning, propensities, responses
@@ -157,4 +158,5 @@ def _joined(
     attach_prediction(runtime)
     attach_relearning(runtime)
     attach_budgets(runtime, ground.budgets)
+    attach_conversations(runtime, ground.secret)
     return runtime, ground, way

@@ -13,6 +13,7 @@ from service.plan import alerts as alert
 from service.plan.approvals import ApprovalPlan
 from service.plan.budgets import BudgetPlan, NamedBudget
 from service.plan.console import ConsolePlan
+from service.plan.conversations import ConversationPlan, SummaryPlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.experiments import ExperimentPlan
 from service.plan.feedback import (
@@ -74,6 +75,7 @@ class Plan(Strict):
     quality: QualityPlan = QualityPlan()
     feedback: FeedbackPlan = FeedbackPlan()
     sessions: SessionPlan = SessionPlan()
+    conversations: ConversationPlan = ConversationPlan()
     refusals: RefusalPlan = RefusalPlan()
     review: ReviewPlan = ReviewPlan()
     judging: JudgingPlan = JudgingPlan()
@@ -142,7 +144,8 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "reward": RewardPlan, "budgets": BudgetPlan, "named": NamedBudget, "quality": QualityPlan,
     "feedback": FeedbackPlan, "price": PricePlan, "trust": TrustPlan, "key": KeyAuthorPlan,
     "user": UserAuthorPlan, "tenant": TenantAuthorPlan,
-    "sessions": SessionPlan, "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,
+    "sessions": SessionPlan, "conversations": ConversationPlan, "summary": SummaryPlan,
+    "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,
     "dials": DialPlan,
     "fallbacks": FallbackPlan, "tiers": TierPlan, "resilience": ResiliencePlan,
     "breaker": BreakerPlan, "hedging": HedgingPlan,
