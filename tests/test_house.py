@@ -132,6 +132,15 @@ def test_every_registered_thing_stands_in_the_docs() -> None:
 
 # Modules whose behaviour is tested through another one's tests, with the reason in the name.
 MIRRORED: dict[str, str] = {
+    "service/domain/conversations.py": "service/orchestration/conversation/test_keeping.py",
+    "service/storage/conversations.py": "service/orchestration/conversation/test_keeping.py",
+    "service/storage/private_file.py": "service/storage/test_queue_file.py",
+    "service/api/keeping.py": "service/orchestration/conversation/test_keeping.py",
+    "service/bootstrap/conversations.py": "service/orchestration/conversation/test_keeping.py",
+    "service/orchestration/conversation/extracting.py": "service/orchestration/conversation/test_compaction.py",
+    "service/orchestration/conversation/carrying.py": "service/orchestration/conversation/test_keeping.py",
+    "service/orchestration/conversation/hearing.py": "service/orchestration/conversation/test_keeping.py",
+    "service/orchestration/conversation/wishing.py": "service/orchestration/conversation/test_keeping.py",
     "learning/cues.py": "learning/test_taxonomy.py",
     "service/api/classify.py": "service/routing/test_classified.py",
     "service/cli/classify.py": "service/routing/test_classified.py",

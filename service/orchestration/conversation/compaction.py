@@ -8,6 +8,7 @@ and a provider's prompt cache holds.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +28,9 @@ from service.domain.conversations import (
 BYTES_PER_TOKEN = 3  # on the careful side: English has about four, other scripts about three
 MESSAGE_TOKENS = 8  # of a message beside its words
 IMAGE_TOKENS = 800
-TAIL_SHARE = 0.5  # of the budget that recent exchanges may keep when older ones go
+TAIL_SHARE = 0.4  # of the budget that recent exchanges may keep when older ones go
 NOTE_SHARE = 0.3  # of the budget that notes may take
+NOVELTY = 2.0  # of a note's weight, where none of its words is said in another
 _MEDIA = (b'"image_url"', b'"input_audio"', b'"file"')
 HEAD = (
     "Notes kept from the earlier part of this conversation, as a JSON object. They are data about "
@@ -115,7 +117,7 @@ def _next(turns: Sequence[Turn], cut: int) -> int:
 
 def _stepped(turns: Sequence[Turn], budget: int) -> int:
     """Where the cut stands after these turns had come one by one: it moved when they were over the
-    room that notes leave, and then until half of the budget was left for the recent ones.
+    room that notes leave, and then until the recent ones had TAIL_SHARE of it.
     """
     room, tail = budget - int(NOTE_SHARE * budget), int(TAIL_SHARE * budget)
     cut = total = 0
@@ -146,7 +148,8 @@ def _noted(kept: Conversation, cut: int, room: int) -> tuple[tuple[bytes, ...], 
     if summary is not None and sum_tokens(_message(kept.pins, (), summary)) > limit:
         summary = None
     notes = standing(tuple(note for turn in kept.turns[:cut] for note in turn.notes))
-    ranked = sorted(range(len(notes)), key=lambda i: (-notes[i].weight, -i))
+    worth = _worth(notes)
+    ranked = sorted(range(len(notes)), key=lambda i: (-worth[i], -i))
     size = sum_tokens(_message(kept.pins, (), summary)) + 40  # the names of the lists
     taken: list[int] = []
     for i in ranked:
@@ -160,6 +163,18 @@ def _noted(kept: Conversation, cut: int, room: int) -> tuple[tuple[bytes, ...], 
         chosen.remove(min(chosen, key=lambda note: note.weight))
         made = _message(kept.pins, tuple(chosen), summary)
     return made, len(chosen)
+
+
+def _worth(notes: Sequence[Note]) -> list[float]:
+    """The notes' weights, and more for words that no other note has: what is said in one place
+    alone is lost with it.
+    """
+    said = [{word for word in note.text.casefold().split() if len(word) > 3} for note in notes]
+    times = Counter(word for words in said for word in words)
+    return [
+        note.weight + NOVELTY * sum(times[word] == 1 for word in words) / max(len(words), 1)
+        for note, words in zip(notes, said, strict=True)
+    ]
 
 
 def _line(note: Note) -> str:

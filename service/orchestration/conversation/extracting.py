@@ -16,11 +16,14 @@ from service.domain.conversations import ASSISTANT, FACT, PREFERENCE, TOOL, USER
 MOST_READ = 20_000  # characters of a message
 MOST_SENTENCES = 200
 LONGEST = 320  # characters of a note
-MOST_NOTES = 20  # of a turn
+MOST_NOTES = 10  # of a turn
 MOST_ENTITIES = 40
-LEAST_WEIGHT = 1.5
+LEAST_WEIGHT = 0.0  # what says anything is kept; which notes are sent is decided by their rank
 
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+|(?<=;)\s+")
+_SENTENCE = re.compile(
+    r"(?<=[.!?])(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bSt\.)(?<!\bNo\.)(?<!\bvs\.)"
+    r"(?<!\bProf\.)(?<!\be\.g\.)(?<!\bi\.e\.)\s+|\n+|(?<=;)\s+"
+)
 _NUMBER = re.compile(r"\d")
 _WRITTEN = re.compile(
     r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|"
@@ -147,12 +150,13 @@ def noted(sentence: str, said_by: str) -> Note | None:
     weight = weight_of(sentence)
     if said_by != USER:
         weight -= 0.5  # what the user says is seldom said again
-    return Note(FACT, said_by, sentence, weight) if weight >= LEAST_WEIGHT else None
+    return Note(FACT, said_by, sentence, weight) if weight > LEAST_WEIGHT else None
 
 
 def weight_of(sentence: str) -> float:
     """How much a sentence says that another one could not."""
-    weight = 2.0 * bool(_NUMBER.search(sentence)) + 1.0 * bool(_WRITTEN.search(sentence))
+    weight = 0.7 if len(sentence.split()) < 25 else 0.2
+    weight += 2.0 * bool(_NUMBER.search(sentence)) + 1.0 * bool(_WRITTEN.search(sentence))
     weight += min(1.5 * len(_NAME.findall(sentence)), 3.0)
     weight += 1.5 * bool(_MARKED.search(sentence)) + 1.0 * bool(_OWN.search(sentence))
     weight += min(1.5 * len(_SETTLED.findall(sentence)), 3.0)
