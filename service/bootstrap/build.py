@@ -79,6 +79,7 @@ def build(
     except BaseException:
         kept.close()
         raise
+    attach_conversations(runtime, ground.secret)
     if skipped := runtime.learner.skipped:
         notices.append(
             f"{len(skipped)} checkpoints were damaged or gone and were passed over (the newest is "
@@ -158,5 +159,4 @@ def _joined(
     attach_prediction(runtime)
     attach_relearning(runtime)
     attach_budgets(runtime, ground.budgets)
-    attach_conversations(runtime, ground.secret)
     return runtime, ground, way
