@@ -125,6 +125,13 @@ class ChatRequest:
         fields = self.fields | {"messages": self.carried.messages_for(deployment)}
         return replace(self, fields=fields).for_upstream(deployment.model)
 
+    def whole(self) -> ChatRequest:
+        """The same, asked for in one piece."""
+        if not self.stream:
+            return self
+        fields = {k: v for k, v in self.fields.items() if k not in ("stream", "stream_options")}
+        return replace(self, fields=fields, stream=False)
+
     def for_upstream(self, model: str) -> bytes:
         """The body to send on: the model's name swapped, the router's own parts removed."""
         fields = dict(self.fields)
