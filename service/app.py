@@ -36,6 +36,7 @@ from service.api import (
     plan,
     policies,
     prediction,
+    prompt_caches,
     queue,
     ratings,
     reports,
@@ -92,7 +93,7 @@ PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
     benchmarks, capabilities, judging, prediction, ratings, classifier,
-    budgets, costs, conversations,
+    budgets, costs, conversations, prompt_caches,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

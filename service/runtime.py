@@ -45,6 +45,7 @@ from service.people.whole import People
 from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.queueing.whole import Queue
+from service.routing.caching import PromptCaches
 from service.routing.dispatch import Dispatcher
 from service.routing.fleet import Fleet
 from service.routing.key_limits import KeyLimits
@@ -115,6 +116,7 @@ class Ledger:
         self._clock = clock
         self.guarded: Callable[[Decision, Outcome], None] = lambda decision, outcome: None
         self.tracer: Tracer | None = None
+        self.caches: PromptCaches | None = None
         self.windows = MinuteWindows(clock)
         self._shed: set[str] = set()  # decisions under way that the log had no room for
         self.offer: Callable[[Decision], None] = lambda _: None  # to the shadows
@@ -135,6 +137,8 @@ class Ledger:
         if self._log.append(decision):
             if decision.predicted is not None:
                 self._log.append(decision.predicted)
+            if decision.stay is not None:
+                self._log.append(decision.stay)
             self._tally.decision()
             self._cases.add(case)
             self.offer(decision)
@@ -161,6 +165,8 @@ class Ledger:
             case = self._cases.recent(attempt.decision_id)
             if case is not None:
                 case.attempts.append(attempt)
+                if self.caches is not None:
+                    self.caches.saw(case.decision, attempt)
                 if attempt.role.beside and case.outcome is not None:
                     self._learner.ended(Case(case.decision, [attempt], case.outcome))
         self._live.attempt(attempt)

@@ -130,17 +130,25 @@ def test_every_registered_thing_stands_in_the_docs() -> None:
         assert f"`{name}`" in text, f"docs/architecture.md does not name {name}"
 
 
+_KEEPING = "service/orchestration/conversation/test_keeping.py"
+_COMPACTION = "service/orchestration/conversation/test_compaction.py"
 # Modules whose behaviour is tested through another one's tests, with the reason in the name.
 MIRRORED: dict[str, str] = {
-    "service/domain/conversations.py": "service/orchestration/conversation/test_keeping.py",
-    "service/storage/conversations.py": "service/orchestration/conversation/test_keeping.py",
+    "service/domain/staying.py": "service/routing/test_leaving.py",
+    "service/routing/caching.py": "service/routing/test_leaving.py",
+    "service/routing/scored.py": "service/routing/test_router.py",
+    "service/storage/stay_tables.py": "service/storage/test_prompt_caches.py",
+    "service/storage/stays.py": "service/storage/test_prompt_caches.py",
+    "service/api/prompt_caches.py": "service/storage/test_prompt_caches.py",
+    "service/domain/conversations.py": _KEEPING,
+    "service/storage/conversations.py": _KEEPING,
     "service/storage/private_file.py": "service/storage/test_queue_file.py",
-    "service/api/keeping.py": "service/orchestration/conversation/test_keeping.py",
-    "service/bootstrap/conversations.py": "service/orchestration/conversation/test_keeping.py",
-    "service/orchestration/conversation/extracting.py": "service/orchestration/conversation/test_compaction.py",
-    "service/orchestration/conversation/carrying.py": "service/orchestration/conversation/test_keeping.py",
-    "service/orchestration/conversation/hearing.py": "service/orchestration/conversation/test_keeping.py",
-    "service/orchestration/conversation/wishing.py": "service/orchestration/conversation/test_keeping.py",
+    "service/api/keeping.py": _KEEPING,
+    "service/bootstrap/conversations.py": _KEEPING,
+    "service/orchestration/conversation/extracting.py": _COMPACTION,
+    "service/orchestration/conversation/carrying.py": _KEEPING,
+    "service/orchestration/conversation/hearing.py": _KEEPING,
+    "service/orchestration/conversation/wishing.py": _KEEPING,
     "learning/cues.py": "learning/test_taxonomy.py",
     "service/api/classify.py": "service/routing/test_classified.py",
     "service/cli/classify.py": "service/routing/test_classified.py",

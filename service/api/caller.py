@@ -16,9 +16,11 @@ from service.domain.clock import parse_id
 from service.domain.errors import NotFound
 from service.domain.records import Key
 from service.feedback.intake import Given
+from service.routing.leaving import NOTE
 from service.runtime import Runtime
 from service.storage.cases import Case
 from service.storage.predictions import read_prediction
+from service.storage.stays import read_stay
 
 router = APIRouter(prefix="/v1")
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -83,6 +85,12 @@ async def decision(request: Request, decision_id: str) -> dict[str, Any]:
         foreseen = await asyncio.to_thread(lambda: read_prediction(cursor(), case.decision.id))
         if foreseen is not None:
             found["prediction"] = shown.predicted(foreseen)
+    known = case.decision
+    if "session" not in found and (known.session_decision_id or known.reason == NOTE):
+        cursor = runtime.kept.database.cursor
+        reckoned = await asyncio.to_thread(lambda: read_stay(cursor(), case.decision.id))
+        if reckoned is not None:
+            found["session"] = shown.stay(reckoned)
     return found
 
 

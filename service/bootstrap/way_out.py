@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from learning.features import Featurizer
 from service.bootstrap.prediction import prediction
@@ -17,8 +17,10 @@ from service.providers.base import Provider
 from service.providers.registry import PROVIDERS
 from service.routing.assignments import AssignmentHolder
 from service.routing.budgets import Budgets
+from service.routing.caching import PromptCaches
 from service.routing.dispatch import Dispatcher, Means
 from service.routing.fleet import Fleet
+from service.routing.leaving import LeaveRules, Leaving
 from service.routing.router import Router, RouterParts
 from service.routing.sessions import Sessions
 from service.runtime import Kept, Ledger
@@ -38,6 +40,7 @@ class Ground:
     telemetry: Telemetry
     assignments: AssignmentHolder
     budgets: Budgets
+    caches: PromptCaches = field(default_factory=PromptCaches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class WayOut:
     router: Router
     dispatcher: Dispatcher
     providers: dict[str, Provider]
+    leaving: Leaving | None = None
 
 
 def way_out(
@@ -67,6 +71,8 @@ def way_out(
     health = fleet(plan, catalog, ground.kept, clock, random.Random(ground.chance.getrandbits(64)))
     if before is not None:
         health.inherit(before.fleet)
+    stays = leaving(plan, catalog, ground, before)
+    ground.ledger.caches = ground.caches
     parts = RouterParts(
         live=live,
         featurizer=Featurizer(plan.task_names),
@@ -79,6 +85,7 @@ def way_out(
         assignments=ground.assignments,
         prediction=prediction(plan, catalog),
         budgets=ground.budgets,
+        leaving=stays,
     )
     finder = finder_of(plan, ground.kept.state_dir)
     router = Router(table(plan, catalog, finder), parts)
@@ -90,4 +97,21 @@ def way_out(
         catalog, providers, router.alternatives, health, ground.ledger, clock, bounds(plan),
         allowed=router.allowed, traceparent=ground.ledger.traceparent, budgets=ground.budgets,
     )  # fmt: skip
-    return WayOut(catalog, health, router, Dispatcher(means), providers)
+    return WayOut(catalog, health, router, Dispatcher(means), providers, stays)
+
+
+def leaving(
+    plan: Plan, catalog: tuple[Deployment, ...], ground: Ground, before: WayOut | None
+) -> Leaving | None:
+    """What reckons whether a session should leave, where the plan wants that."""
+    wanted = plan.sessions.leave
+    if wanted is None:
+        return None
+    rules = LeaveRules(
+        wanted.sureness, wanted.held_out, wanted.reread_tokens_per_s, plan.reward.worth_usd,
+        plan.reward.patience_s,
+    )  # fmt: skip
+    made = Leaving(rules, catalog, ground.caches, ground.clock)
+    if before is not None and before.leaving is not None:
+        made.inherit(before.leaving)
+    return made

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from service.domain.experiments import Assigned
 from service.domain.guesses import Guess
 from service.domain.prediction import Predicted
+from service.domain.staying import Stay
 
 
 class Mode(StrEnum):
@@ -155,6 +156,7 @@ class Decision:
     assigned: tuple[Assigned, ...] = ()  # at most one a layer; empty: in no experiment
     guess: Guess | None = None  # the classifier's; in memory alone
     predicted: Predicted | None = None  # logged by itself
+    stay: Stay | None = None  # whether its session should leave; logged by itself
 
 
 @dataclass(frozen=True, slots=True)

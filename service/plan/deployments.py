@@ -102,6 +102,7 @@ class DeploymentPlan(Strict):
     region: Region | None = None
     data_policy: list[DataPolicy] = []
     family: str = Field(default="", max_length=64)
+    prompt_cache_s: Seconds = 300.0  # how long its provider keeps a prompt that was read
 
     @field_validator("price", mode="before")
     @classmethod
@@ -148,5 +149,6 @@ class DeploymentPlan(Strict):
             similar_to=self.similar_to,
             region=self.region or "",
             data_policy=promised(frozenset(self.data_policy)),
+            prompt_cache_s=self.prompt_cache_s,
             family=self.family or family_of(self.provider or host, self.model),
         )

@@ -49,6 +49,7 @@ from service.plan.resilience import (
 from service.plan.review import ClassificationPlan, JudgePlan, ReviewPlan
 from service.plan.routing import (
     DialPlan,
+    LeavePlan,
     PolicyPlan,
     RulePlan,
     SessionPlan,
@@ -144,7 +145,8 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "reward": RewardPlan, "budgets": BudgetPlan, "named": NamedBudget, "quality": QualityPlan,
     "feedback": FeedbackPlan, "price": PricePlan, "trust": TrustPlan, "key": KeyAuthorPlan,
     "user": UserAuthorPlan, "tenant": TenantAuthorPlan,
-    "sessions": SessionPlan, "conversations": ConversationPlan, "summary": SummaryPlan,
+    "sessions": SessionPlan, "leave": LeavePlan,
+    "conversations": ConversationPlan, "summary": SummaryPlan,
     "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,
     "dials": DialPlan,
     "fallbacks": FallbackPlan, "tiers": TierPlan, "resilience": ResiliencePlan,

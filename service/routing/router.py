@@ -12,7 +12,6 @@ import numpy as np
 from learning import exploration
 from learning.features import Featurizer
 from learning.interaction import Context
-from learning.policies.base import Scores
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest, keyed_hash
 from service.domain.clock import Clock, new_id
@@ -28,10 +27,12 @@ from service.routing.budgeting import Budgeting
 from service.routing.budgets import Budgets
 from service.routing.eligibility import ANSWER_RESERVE, Eligibility, unsaid_param
 from service.routing.fleet import Fleet
+from service.routing.leaving import Leaving
 from service.routing.narrowing import LATER_TIER, Draft, Narrowing
 from service.routing.overriding import PINNED, Overriding
 from service.routing.placed import placed
 from service.routing.predicting import Prediction
+from service.routing.scored import candidates
 from service.routing.sessions import Held, Sessions
 from service.routing.treatments import DEPLOYMENT, VERSION
 
@@ -53,6 +54,7 @@ class RouterParts:
     assignments: AssignmentHolder = field(default_factory=AssignmentHolder)
     prediction: Prediction | None = None
     budgets: Budgets | None = None
+    leaving: Leaving | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,10 @@ class Router:
             self._budgeting.narrow(draft)
         self._narrowing.ladder(draft)
         held = self._held(draft)
-        if held is not None:
+        leaving, names = self._parts.leaving, self._index
+        if held is not None and (
+            leaving is None or not leaving.leaves(draft, held, names[held.deployment], dry_run)
+        ):
             return self._sticky(draft, held)
         if self.prediction is not None:
             self.prediction.act(draft)
@@ -129,6 +134,8 @@ class Router:
                 decision.deployment, decision.id, draft.now_s, decision.assigned, draft.pinned
             )
             self._parts.sessions.hold(draft.asked.caller.session, held)
+            if leaving is not None:
+                leaving.began(draft)
         return decision
 
     def reading(self, request: ChatRequest, key: Key, session_header: str = "") -> Asked:
@@ -264,15 +271,15 @@ class Router:
             probabilities = self._overriding.bounded(draft, probabilities, named)
             at = exploration.draw(probabilities, number)
             arm, propensity = self._names[draft.eligible[at]], float(probabilities[at])
-        candidates = _candidates(
+        told = candidates(
             tuple(self._names[i] for i in draft.eligible), tuple(probabilities.tolist()), scores
         )
         mode = Mode.RANDOMISED
         if draft.pinned is not None:
             mode, draft.override_id, draft.note = Mode.OVERRIDE, draft.pinned, PINNED
-        greatest = max(candidates.propensities)
+        greatest = max(told.propensities)
         reason = draft.note or ("policy" if propensity == greatest else "exploration")
-        return self._decision(draft, _Verdict(candidates, number, arm, propensity, mode, reason))
+        return self._decision(draft, _Verdict(told, number, arm, propensity, mode, reason))
 
     def _treated(self, draft: Draft) -> int | None:
         """Who answers by a variant, if it names one who is eligible; otherwise the policy draws,
@@ -382,18 +389,5 @@ class Router:
             assigned=draft.assigned,
             guess=asked.guess,
             predicted=predicted,
+            stay=draft.stay,
         )
-
-
-def _candidates(
-    names: tuple[str, ...], probabilities: tuple[float, ...], scores: Scores
-) -> Candidates:
-    return Candidates(
-        names,
-        probabilities,
-        tuple(scores.quality.tolist()),
-        tuple(scores.cost_usd.tolist()),
-        tuple(scores.latency_s.tolist()),
-        tuple(scores.error_rate.tolist()),
-        tuple(scores.utility.tolist()),
-    )
