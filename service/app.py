@@ -23,6 +23,7 @@ from service.api import (
     capabilities,
     classifier,
     classify,
+    conversations,
     costs,
     document,
     escalation,
@@ -36,6 +37,7 @@ from service.api import (
     plan,
     policies,
     prediction,
+    prompt_caches,
     queue,
     ratings,
     reports,
@@ -94,7 +96,7 @@ PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
     benchmarks, capabilities, judging, prediction, ratings, classifier,
-    budgets, costs, escalation,
+    budgets, costs, escalation, conversations, prompt_caches,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -37,6 +37,7 @@ from service.operating.dry_run import DryRun
 from service.operating.overrides import OverrideDesk
 from service.orchestration.answering import Answering
 from service.orchestration.asking import Asker
+from service.orchestration.conversation.keeping import Conversations
 from service.orchestration.escalation.standing import Escalation
 from service.orchestration.foretelling import Foretelling
 from service.orchestration.mirror import Mirror
@@ -46,6 +47,7 @@ from service.people.whole import People
 from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.queueing.whole import Queue
+from service.routing.caching import PromptCaches
 from service.routing.dispatch import Dispatcher
 from service.routing.fleet import Fleet
 from service.routing.key_limits import KeyLimits
@@ -116,6 +118,7 @@ class Ledger:
         self._clock = clock
         self.guarded: Callable[[Decision, Outcome], None] = lambda decision, outcome: None
         self.tracer: Tracer | None = None
+        self.caches: PromptCaches | None = None
         self.windows = MinuteWindows(clock)
         self._shed: set[str] = set()  # decisions under way that the log had no room for
         self.offer: Callable[[Decision], None] = lambda _: None  # to the shadows
@@ -138,6 +141,8 @@ class Ledger:
                 self._log.append(decision.predicted)
             if decision.climb is not None:
                 self._log.append(decision.climb)
+            if decision.stay is not None:
+                self._log.append(decision.stay)
             self._tally.decision()
             self._cases.add(case)
             self.offer(decision)
@@ -164,6 +169,8 @@ class Ledger:
             case = self._cases.recent(attempt.decision_id)
             if case is not None:
                 case.attempts.append(attempt)
+                if self.caches is not None:
+                    self.caches.saw(case.decision, attempt)
                 if attempt.role.beside and case.outcome is not None:
                     self._learner.ended(Case(case.decision, [attempt], case.outcome))
         self._live.attempt(attempt)
@@ -241,6 +248,7 @@ class Runtime:
     shadows: Shadows = field(init=False)
     notifier: Notifier | None = None
     queue: Queue | None = None
+    conversations: Conversations | None = None
     prediction: Foretelling | None = None
     escalation: Escalation | None = None
     experiments: Experimentation = field(init=False)
@@ -336,6 +344,8 @@ class Runtime:
         await self.alerts.channels.stop()
         for provider in self.providers.values():
             await provider.close()
+        if self.conversations is not None:
+            await asyncio.to_thread(self.conversations.close)
         await asyncio.to_thread(self._stop_storage)
 
     def _stop_storage(self) -> None:

@@ -130,8 +130,25 @@ def test_every_registered_thing_stands_in_the_docs() -> None:
         assert f"`{name}`" in text, f"docs/architecture.md does not name {name}"
 
 
+_KEEPING = "service/orchestration/conversation/test_keeping.py"
+_COMPACTION = "service/orchestration/conversation/test_compaction.py"
 # Modules whose behaviour is tested through another one's tests, with the reason in the name.
 MIRRORED: dict[str, str] = {
+    "service/domain/staying.py": "service/routing/test_leaving.py",
+    "service/routing/caching.py": "service/routing/test_leaving.py",
+    "service/routing/scored.py": "service/routing/test_router.py",
+    "service/storage/stay_tables.py": "service/storage/test_prompt_caches.py",
+    "service/storage/stays.py": "service/storage/test_prompt_caches.py",
+    "service/api/prompt_caches.py": "service/storage/test_prompt_caches.py",
+    "service/domain/conversations.py": _KEEPING,
+    "service/storage/conversations.py": _KEEPING,
+    "service/storage/private_file.py": "service/storage/test_queue_file.py",
+    "service/api/keeping.py": _KEEPING,
+    "service/bootstrap/conversations.py": _KEEPING,
+    "service/orchestration/conversation/extracting.py": _COMPACTION,
+    "service/orchestration/conversation/carrying.py": _KEEPING,
+    "service/orchestration/conversation/hearing.py": _KEEPING,
+    "service/orchestration/conversation/wishing.py": _KEEPING,
     "learning/cues.py": "learning/test_taxonomy.py",
     "service/api/classify.py": "service/routing/test_classified.py",
     "service/cli/classify.py": "service/routing/test_classified.py",
@@ -194,9 +211,13 @@ MIRRORED: dict[str, str] = {
     "service/cli/escalation.py": "service/orchestration/escalation/test_escalation.py",
     "service/bootstrap/escalation.py": "service/orchestration/escalation/test_escalation.py",
     "service/domain/escalation.py": "service/routing/test_climbing.py",
-    "service/orchestration/escalation/cascade.py": "service/orchestration/escalation/test_escalation.py",
-    "service/orchestration/escalation/climb.py": "service/orchestration/escalation/test_escalation.py",
-    "service/orchestration/escalation/verifying.py": "service/orchestration/escalation/test_escalation.py",
+    **{
+        f"service/orchestration/escalation/{name}.py": (
+            "service/orchestration/escalation/test_escalation.py"
+        )
+        for name in ("cascade", "climb", "verifying")
+    },
+    "service/routing/pinning.py": "service/routing/test_router.py",
     "service/storage/escalations.py": "service/orchestration/escalation/test_standing.py",
     "service/storage/escalation_tables.py": "service/orchestration/escalation/test_standing.py",
     "service/domain/prediction.py": "service/storage/test_predictions.py",

@@ -18,9 +18,11 @@ from service.domain.errors import NotFound
 from service.domain.modalities import CHAT
 from service.domain.records import Key
 from service.feedback.intake import Given
+from service.routing.leaving import NOTE
 from service.runtime import Runtime
 from service.storage.cases import Case
 from service.storage.predictions import read_prediction
+from service.storage.stays import read_stay
 
 router = APIRouter(prefix="/v1")
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -89,6 +91,12 @@ async def decision(request: Request, decision_id: str) -> dict[str, Any]:
             found["prediction"] = shown.predicted(foreseen)
     if (climb := await climbed(runtime, case.decision)) is not None:
         found["escalation"] = climb
+    known = case.decision
+    if "session" not in found and (known.session_decision_id or known.reason == NOTE):
+        cursor = runtime.kept.database.cursor
+        reckoned = await asyncio.to_thread(lambda: read_stay(cursor(), case.decision.id))
+        if reckoned is not None:
+            found["session"] = shown.stay(reckoned)
     return found
 
 

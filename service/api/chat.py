@@ -19,12 +19,14 @@ from service.api.asgi import (
     send_bytes,
 )
 from service.api.fronts import Front, Turn, dollars
+from service.api.keeping import Both, begun, kept, kept_stream, taken_up
 from service.api.queued import arrived, known, turned_away
 from service.domain.chat import ChatRequest
 from service.domain.clock import new_id
 from service.domain.errors import ContentRefused, HeadgateError, UpstreamExhausted
 from service.domain.records import Decision, Key
 from service.orchestration.answering import Given
+from service.orchestration.conversation.keeping import Hold
 from service.orchestration.sampling import Stream as Listener
 from service.providers.base import ProviderFailure
 from service.queueing.desk import Arrival
@@ -43,6 +45,7 @@ class Work(NamedTuple):
     decision: Decision
     request: ChatRequest
     memo: Any
+    hold: Hold | None = None  # of the kept conversation that it goes on with
 
 
 class ChatEndpoint:
@@ -63,6 +66,7 @@ class ChatEndpoint:
             grant = admit(runtime, key)
             body = await read_body(scope, receive, load.bounds.body_bytes, load)
             request, chat, memo = await front.read(runtime, body)
+            request, watch.hold = await taken_up(runtime, front, request, memo, (key, scope))
             grant.tokens(request)
             arrival = arrived(runtime, scope, request, key, chat)
             wish = request.options
@@ -78,7 +82,7 @@ class ChatEndpoint:
             watch.begin()
             await runtime.refusals.check(decision, request, request_id)
             try:
-                await self._answer(Work(decision, request, memo), grant, watch, send)
+                await self._answer(Work(decision, request, memo, watch.hold), grant, watch, send)
             except ContentRefused as refused:
                 raise await runtime.refusals.take(refused, decision, request, request_id) from None
         except HeadgateError as error:
@@ -111,20 +115,22 @@ class ChatEndpoint:
         return runtime.router.decide(request, key, session)
 
     async def _answer(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
-        decision, request, memo = work
+        decision, request, memo, hold = work
         if request.stream:
             await self._stream(work, grant, watch, send)
             return
         answer, served = await self._runtime.answering.complete(decision, request)
         grant.settle(served.usage)
         headers = headers_of(decision, served, watch.request_id) + grant.headers()
+        if hold is not None:
+            headers += await kept(self._runtime, self._front, work, served, answer.body)
         body = await self._front.answer(memo, decision, answer, served)
         await send_bytes(send, 200, body, headers)
         self._runtime.mirror.saw(decision, request, answer, served)
         self._runtime.panel.sampler.saw(decision, request, answer.body, served)
 
     async def _stream(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
-        decision, request, memo = work
+        decision, request, memo, hold = work
         request_id = watch.request_id
         stream = await self._runtime.answering.open(decision, request)
         try:
@@ -133,14 +139,18 @@ class ChatEndpoint:
                 (b"cache-control", b"no-cache"),
                 *headers_of(decision, stream.served, request_id, with_cost=False),
                 *grant.headers(),
+                *([] if hold is None else begun(self._front, memo, hold)),
             ]
             watch.turn = turn = self._front.turn(memo, decision, request)
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             listener = self._runtime.panel.sampler.listens(decision, stream.served)
-            tail, whole = await _forward(turn, stream, request_id, send, listener)
+            heard = listener if hold is None else Both(listener, hold)
+            tail, whole = await _forward(turn, stream, request_id, send, heard)
         finally:
             await stream.close()
             grant.settle(stream.served.usage)
+        if hold is not None and whole:
+            tail = await kept_stream(self._runtime, work, stream.served, (turn, tail, request_id))
         await send({"type": "http.response.body", "body": tail})
         if listener is not None and whole:
             self._runtime.panel.sampler.streamed(decision, request, listener, stream.served)
@@ -155,7 +165,7 @@ class ChatEndpoint:
 
 
 async def _forward(
-    turn: Turn, stream: Given, request_id: str, send: Send, listener: Listener | None
+    turn: Turn, stream: Given, request_id: str, send: Send, listener: Listener | Both | None
 ) -> tuple[bytes, bool]:
     """Pass the chunks on; what is to be sent last (the end, or an error that says it is none), and
     whether it ended whole. Who listens hears it in OpenAI's form, whatever the caller speaks.
@@ -223,6 +233,7 @@ class Watch:
         self._receive = receive
         self.request_id = request_id
         self.turn: Turn | None = None  # of a stream that has begun
+        self.hold: Hold | None = None  # of a kept conversation, until the request is over
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self.gone = False
@@ -246,7 +257,9 @@ class Watch:
                 return
 
     def end(self) -> None:
-        """Stop watching."""
+        """Stop watching; a turn of a kept conversation is let go."""
+        if self.hold is not None:
+            self.hold.let_go()
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from service.api.access import allowed
 from service.api.schemas import ErrorAnswer
 from service.domain.errors import StorageUnavailable, Unprocessable
+from service.runtime import Runtime
 from service.storage.costs import CostsAsked, costs, plain
 from service.storage.errors import StorageError
 
@@ -33,10 +34,7 @@ async def spent(
     shadow spend apart. A tenant's key sees its tenant's.
     """
     runtime, key = allowed(request, "analyst", tenant_scoped=True)
-    until_us = runtime.clock.wall_us() + 1 if until is None else _us(until)
-    since_us = until_us - 28 * DAY_US if since is None else _us(since)
-    if since_us >= until_us:
-        raise Unprocessable("since: must be before until", param="since")
+    since_us, until_us = span_us(runtime, since, until)
     names = tuple(name.strip() for name in by.split(",") if name.strip())
     asked = CostsAsked(names, since_us, until_us, key.tenant or None)
     async with runtime.costing:
@@ -50,6 +48,15 @@ async def spent(
                 "this cannot be read from the log now; try again", retry_after_s=5.0
             ) from None
     return plain(found, asked)
+
+
+def span_us(runtime: Runtime, since: datetime | None, until: datetime | None) -> tuple[int, int]:
+    """From when to when, where not said the last 28 days; raises Unprocessable."""
+    until_us = runtime.clock.wall_us() + 1 if until is None else _us(until)
+    since_us = until_us - 28 * DAY_US if since is None else _us(since)
+    if since_us >= until_us:
+        raise Unprocessable("since: must be before until", param="since")
+    return since_us, until_us
 
 
 def _us(moment: datetime) -> int:

@@ -18,6 +18,7 @@ from service.domain.clock import response_id
 from service.domain.errors import HeadgateError
 from service.domain.records import Decision, Key, Usage
 from service.orchestration.answering import Given
+from service.orchestration.conversation.wishing import Wish
 from service.providers.base import Answer
 from service.routing.dispatch import Served
 from service.runtime import Runtime
@@ -77,6 +78,15 @@ class Front:
     def turn(self, memo: Any, decision: Decision, request: ChatRequest) -> Turn:
         """A stream's way."""
         return Turn(decision, request)
+
+    def wish(self, request: ChatRequest, memo: Any, kept: tuple[bool, bool]) -> Wish | None:
+        """What a dialect's own fields want of a kept conversation; raises InvalidRequest. ``kept``:
+        whether the plan keeps the key's without being asked, and whether it keeps any.
+        """
+        return None
+
+    def kept(self, memo: Any, name: str, previous: str) -> None:
+        """The turn is kept, in the conversation of that name."""
 
     async def tell(self, send: Send, error: HeadgateError, request_id: str) -> None:
         """Answer with an error."""

@@ -59,7 +59,7 @@ class ModalEndpoint(ChatEndpoint):
         return way.router.decide(request, key, session)
 
     async def _answer(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
-        decision, request, way = work
+        decision, request, way, _ = work
         if request.stream:
             await self._stream(work, grant, watch, send)
             return
@@ -72,7 +72,7 @@ class ModalEndpoint(ChatEndpoint):
         """Sound, passed on as it comes. One that breaks off is not ended, so that its caller sees
         that it is not whole.
         """
-        decision, request, way = work
+        decision, request, way, _ = work
         assert isinstance(request, ModalRequest)
         stream: ServedStream = await way.dispatcher.open(decision, request)
         try:

@@ -1,4 +1,4 @@
-"""OpenAI's Responses in front: POST /v1/responses. No conversation is kept."""
+"""OpenAI's Responses in front: POST /v1/responses, kept where the plan and the request say so."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from service.api.fronts import Translating, Turn, dollars
 from service.api.reading import (
     Choice,
     Counts,
+    Spoken,
     ToolCall,
     answered,
     chunks,
@@ -17,16 +18,19 @@ from service.api.reading import (
     last_usage,
     text_of,
 )
-from service.api.responses_reading import Request, to_chat
+from service.api.responses_reading import Memo, to_chat, wish
 from service.domain.chat import ChatRequest
 from service.domain.clock import response_id
+from service.domain.conversations import Turn as Kept
 from service.domain.errors import HeadgateError
 from service.domain.records import Decision
 from service.orchestration.answering import Given
+from service.orchestration.conversation.wishing import Wish
 from service.routing.dispatch import Served
 
 _CUT = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _encode = msgspec.json.Encoder().encode
+_spoken = msgspec.json.Decoder(Spoken).decode
 _tool = msgspec.json.Decoder().decode
 
 
@@ -41,15 +45,22 @@ class Responses(Translating):
         told = counts(usage, served.usage.tokens_in, served.usage.tokens_out)
         response = _response(memo, decision, served)
         cut = _CUT.get(choice.finish_reason or "")
-        _finish(response, _output(choice, decision, bool(cut)), cut, told)
+        _finish(response, _output(choice, decision.id, bool(cut)), cut, told)
         return _encode(response)
+
+    def wish(self, request: ChatRequest, memo: Any, kept: tuple[bool, bool]) -> Wish | None:
+        return wish(memo.asked, kept)
+
+    def kept(self, memo: Any, name: str, previous: str) -> None:
+        memo.conversation, memo.previous, memo.stored = name, previous, True
 
     def turn(self, memo: Any, decision: Decision, request: ChatRequest) -> Turn:
         return ResponsesTurn(memo, decision, request)
 
 
-def _response(asked: Request, decision: Decision, served: Served) -> dict[str, Any]:
+def _response(memo: Memo, decision: Decision, served: Served) -> dict[str, Any]:
     """A response that has begun, with what was asked for as its form wants it repeated."""
+    asked = memo.asked
     words = asked.text.format if asked.text else None
     return {
         "id": response_id(decision.id, "resp_"),
@@ -64,10 +75,10 @@ def _response(asked: Request, decision: Decision, served: Served) -> dict[str, A
         "model": served.deployment.name,
         "output": [],
         "parallel_tool_calls": asked.parallel_tool_calls is not False,
-        "previous_response_id": None,
+        "previous_response_id": asked.previous_response_id,
         "reasoning": {"effort": asked.reasoning.effort if asked.reasoning else None,
                       "summary": None},
-        "store": False,  # whatever was asked: nothing is kept
+        "store": memo.stored,  # as it is, whatever was asked
         "temperature": asked.temperature,
         "text": {"format": {"type": "text"} if words is None else _said(words)},
         "tool_choice": "auto" if asked.tool_choice is None else asked.tool_choice,
@@ -77,6 +88,7 @@ def _response(asked: Request, decision: Decision, served: Served) -> dict[str, A
         "usage": None,
         "user": asked.user,
         "metadata": asked.metadata or {},
+        **({"conversation": {"id": memo.conversation}} if memo.conversation else {}),
     }  # fmt: skip
 
 
@@ -100,8 +112,8 @@ def _finish(
     }
 
 
-def _item_id(prefix: str, decision: Decision, number: int) -> str:
-    return f"{response_id(decision.id, prefix)}{number:02d}"
+def _item_id(prefix: str, decision_id: str, number: int) -> str:
+    return f"{response_id(decision_id, prefix)}{number:02d}"
 
 
 def _said_text(text: str) -> dict[str, Any]:
@@ -125,7 +137,7 @@ def _call(identity: str, status: str, call: ToolCall) -> dict[str, Any]:
     }
 
 
-def _output(choice: Choice, decision: Decision, cut: bool) -> list[dict[str, Any]]:
+def _output(choice: Choice, decision_id: str, cut: bool) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     message = choice.message
     status = "incomplete" if cut else "completed"
@@ -137,9 +149,27 @@ def _output(choice: Choice, decision: Decision, cut: bool) -> list[dict[str, Any
     if message.refusal:
         content.append({"type": "refusal", "refusal": message.refusal})
     if content:
-        made.append(_message(_item_id("msg_", decision, 0), status, content))
+        made.append(_message(_item_id("msg_", decision_id, 0), status, content))
     for call in message.tool_calls or ():
-        made.append(_call(_item_id("fc_", decision, len(made)), "completed", call))
+        made.append(_call(_item_id("fc_", decision_id, len(made)), "completed", call))
+    return made
+
+
+def stored(name: str, turn: Kept) -> dict[str, Any]:
+    """A kept turn as the response that it was; what was asked for beside the words is not kept."""
+    spoken = _spoken(turn.messages[-1])
+    cut = _CUT.get(turn.finish)
+    made: dict[str, Any] = {
+        "id": response_id(turn.decision_id, "resp_"), "object": "response",
+        "created_at": turn.at_us // 1_000_000, "model": turn.deployment, "error": None,
+        "instructions": None, "metadata": {}, "parallel_tool_calls": True, "temperature": None,
+        "tool_choice": "auto", "tools": [], "top_p": None, "store": True,
+        "previous_response_id": response_id(turn.previous, "resp_") if turn.previous else None,
+        "conversation": {"id": name},
+    }  # fmt: skip
+    choice = Choice(message=spoken, finish_reason=turn.finish)
+    told = Counts(turn.tokens_in, turn.tokens_out)
+    _finish(made, _output(choice, turn.decision_id, bool(cut)), cut, told)
     return made
 
 
@@ -148,9 +178,9 @@ class ResponsesTurn(Turn):
     begins, and the last response holds them all.
     """
 
-    def __init__(self, asked: Request, decision: Decision, request: ChatRequest) -> None:
+    def __init__(self, memo: Memo, decision: Decision, request: ChatRequest) -> None:
         super().__init__(decision, request)
-        self._asked = asked
+        self._memo = memo
         self._number = 0
         self._response: dict[str, Any] = {}
         self._output: list[dict[str, Any]] = []
@@ -160,7 +190,7 @@ class ResponsesTurn(Turn):
         self._reason: str | None = None
 
     def begin(self, served: Served) -> bytes:
-        self._response = _response(self._asked, self.decision, served)
+        self._response = _response(self._memo, self.decision, served)
         told = {"response": self._response}
         return self._event("response.created", told) + self._event("response.in_progress", told)
 
@@ -182,7 +212,7 @@ class ResponsesTurn(Turn):
         out, index = b"", self._open
         if index is None or self._output[index]["type"] != "message":
             index, out = self._opened(
-                _message(_item_id("msg_", self.decision, len(self._output)), "in_progress", [])
+                _message(_item_id("msg_", self.decision.id, len(self._output)), "in_progress", [])
             )
             part = self._at(index) | {"content_index": 0, "part": _said_text("")}
             out += self._event("response.content_part.added", part)
@@ -193,7 +223,7 @@ class ResponsesTurn(Turn):
     def _called(self, call: ToolCall) -> bytes:
         function, out = call.function, b""
         if call.index not in self._calls:
-            identity = _item_id("fc_", self.decision, len(self._output))
+            identity = _item_id("fc_", self.decision.id, len(self._output))
             bare = _call(identity, "in_progress", call) | {"arguments": ""}
             self._calls[call.index], out = self._opened(bare)
         index = self._calls[call.index]

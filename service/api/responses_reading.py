@@ -7,7 +7,9 @@ from typing import Any, Literal
 import msgspec
 
 from service.api.reading import read, refuse
+from service.domain.clock import parse_id
 from service.domain.errors import InvalidRequest
+from service.orchestration.conversation.wishing import Wish, checked_name
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True):
@@ -140,7 +142,18 @@ _SAME = ("temperature", "top_p", "stream", "metadata", "user", "safety_identifie
          "prompt_cache_key", "service_tier", "parallel_tool_calls")  # fmt: skip
 
 
-def to_chat(body: bytes) -> tuple[bytes, Request]:
+class Memo:
+    """What was asked, and, once that is known, in which conversation the answer is kept, after
+    which response.
+    """
+
+    def __init__(self, asked: Request) -> None:
+        self.asked = asked
+        self.conversation = self.previous = ""
+        self.stored = False
+
+
+def to_chat(body: bytes) -> tuple[bytes, Memo]:
     """The body in the internal form, and what was asked; raises InvalidRequest."""
     given = read(body, _request)
     _not_kept(given)
@@ -165,16 +178,47 @@ def to_chat(body: bytes) -> tuple[bytes, Request]:
         made["reasoning_effort"] = given.reasoning.effort
     if given.headgate:
         made["headgate"] = given.headgate
-    return _encode(made), given
+    return _encode(made), Memo(given)
+
+
+def wish(asked: Request, kept: tuple[bool, bool]) -> Wish | None:
+    """What the request wants of a kept conversation; None: nothing; raises InvalidRequest.
+    ``kept``: whether its key's are kept without being asked, and whether any are.
+    """
+    unasked, any_kept = kept
+    if not any_kept:
+        for name in ("previous_response_id", "conversation"):
+            if getattr(asked, name) is not None:
+                raise refuse(
+                    name, "conversations are not kept here; send the whole conversation as input"
+                )
+        return None
+    name, previous = _named(asked.conversation), ""
+    if asked.previous_response_id is not None:
+        if name:
+            raise refuse("conversation", "give it or previous_response_id, not both")
+        previous = parse_id(asked.previous_response_id) or "none"
+    store = unasked if asked.store is None else asked.store
+    if name and asked.store is None:
+        store = True
+    if not (store or name or previous):
+        return None
+    if previous and asked.store is None:
+        store = True  # what it follows was kept
+    return Wish(name, previous, store, carries_system=False)
+
+
+def _named(conversation: Any) -> str:
+    if conversation is None:
+        return ""
+    name = conversation.get("id") if isinstance(conversation, dict) else conversation
+    if not isinstance(name, str):
+        raise refuse("conversation", "a conversation's id, or an object with one")
+    return checked_name(name, "conversation")
 
 
 def _not_kept(given: Request) -> None:
-    """What rests on a state that is not kept here. ``store: true`` is answered with false."""
-    for name in ("previous_response_id", "conversation"):
-        if getattr(given, name) is not None:
-            raise refuse(
-                name, "conversations are not kept here; send the whole conversation as input"
-            )
+    """What is not offered whatever is kept."""
     if given.background:
         raise refuse("background", "not offered; headgate.queue keeps a request for later")
     if given.truncation not in (None, "disabled"):

@@ -11,6 +11,7 @@ from service.domain.clock import response_id
 from service.domain.plan_standing import PlanStanding
 from service.domain.prediction import Predicted
 from service.domain.records import Decision, Weight
+from service.domain.staying import Stay
 from service.feedback.credit import rated_quality
 from service.feedback.refit import QualityStanding
 from service.monitoring.live import Standing
@@ -84,9 +85,31 @@ def decision(record: Decision) -> dict[str, Any]:
         "tokens_in_estimate": record.tokens_in,
         "stream": record.stream,
     }
+    if record.stay is not None:
+        shown["session"] = stay(record.stay)
     if record.predicted is not None:
         shown["prediction"] = predicted(record.predicted)
     return shown
+
+
+def stay(record: Stay) -> dict[str, Any]:
+    """Whether the session should leave: the expected gain against the cache that is lost."""
+    return {
+        "verdict": record.verdict,
+        "probability": record.probability,
+        "held": record.held,
+        "best": record.best,
+        "gain_per_turn": record.gain,
+        "spread": record.spread,
+        "turns_expected": record.turns,
+        "prefix_tokens": record.prefix_tokens,
+        "cached_share": record.cached_share,
+        "cache_usd": record.cache_usd,
+        "reread_s": record.reread_s,
+        "lost": record.lost,
+        "value": record.value,
+        "session_decision_id": record.session_decision_id,
+    }
 
 
 def predicted(record: Predicted) -> dict[str, Any]:

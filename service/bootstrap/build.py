@@ -12,6 +12,7 @@ from service.bootstrap.alerts import attach_alerts
 from service.bootstrap.benchmarks import attach_benchmarks
 from service.bootstrap.budgets import attach_budgets
 from service.bootstrap.capabilities import attach_capabilities
+from service.bootstrap.conversations import attach_conversations
 from service.bootstrap.escalation import attach_escalation
 from service.bootstrap.jobs import jobs
 from service.bootstrap.judging import attach_judging
@@ -80,6 +81,7 @@ def build(
     except BaseException:
         kept.close()
         raise
+    attach_conversations(runtime, ground.secret)
     if skipped := runtime.learner.skipped:
         notices.append(
             f"{len(skipped)} checkpoints were damaged or gone and were passed over (the newest is "

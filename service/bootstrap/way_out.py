@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from learning.features import Featurizer
 from service.bootstrap.escalation import climbing
@@ -21,8 +21,10 @@ from service.providers.base import Provider
 from service.providers.registry import PROVIDERS
 from service.routing.assignments import AssignmentHolder
 from service.routing.budgets import Budgets
+from service.routing.caching import PromptCaches
 from service.routing.dispatch import Dispatcher, Means
 from service.routing.fleet import Fleet
+from service.routing.leaving import LeaveRules, Leaving
 from service.routing.router import Router, RouterParts
 from service.routing.sessions import Sessions
 from service.runtime import Kept, Ledger
@@ -42,6 +44,7 @@ class Ground:
     telemetry: Telemetry
     assignments: AssignmentHolder
     budgets: Budgets
+    caches: PromptCaches = field(default_factory=PromptCaches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class WayOut:
     dispatcher: Dispatcher
     providers: dict[str, Provider]
     modal: ModalWays
+    leaving: Leaving | None = None
 
 
 def way_out(
@@ -72,6 +76,8 @@ def way_out(
     health = fleet(plan, catalog, ground.kept, clock, random.Random(ground.chance.getrandbits(64)))
     if before is not None:
         health.inherit(before.fleet)
+    stays = leaving(plan, catalog, ground, before)
+    ground.ledger.caches = ground.caches
     parts = RouterParts(
         live=live,
         featurizer=Featurizer(plan.task_names),
@@ -85,6 +91,7 @@ def way_out(
         prediction=prediction(plan, catalog),
         budgets=ground.budgets,
         climbing=climbing(plan, catalog, clock, ground.secret),
+        leaving=stays,
     )
     finder = finder_of(plan, ground.kept.state_dir)
     whole = table(plan, catalog, finder)
@@ -101,4 +108,21 @@ def way_out(
     )  # fmt: skip
     modal = modal_ways(whole, parts, means, providers)
     means = replace(means, bounds=replace(means.bounds, ladders=chat.ladders))
-    return WayOut(catalog, health, router, Dispatcher(means), providers, modal)
+    return WayOut(catalog, health, router, Dispatcher(means), providers, modal, stays)
+
+
+def leaving(
+    plan: Plan, catalog: tuple[Deployment, ...], ground: Ground, before: WayOut | None
+) -> Leaving | None:
+    """What reckons whether a session should leave, where the plan wants that."""
+    wanted = plan.sessions.leave
+    if wanted is None:
+        return None
+    rules = LeaveRules(
+        wanted.sureness, wanted.held_out, wanted.reread_tokens_per_s, plan.reward.worth_usd,
+        plan.reward.patience_s,
+    )  # fmt: skip
+    made = Leaving(rules, catalog, ground.caches, ground.clock)
+    if before is not None and before.leaving is not None:
+        made.inherit(before.leaving)
+    return made

@@ -102,6 +102,38 @@ def _show(found: dict[str, Any]) -> None:
         f"${dollars(total['estimated_micro_usd'])} estimated")  # fmt: skip
 
 
+@app.command("caches", epilog="Example: headgate cost caches --since 7d")
+def cost_caches(
+    since: SinceOption = "28d",
+    until: UntilOption = None,
+    state: HistoryOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """What the providers' prompt caches saved, and what writing to them cost, by day."""
+    from service.cli.costing import caches_asked
+
+    give(caches_asked(state, url, span_us(state, since, until)), as_json, _show_caches)
+
+
+def _show_caches(found: dict[str, Any]) -> None:
+    rows = [
+        (row["day"], row["deployment"], row["calls"], row["cached_tokens"],
+         share(row["cached_tokens"], row["tokens_in"]), dollars(row["saved_micro_usd"]),
+         dollars(row["surcharge_micro_usd"]), dollars(row["net_micro_usd"]))
+        for row in found["rows"]
+    ]  # fmt: skip
+    columns = ("day", "deployment", "calls", "cached", "of input", "saved $", "writing $", "net $")
+    table(columns, rows, f"{found['since']} to {found['until']}")
+    total = found["total"]
+    say(
+        f"in all ${dollars(total['net_micro_usd'])} saved by {total['cached_tokens']} cached tokens"
+    )
+    if total["unpriced"]:
+        say(f"{total['unpriced']} calls with cached tokens were billed as plain input: their "
+            "deployments have no cached_input_usd_per_mtok")  # fmt: skip
+
+
 @app.command("showback", epilog="Example: headgate cost showback --month 2026-11 --state state")
 def showback(
     month: Annotated[

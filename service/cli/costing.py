@@ -61,6 +61,26 @@ def asked(state: str | None, url: str, by: str, span: tuple[int, int]) -> dict[s
     raise AssertionError
 
 
+def caches_asked(state: str | None, url: str, span: tuple[int, int]) -> dict[str, Any]:
+    """What prompt caches saved, as GET /admin/prompt-caches gives it."""
+    if state is not None:
+        from service.cli.history import opened
+        from service.storage.errors import StorageError
+        from service.storage.prompt_caches import CachesAsked, prompt_caches
+
+        with opened(state) as connection:
+            try:
+                with err.status("adding up"):
+                    return prompt_caches(connection, CachesAsked(*span))
+            except StorageError as error:
+                fail(str(error))
+    with service_errors():
+        since, until = (datetime.fromtimestamp(each / 1e6, UTC).isoformat() for each in span)
+        found: dict[str, Any] = client(url).get("/admin/prompt-caches", since=since, until=until)
+        return found
+    raise AssertionError
+
+
 def of_history(
     state: Path, by: str, span: tuple[int, int], tenant: str | None = None
 ) -> dict[str, Any]:

@@ -252,6 +252,18 @@ _TOOK_OUT = {"exclude": "took its deployment out before the draw",
              "bounds": "bounded the draw, which lay within"}  # fmt: skip
 
 
+def show_stay(stay: dict[str, Any]) -> None:
+    """What was reckoned for a held conversation."""
+    say(_stayed(stay))
+
+
+_PARTS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "prediction": show_foreseen,
+    "escalation": show_climb,
+    "session": show_stay,
+}
+
+
 def show_why(found: dict[str, Any]) -> None:
     """A decision in words and a table."""
     out.print(
@@ -275,10 +287,9 @@ def show_why(found: dict[str, Any]) -> None:
     table(("candidate", "probability", "quality", "cost $", "latency s", "errors", "utility"), rows)
     for each in found["disqualified"]:
         out.print(f"left before the draw: {each['deployment']} ({each['reason']})", markup=False)
-    if found.get("prediction"):
-        show_foreseen(found["prediction"])
-    if found.get("escalation"):
-        show_climb(found["escalation"])
+    for part, shown in _PARTS.items():
+        if found.get(part):
+            shown(found[part])
     if found["mode"] == "randomised":
         out.print(f"the draw was {found['draw']:.6f}", highlight=False)
     if found.get("override_id"):
@@ -307,6 +318,20 @@ def show_why(found: dict[str, Any]) -> None:
         out.print(f"rated {rating['metric']} {rating['value']} by {rating['kind']}", markup=False)
     if "replay" in found:
         out.print(_replay_in_words(found["replay"]), markup=False, highlight=False)
+
+
+def _stayed(found: dict[str, Any]) -> str:
+    """The break-even of a session in words."""
+    words = {"stayed": "the session stayed", "left": "the session left and was drawn anew",
+             "held_out": "the session would have left, and stayed by lot"}  # fmt: skip
+    return (
+        f"{words[found['verdict']]}: {found['best']} is expected to bring "
+        f"{found['gain_per_turn']:+.4f} a turn against {found['held']} (give or take "
+        f"{found['spread']:.4f}) over {found['turns_expected']:.1f} turns; of "
+        f"{found['prefix_tokens']} tokens {found['cached_share']:.0%} are cached, which is "
+        f"${found['cache_usd']:.6f} and {found['reread_s']:.2f} s, {found['lost']:.4f} points; "
+        f"leaving is worth {found['value']:+.4f}"
+    )
 
 
 def _replay_in_words(found: dict[str, Any]) -> str:

@@ -79,6 +79,7 @@ class Deployment:
     most_in_flight: int = 1_000
     endpoints: tuple[Endpoint, ...] = ()  # several addresses or keys; empty: the one above
     endpoint: int = 0  # which of them this is
+    prompt_cache_s: float = 300.0  # how long its provider keeps a prompt that was read
     family: str = ""  # whose kin it is: nobody of it judges its answers
     modality: str = CHAT
     space: str = ""  # of embeddings: whose vectors may be compared

@@ -6,11 +6,12 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
 from learning.features import RequestShape
+from service.domain.catalog import Deployment
 from service.domain.dialects import LATE_SYSTEM, NOTHING, beyond
 from service.domain.errors import InvalidRequest
 from service.domain.modalities import CHAT
@@ -50,6 +51,14 @@ class Message(msgspec.Struct):
         return "\n".join(part.text for part in self.content if part.text)
 
 
+class Conversing(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How a request takes part in a kept conversation. ``store``: whether its turn is kept."""
+
+    pin: tuple[str, ...] = ()
+    unpin: tuple[str, ...] = ()
+    store: bool = True
+
+
 class Options(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The router's options: the ``headgate`` object of a request."""
 
@@ -66,6 +75,7 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     webhook: str | None = None
     region: str | tuple[str, ...] | None = None
     data_policy: tuple[str, ...] = ()
+    conversation: bool | Conversing | None = None
 
 
 NO_OPTIONS = Options()
@@ -77,6 +87,13 @@ class _StreamOptions(msgspec.Struct):
 
 class _ResponseFormat(msgspec.Struct):
     type: str = "text"
+
+
+class Carrying(Protocol):
+    """A kept conversation that a request goes on with."""
+
+    def messages_for(self, deployment: Deployment) -> msgspec.Raw:
+        """The messages as they are sent to a deployment: no more than it can take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +112,8 @@ class ChatRequest:
     messages: tuple[Message, ...]
     prompt_hash: str = ""  # of the messages, where it was made beside the event loop
     beyond: frozenset[str] = NOTHING  # what is asked that not every dialect can say
+    carried: Carrying | None = None  # the conversation that it goes on with, where one is kept
+    least_tokens: int = 0  # that a deployment needs room for, where less than the shape's
     modality: ClassVar[str] = CHAT
 
     @property
@@ -105,6 +124,13 @@ class ChatRequest:
     def lean(self) -> ChatRequest:
         """The same without the texts that only the decision reads: what is sent on stays."""
         return replace(self, messages=(), shape=replace(self.shape, text=""))
+
+    def for_deployment(self, deployment: Deployment) -> bytes:
+        """The body to send to a deployment, of a kept conversation as much as it can take."""
+        if self.carried is None:
+            return self.for_upstream(deployment.model)
+        fields = self.fields | {"messages": self.carried.messages_for(deployment)}
+        return replace(self, fields=fields).for_upstream(deployment.model)
 
     def whole(self) -> ChatRequest:
         """The same, asked for in one piece."""

@@ -16,6 +16,7 @@ from service.domain.escalation import ClimbStart
 from service.domain.experiments import Assigned
 from service.domain.guesses import Guess
 from service.domain.prediction import Predicted
+from service.domain.staying import Stay
 
 
 class Mode(StrEnum):
@@ -157,6 +158,7 @@ class Decision:
     guess: Guess | None = None  # the classifier's; in memory alone
     predicted: Predicted | None = None  # logged by itself
     climb: ClimbStart | None = None  # of one that may climb; logged by itself
+    stay: Stay | None = None  # whether its session should leave; logged by itself
 
 
 @dataclass(frozen=True, slots=True)

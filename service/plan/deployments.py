@@ -147,6 +147,8 @@ class DeploymentPlan(Strict):
             return frozenset(self.capabilities)
         return frozenset(self.formats or FORMATS) if self.modality == SPEECH else frozenset()
 
+    prompt_cache_s: Seconds = 300.0  # how long its provider keeps a prompt that was read
+
     @field_validator("price", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
@@ -192,6 +194,7 @@ class DeploymentPlan(Strict):
             similar_to=self.similar_to,
             region=self.region or "",
             data_policy=promised(frozenset(self.data_policy)),
+            prompt_cache_s=self.prompt_cache_s,
             family=self.family or family_of(self.provider or host, self.model),
             modality=self.modality,
             space=(self.space or self.model) if self.modality == EMBEDDING else "",

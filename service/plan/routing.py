@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from service.domain.expressions import Expression, ExpressionInvalid, parse
 from service.plan.taxonomy import Example
@@ -80,8 +80,21 @@ class DialPlan(Strict):
     tiers: dict[str, Share] = {}
 
 
+class LeavePlan(Strict):
+    """When a conversation may leave its deployment: once the gain that is expected of it over the
+    turns to come, less ``sureness`` deviations, is more than the prompt cache that is lost.
+    ``held_out``: the share of those that would leave and stay, by lot, so that it can be told
+    whether leaving pays; 1: all, and nothing is done but to show it.
+    """
+
+    sureness: Annotated[float, Field(ge=0.0, le=20.0, allow_inf_nan=False)] = 2.0
+    held_out: Share = 0.1
+    reread_tokens_per_s: Annotated[float, Field(gt=0.0, le=1e9, allow_inf_nan=False)] = 5_000.0
+
+
 class SessionPlan(Strict):
     """Whether a conversation stays where it began, and for how long it is remembered."""
 
     sticky: bool = True
     idle_s: Seconds = 3600.0
+    leave: LeavePlan | None = None

@@ -14,6 +14,7 @@ from service.plan import alerts as alert
 from service.plan.approvals import ApprovalPlan
 from service.plan.budgets import BudgetPlan, NamedBudget
 from service.plan.console import ConsolePlan
+from service.plan.conversations import ConversationPlan, SummaryPlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.escalation import AgainPlan, EscalationPlan
 from service.plan.experiments import ExperimentPlan
@@ -50,6 +51,7 @@ from service.plan.resilience import (
 from service.plan.review import ClassificationPlan, JudgePlan, ReviewPlan
 from service.plan.routing import (
     DialPlan,
+    LeavePlan,
     PolicyPlan,
     RulePlan,
     SessionPlan,
@@ -76,6 +78,7 @@ class Plan(Strict):
     quality: QualityPlan = QualityPlan()
     feedback: FeedbackPlan = FeedbackPlan()
     sessions: SessionPlan = SessionPlan()
+    conversations: ConversationPlan = ConversationPlan()
     refusals: RefusalPlan = RefusalPlan()
     review: ReviewPlan = ReviewPlan()
     judging: JudgingPlan = JudgingPlan()
@@ -151,7 +154,9 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "reward": RewardPlan, "budgets": BudgetPlan, "named": NamedBudget, "quality": QualityPlan,
     "feedback": FeedbackPlan, "price": PricePlan, "trust": TrustPlan, "key": KeyAuthorPlan,
     "user": UserAuthorPlan, "tenant": TenantAuthorPlan,
-    "sessions": SessionPlan, "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,
+    "sessions": SessionPlan, "leave": LeavePlan,
+    "conversations": ConversationPlan, "summary": SummaryPlan,
+    "service": ServicePlan, "limits": LimitsPlan, "metrics": MetricPlan,
     "dials": DialPlan,
     "fallbacks": FallbackPlan, "tiers": TierPlan, "resilience": ResiliencePlan,
     "breaker": BreakerPlan, "hedging": HedgingPlan,

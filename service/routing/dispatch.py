@@ -233,7 +233,7 @@ class Dispatcher:
     def _prepared(self, run: Run, call: Call) -> tuple[Names, bytes, Provider]:
         trace = self.means.traceparent(run.decision.id, call.number)
         names = Names(response_id(run.decision.id), call.deployment.name, trace)
-        body = run.request.for_upstream(call.deployment.model)
+        body = run.request.for_deployment(call.deployment)
         return names, body, self.means.providers[call.deployment.dialect]
 
     def _others(self, run: Run) -> list[Deployment]:

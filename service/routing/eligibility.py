@@ -45,9 +45,8 @@ class Eligibility:
             return LACKS + "+".join(words)
         shape = request.shape
         limit = shape.tokens_out_limit
-        if shape.tokens_in + min(limit or ANSWER_RESERVE, ANSWER_RESERVE) > (
-            deployment.context_window
-        ):
+        room = request.least_tokens or shape.tokens_in
+        if room + min(limit or ANSWER_RESERVE, ANSWER_RESERVE) > deployment.context_window:
             return "context_window"
         if 0 < deployment.max_output_tokens < limit:
             return "max_output_tokens"
@@ -64,11 +63,12 @@ class Eligibility:
         needs, shape, beyond = request.needs, request.shape, request.beyond
         reserve = min(shape.tokens_out_limit or ANSWER_RESERVE, ANSWER_RESERVE)
         tokens = shape.tokens_in + (shape.tokens_out_limit or ANSWER_RESERVE)
+        room = (request.least_tokens or shape.tokens_in) + reserve
         free = demand is NO_DEMAND
         for index, each in self._own:
             fits = (
                 needs <= each.capabilities
-                and shape.tokens_in + reserve <= each.context_window
+                and room <= each.context_window
                 and not 0 < each.max_output_tokens < shape.tokens_out_limit
                 and (not each.tasks or task in each.tasks)
                 and (free or demand.unmet(each) is None)

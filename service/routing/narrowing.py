@@ -13,6 +13,7 @@ from service.domain.experiments import Assigned
 from service.domain.guesses import NO_SAFE, UNSURE
 from service.domain.live import Published
 from service.domain.records import Disqualified
+from service.domain.staying import Stay
 from service.domain.will import NO_WILL, Will
 from service.routing.asked import Asked, RoutingTable, cost_dial
 from service.routing.assignments import NOTHING, Drawn
@@ -51,6 +52,7 @@ class Draft:
     version: Placed | None = None
     will: Will = NO_WILL
     pinned: str | None = None  # the override whose version draws
+    stay: Stay | None = None  # whether its session should leave
     foreseen: tuple[str, tuple[str, ...]] = ("", ())  # what was done by the chances, and to whom
     climb: ClimbStart | None = None
 

@@ -9,7 +9,6 @@ from functools import lru_cache
 from learning.interaction import Context, Vector
 from learning.policies.base import Chooser, Scores
 from service.domain.live import Published
-from service.domain.records import Candidates
 
 
 class PlacedChooser(Chooser):
@@ -52,14 +51,3 @@ def placed(published: Published, names: tuple[str, ...]) -> Placed:
 @lru_cache(maxsize=64)
 def _places(arms: tuple[str, ...], names: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(arms.index(name) if name in arms else -1 for name in names)
-
-
-def candidates_of(
-    names: tuple[str, ...], probabilities: tuple[float, ...], scores: Scores
-) -> Candidates:
-    """Who could be drawn, with what, and what was thought of each."""
-    return Candidates(
-        names, probabilities,
-        *(tuple(each.tolist()) for each in (scores.quality, scores.cost_usd, scores.latency_s,
-                                            scores.error_rate, scores.utility)),
-    )  # fmt: skip

@@ -15,7 +15,7 @@ from learning.interaction import Context
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest, keyed_hash
 from service.domain.clock import Clock, new_id
-from service.domain.errors import CapabilityMissing, ModelNotFound, NoDeployment
+from service.domain.errors import CapabilityMissing, ModelNotFound
 from service.domain.escalation import EARLIER_RUNG, LATER_RUNG
 from service.domain.guesses import UNSURE
 from service.domain.live import LivePolicy
@@ -27,12 +27,15 @@ from service.routing.assignments import AssignmentHolder
 from service.routing.budgeting import Budgeting
 from service.routing.budgets import Budgets
 from service.routing.climbing import Climbing
-from service.routing.eligibility import ANSWER_RESERVE, Eligibility, unsaid_param
+from service.routing.eligibility import Eligibility, unsaid_param
 from service.routing.fleet import Fleet
+from service.routing.leaving import Leaving
 from service.routing.narrowing import LATER_TIER, Draft, Narrowing
 from service.routing.overriding import PINNED, Overriding
-from service.routing.placed import candidates_of, placed
+from service.routing.pinning import pin_stands
+from service.routing.placed import placed
 from service.routing.predicting import Prediction
+from service.routing.scored import candidates
 from service.routing.sessions import Held, Sessions
 from service.routing.treatments import DEPLOYMENT, VERSION
 
@@ -60,6 +63,7 @@ class RouterParts:
     prediction: Prediction | None = None
     budgets: Budgets | None = None
     climbing: Climbing | None = None
+    leaving: Leaving | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +128,15 @@ class Router:
             self._overriding.cap(draft)
         if self._budgeting is not None:
             self._budgeting.narrow(draft)
-        climbs = self.climbing is not None and self.climbing.act(draft)
-        if not climbs:
-            self._narrowing.ladder(draft)
-        held = None if climbs else self._held(draft)
-        if held is not None:
+        if self.climbing is not None and self.climbing.act(draft):
+            return self._climbs(self.climbing, draft, dry_run)
+        self._narrowing.ladder(draft)
+        held = self._held(draft)
+        if held is not None and not self._leaves(draft, held, dry_run):
             return self._sticky(draft, held)
-        if self.prediction is not None:
-            self.prediction.act(draft)
-        decision = self._drawn(draft)
-        if climbs and self.climbing is not None and not dry_run:
-            self.climbing.begun(decision)
-        elif draft.asked.caller.session and not dry_run:
-            held = Held(
-                decision.deployment, decision.id, draft.now_s, decision.assigned, draft.pinned
-            )
-            self._parts.sessions.hold(draft.asked.caller.session, held)
+        decision = self._foretold(draft)
+        if draft.asked.caller.session and not dry_run:
+            self._hold(draft, decision)
         return decision
 
     def reading(self, request: ChatRequest, key: Key, session_header: str = "") -> Asked:
@@ -153,8 +150,6 @@ class Router:
     def prompt_hash(self, request: ChatRequest) -> str:
         """The keyed hash of the messages."""
         return keyed_hash(self._parts.secret, request.said)
-
-    # what is asked ----------------------------------------------------------------------------
 
     def _target(self, model: str) -> int | None:
         """The deployment that the caller pinned by name; None to be routed."""
@@ -198,8 +193,6 @@ class Router:
         if wanted is not None and wanted.width in (0, width):
             draft.version = placed(wanted, self._names)
 
-    # how it is decided ------------------------------------------------------------------------
-
     def _pinned(self, draft: Draft, index: int) -> Decision:
         deployment = self.table.catalog[index]
         self._overriding.named(draft, index)
@@ -210,26 +203,8 @@ class Router:
                 f"{deployment.name} cannot serve this request: {asked.demand.told(reason)}",
                 param=unsaid_param(deployment, asked.request),
             )
-        self._pin_stands(deployment, draft)
+        pin_stands(self._parts.fleet, deployment, draft)
         return self._settled(draft, index, Mode.PINNED, "named_by_caller")
-
-    def _pin_stands(self, deployment: Deployment, draft: Draft) -> None:
-        """A pin is served by nobody else: where it cannot be tried now, that is said at once."""
-        fleet, shape = self._parts.fleet, draft.asked.request.shape
-        tokens = shape.tokens_in + (shape.tokens_out_limit or ANSWER_RESERVE)
-        if fleet.windows.exhausted(deployment, tokens, draft.now_s):
-            raise NoDeployment(
-                f"{deployment.name} is at its provider's rate limit now; try later",
-                code="deployments_rate_limited",
-                retry_after_s=fleet.windows.free_in_s(draft.now_s),
-            )
-        bar = fleet.refusal(deployment.name, draft.now_s)
-        if bar:
-            raise NoDeployment(
-                f"{deployment.name} is out of service now ({bar}); try later, or ask for auto",
-                code="deployments_unavailable",
-                retry_after_s=fleet.free_in_s([deployment.name], draft.now_s),
-            )
 
     def _held(self, draft: Draft) -> Held | None:
         if not self.table.sticky or not draft.asked.caller.session:
@@ -246,6 +221,31 @@ class Router:
         if not self._parts.assignments.current.stand(held.assigned, draft.drawn):
             return None  # an experiment that it was drawn in has ended or has moved it
         return held
+
+    def _leaves(self, draft: Draft, held: Held, dry_run: bool) -> bool:
+        """Whether the gain of another deployment pays for what the session would lose."""
+        leaving = self._parts.leaving
+        place = self._index[held.deployment]
+        return leaving is not None and leaving.leaves(draft, held, place, dry_run)
+
+    def _hold(self, draft: Draft, drawn: Decision) -> None:
+        held = Held(drawn.deployment, drawn.id, draft.now_s, drawn.assigned, draft.pinned)
+        self._parts.sessions.hold(draft.asked.caller.session, held)
+        if self._parts.leaving is not None:
+            self._parts.leaving.began(draft)
+
+    def _climbs(self, climbing: Climbing, draft: Draft, dry_run: bool) -> Decision:
+        """The first rung of a climb; a session is held by none."""
+        decision = self._foretold(draft)
+        if not dry_run:
+            climbing.begun(decision)
+        return decision
+
+    def _foretold(self, draft: Draft) -> Decision:
+        """Drawn, by what is foreseen where the plan wants that."""
+        if self.prediction is not None:
+            self.prediction.act(draft)
+        return self._drawn(draft)
 
     def _sticky(self, draft: Draft, held: Held) -> Decision:
         """With its session's draw, the variants of that time included: a session that began
@@ -275,15 +275,15 @@ class Router:
             probabilities = self._overriding.bounded(draft, probabilities, named)
             at = exploration.draw(probabilities, number)
             arm, propensity = self._names[draft.eligible[at]], float(probabilities[at])
-        candidates = candidates_of(
+        told = candidates(
             tuple(self._names[i] for i in draft.eligible), tuple(probabilities.tolist()), scores
         )
         mode = Mode.RANDOMISED
         if draft.pinned is not None:
             mode, draft.override_id, draft.note = Mode.OVERRIDE, draft.pinned, PINNED
-        greatest = max(candidates.propensities)
+        greatest = max(told.propensities)
         reason = draft.note or ("policy" if propensity == greatest else "exploration")
-        return self._decision(draft, _Verdict(candidates, number, arm, propensity, mode, reason))
+        return self._decision(draft, _Verdict(told, number, arm, propensity, mode, reason))
 
     def _treated(self, draft: Draft) -> int | None:
         """Who answers by a variant, if it names one who is eligible; otherwise the policy draws,
@@ -394,4 +394,5 @@ class Router:
             guess=asked.guess,
             predicted=predicted,
             climb=draft.climb,
+            stay=draft.stay,
         )

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sqlite3
 from pathlib import Path
 
 from service.domain.clock import Clock, new_id
-from service.storage.errors import SchemaNewer, StorageError
-
-log = logging.getLogger("headgate.storage")
+from service.storage.private_file import make_tables, open_private
 
 FILE = "queue.sqlite"
 SCHEMA = 1
@@ -67,59 +63,14 @@ def boot_id() -> str:
 def open_file(
     state_dir: Path, clock: Clock, boot: str, notices: list[str] | None = None
 ) -> sqlite3.Connection:
-    """The file, made when there is none; one that is damaged is set aside and said so.
-
-    Locks are exclusive, so no other process can read prompts over our shoulder or hold us up.
-    """
+    """The file, made when there is none; one that is damaged is set aside and said so."""
     path = state_dir / FILE
-    try:
-        return _opened(path, clock, boot)
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise StorageError(f"{path} cannot be opened: {error}") from None
-    aside = f"{FILE}.damaged-{clock.wall_us() // 1_000_000}"
-    for end in ("-wal", "-shm", ""):
-        part = path.with_name(FILE + end)
-        if part.exists():
-            part.rename(path.with_name(aside + end))
-    told = f"the queue's file was damaged and is set aside as {aside}; its tickets are lost"
-    log.error("%s", told)
-    if notices is not None:
-        notices.append(told)
-    return _opened(path, clock, boot)
 
-
-def _opened(path: Path, clock: Clock, boot: str) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    path.chmod(0o600)
-    connection = sqlite3.connect(
-        path, timeout=2.0, isolation_level=None, check_same_thread=False, cached_statements=64
-    )
-    try:
-        for pragma in (
-            "locking_mode = EXCLUSIVE",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "secure_delete = ON",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if found != "ok":
-            raise sqlite3.DatabaseError(found)
-        _migrate(connection, path)
+    def settle(connection: sqlite3.Connection) -> None:
+        make_tables(connection, path, _TABLES, SCHEMA)
         _carry_over(connection, clock, boot)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA:
-        raise SchemaNewer(f"{path} was written by a newer Headgate; use that one")
-    if version < SCHEMA:
-        connection.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {SCHEMA};COMMIT;")
+    return open_private(path, clock, settle, "the queue's tickets are lost", notices)
 
 
 def _carry_over(connection: sqlite3.Connection, clock: Clock, boot: str) -> None:

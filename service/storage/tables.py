@@ -26,6 +26,7 @@ from service.storage.judging_tables import JUDGE_CHECKS, JUDGINGS, fields
 from service.storage.learned_from import LEARNED_FROM
 from service.storage.money_tables import MONEY
 from service.storage.prediction_tables import CHECKS_DRAWN, PREDICTIONS
+from service.storage.stay_tables import STAYS
 
 _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
 _TIME = pa.timestamp("us")
@@ -391,7 +392,7 @@ TABLES: Mapping[type, Table] = {
     ),
     **{
         record: _table(name, [(column, _KINDS[kind]) for column, kind in columns], _plain(*names))
-        for record, (name, columns, names) in {**LEARNED_FROM, **MONEY, **CLIMBS}.items()
+        for record, (name, columns, names) in {**LEARNED_FROM, **MONEY, **CLIMBS, **STAYS}.items()
     },
 }  # fmt: skip
 

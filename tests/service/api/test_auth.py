@@ -72,6 +72,11 @@ ROUTES = [
     ("GET", "/admin/ratings", "analyst"), ("GET", "/admin/classifier", "analyst"),
     ("POST", "/admin/classifier/rollback", "operator"),
     ("GET", "/admin/budgets", "analyst"), ("GET", "/admin/costs", "analyst"),
+    ("GET", "/admin/prompt-caches", "analyst"),
+    ("GET", "/v1/conversations/x", "caller"), ("DELETE", "/v1/conversations/x", "caller"),
+    ("DELETE", "/v1/users/x/conversations", "caller"),
+    ("DELETE", "/admin/users/x/conversations", "operator"),
+    ("GET", "/v1/responses/x", "caller"), ("DELETE", "/v1/responses/x", "caller"),
     ("POST", "/admin/keys/x/budget", "administrator"),
     ("POST", "/admin/keys/x/budget/end", "administrator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
@@ -148,6 +153,8 @@ def test_all_routes_are_listed_here(service: Service) -> None:
              .replace("shadows/x", "shadows/{version_id}")
              .replace("tickets/x", "tickets/{ticket_id}")
              .replace("benchmarks/x", "benchmarks/{run_id}")
+             .replace("conversations/x", "conversations/{name}")
+             .replace("users/x", "users/{user}").replace("responses/x", "responses/{response}")
              .replace("queue/x", "queue/{ticket_id}")) for m, p, _ in ROUTES}  # fmt: skip
     assert keyed == here
 

@@ -1,0 +1,1 @@
+"""Conversations that the service keeps: taken up, compacted, carried to any deployment, erased."""
