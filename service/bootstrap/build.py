@@ -11,6 +11,7 @@ from service.bootstrap import experiments
 from service.bootstrap.alerts import attach_alerts
 from service.bootstrap.benchmarks import attach_benchmarks
 from service.bootstrap.budgets import attach_budgets
+from service.bootstrap.caching import attach_caching
 from service.bootstrap.capabilities import attach_capabilities
 from service.bootstrap.jobs import jobs
 from service.bootstrap.judging import attach_judging
@@ -157,4 +158,5 @@ def _joined(
     attach_prediction(runtime)
     attach_relearning(runtime)
     attach_budgets(runtime, ground.budgets)
+    attach_caching(runtime, ground.secret)
     return runtime, ground, way

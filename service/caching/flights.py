@@ -14,12 +14,12 @@ class Flight(Generic[T]):
     goes its own way), or failed (one of those that wait leads).
     """
 
-    __slots__ = ("_ended", "_landed", "decision_id", "waiting")
+    __slots__ = ("_ended", "_landed", "deployment", "waiting")
 
     def __init__(self, landed: Callable[[], None]) -> None:
         self._ended: asyncio.Future[T | None] | None = None
         self._landed = landed
-        self.decision_id = ""
+        self.deployment = ""  # who was asked
         self.waiting = 0
 
     @property
@@ -79,6 +79,11 @@ class Flights(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._under_way)
+
+    @property
+    def under_way(self) -> tuple[Flight[T], ...]:
+        """All of them."""
+        return tuple(self._under_way.values())
 
     def of(self, name: str) -> Flight[T] | None:
         """The one under way."""

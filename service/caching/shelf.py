@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 AROUND = 600  # bytes that an entry takes beside its answer, its names and the index included
@@ -72,7 +72,7 @@ class Which:
 
 
 class Shelf:
-    """Lives on the event loop. The least lately used goes first; ``gone`` is told of all that go."""
+    """Lives on the event loop. The least lately used goes first; ``gone`` is told what goes."""
 
     def __init__(self, most_bytes: int, gone: Callable[[list[str]], None] = lambda _: None) -> None:
         self.most_bytes = most_bytes
@@ -87,7 +87,7 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterable[Entry]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
 
     def alike(self, fingerprint: str) -> list[Entry]:

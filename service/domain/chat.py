@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from learning.features import RequestShape
+from service.domain.caching import CacheWish, wish_of
 from service.domain.dialects import LATE_SYSTEM, NOTHING, beyond
 from service.domain.errors import InvalidRequest
 
@@ -65,6 +66,7 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     webhook: str | None = None
     region: str | tuple[str, ...] | None = None
     data_policy: tuple[str, ...] = ()
+    cache: str | CacheWish | None = None
 
 
 NO_OPTIONS = Options()
@@ -243,6 +245,7 @@ def read_options(fields: Mapping[str, msgspec.Raw]) -> Options:
         ) from None
     except (msgspec.DecodeError, RecursionError):
         raise InvalidRequest("headgate must be an object", param="headgate") from None
+    wish_of(options.cache)
     bounds = {
         "max_cost_usd": (0.0, math.inf),
         "min_quality": (0.0, 1.0),

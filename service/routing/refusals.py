@@ -102,6 +102,10 @@ class Refusals:
 
     # before and after the call ----------------------------------------------------------------
 
+    def limited(self, unit: str) -> bool:
+        """Whether a unit was refused too often lately."""
+        return self._parts.offenders.wait_s(unit, self._parts.clock.monotonic_s()) > 0.0
+
     async def check(self, decision: Decision, request: ChatRequest, incident: str) -> None:
         """Raises, with the request's outcome logged, where it is not to be sent at all."""
         parts, unit = self._parts, decision.caller.unit

@@ -1,4 +1,4 @@
-"""May an answer that a deployment once gave be given for this request? Asked of what is in force now."""
+"""May an answer that a deployment once gave be given for this request, by what is in force now?"""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class StillPermitted:
             return False
         each = self._table.catalog[index]
         request, options = asked.request, asked.request.options
-        if self._eligibility.incapable(each, request, asked.task, asked.demand) is not None:
+        unable = self._eligibility.incapable(each, request, asked.task, asked.demand)
+        if unable is not None and not (unable == "task" and request.model == deployment):
             return False
         if options.deployments and deployment not in options.deployments:
             return False

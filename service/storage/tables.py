@@ -21,6 +21,7 @@ from service.domain.knowledge import Entry
 from service.domain.prediction import CheckDrawn, Predicted
 from service.domain.refusals import Refusal, Review, ReviewDecision
 from service.domain.reviews import ReviewItem, ReviewTurn
+from service.storage.cache_tables import CACHED
 from service.storage.judging_tables import JUDGE_CHECKS, JUDGINGS, fields
 from service.storage.learned_from import LEARNED_FROM
 from service.storage.money_tables import MONEY
@@ -390,7 +391,7 @@ TABLES: Mapping[type, Table] = {
     ),
     **{
         record: _table(name, [(column, _KINDS[kind]) for column, kind in columns], _plain(*names))
-        for record, (name, columns, names) in {**LEARNED_FROM, **MONEY}.items()
+        for record, (name, columns, names) in {**LEARNED_FROM, **MONEY, **CACHED}.items()
     },
 }  # fmt: skip
 
