@@ -95,11 +95,14 @@ class Hit(NamedTuple):
 class Passage:
     """A request's way through the cache: answered by it, or sent on and perhaps kept."""
 
-    __slots__ = ("_desk", "asked", "fingerprint", "flight", "hit", "keeps", "rule", "scope", "wish")
+    __slots__ = (
+        "_desk", "asked", "fingerprint", "flight", "hit", "keeps", "owner", "rule", "scope", "wish",
+    )  # fmt: skip
 
     def __init__(self, desk: Caching, asked: Asked) -> None:
         self._desk, self.asked = desk, asked
         self.hit: Hit | None = None
+        self.owner = ""
         self.fingerprint = self.scope = ""  # empty: the cache has no part in it
         self.flight: Flight[Entry] | None = None
         self.keeps = False
@@ -209,7 +212,7 @@ class Caching:
         else:
             form = canonical(request)
         policy = f"{self.rules.policy}/{ways.kinds[request.model]}"
-        passage.scope = scope
+        passage.scope, passage.owner = scope, key.tenant
         passage.fingerprint = fingerprint(self.parts.secret, scope, policy, form)
 
     def _found(self, passage: Passage, ways: Ways) -> Entry | None:
@@ -356,7 +359,7 @@ class Caching:
         tags = dict.fromkeys((*wish.tags, *asked.caller.tags))
         return Entry(
             f"{passage.fingerprint}/{name}", passage.fingerprint, passage.scope, name,
-            mark_of(served.deployment), asked.task, asked.caller.tenant, tuple(tags), tail, now_s,
+            mark_of(served.deployment), asked.task, asked.caller.tenant, passage.owner, tuple(tags), tail, now_s,
             clock.wall_us(), now_s + longest_s, most_s, decision.id,
             served.usage.cost_micro_usd, served.usage.tokens_in, served.usage.tokens_out,
         )  # fmt: skip

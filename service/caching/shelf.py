@@ -16,7 +16,8 @@ EXPIRED, FULL, REPLACED = "expired", "full", "replaced"
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An answer. ``tail``: its body after the id; ``mark``: what its deployment was; ``source``:
-    the decision that it answered; ``stored_s`` and ``dies_s`` on the monotonic clock: it is older
+    the decision that it answered; ``owner``: the tenant that the
+    key was bound to, ``tenant`` with what the request said; ``stored_s`` and ``dies_s`` on the monotonic clock: it is older
     than any rule allows from then on; ``most_s``: how old its asker lets it become.
     """
 
@@ -27,6 +28,7 @@ class Entry:
     mark: str
     task: str
     tenant: str
+    owner: str
     tags: tuple[str, ...]
     tail: bytes
     stored_s: float
@@ -50,8 +52,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """The entries that are meant: all that every given part takes. ``tenant``: of that one alone;
-    None: of all.
+    """The entries that are meant: all that every given part takes. ``tenant``: as their requests
+    said; ``owner``: as the keys that shared them are bound.
     """
 
     tag: str | None = None
@@ -59,6 +61,7 @@ class Which:
     task: str | None = None
     tenant: str | None = None
     before_us: int | None = None  # stored before that moment
+    owner: str | None = None
 
     def takes(self, entry: Entry) -> bool:
         """Whether an entry is meant."""
@@ -67,6 +70,7 @@ class Which:
             and (self.deployment is None or self.deployment == entry.deployment)
             and (self.task is None or self.task == entry.task)
             and (self.tenant is None or self.tenant == entry.tenant)
+            and (self.owner is None or self.owner == entry.owner)
             and (self.before_us is None or entry.stored_us < self.before_us)
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -51,3 +52,28 @@ class CachePlan(Strict):
         if self.entry_bytes > self.max_bytes:
             raise ValueError("entry_bytes is more than max_bytes, so that no answer of it fits")
         return self
+
+
+def cache_problems(
+    cache: CachePlan | None, tasks: Sequence[str], raised_by_alert: bool
+) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """What is wrong with the section beside the rest of the plan: where, what, and the mend."""
+    if raised_by_alert and (cache is None or cache.raised is None):
+        yield (
+            ("alerts", "latency", "raise_caching"),
+            "the plan does not say to what caching is raised",
+            "name it under cache.raised, or leave raise_caching out",
+        )
+    if cache is None:
+        return
+    for name in cache.tasks:
+        if name not in tasks:
+            yield ("cache", "tasks", name), "no task of that name", f"known: {', '.join(tasks)}"
+    if not cache.enabled and cache.raised is None and not any(
+        each.enabled for each in cache.tasks.values()
+    ):  # fmt: skip
+        yield (
+            ("cache", "enabled"),
+            "nothing is kept: it is off, for every task, and nothing raises it",
+            "leave the section out, or name a task or cache.raised",
+        )

@@ -38,12 +38,14 @@ class StillPermitted:
         unable = self._eligibility.incapable(each, request, asked.task, asked.demand)
         if unable is not None and not (unable == "task" and request.model == deployment):
             return False
+        if not self._willed(asked, deployment):
+            return False
+        if request.model in self._index:  # a pin: by that one, over rules, tiers and options
+            return request.model == deployment
         if options.deployments and deployment not in options.deployments:
             return False
-        if deployment in options.exclude or not self._willed(asked, deployment):
+        if deployment in options.exclude:
             return False
-        if request.model in self._index:  # a pin: by that one, over rules and tiers
-            return request.model == deployment
         if not self._ruled(asked, deployment) or not self._laddered(asked, deployment):
             return False
         if options.min_quality is None:
