@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.benchmarking.desk import BenchmarkDesk
-from service.caching.desk import Caching, Ways
+from service.caching.desk import Caching
+from service.caching.passage import Ways
 from service.domain.caching import CachedAnswer
 from service.domain.catalog import Deployment
 from service.domain.clock import Clock

@@ -132,6 +132,15 @@ def test_every_registered_thing_stands_in_the_docs() -> None:
 
 # Modules whose behaviour is tested through another one's tests, with the reason in the name.
 MIRRORED: dict[str, str] = {
+    "service/caching/passage.py": "service/caching/test_desk.py",
+    "service/caching/rules.py": "service/caching/test_desk.py",
+    "service/caching/tapped.py": "service/caching/test_desk.py",
+    "service/caching/tally.py": "service/api/test_caching.py",
+    "service/cli/cache.py": "service/api/test_caching.py",
+    "service/domain/caching.py": "service/caching/test_desk.py",
+    "service/plan/caching.py": "service/api/test_caching.py",
+    "service/storage/cache_file.py": "service/caching/test_keeper.py",
+    "service/storage/cache_tables.py": "service/caching/test_desk.py",
     "learning/cues.py": "learning/test_taxonomy.py",
     "service/api/classify.py": "service/routing/test_classified.py",
     "service/cli/classify.py": "service/routing/test_classified.py",

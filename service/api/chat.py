@@ -20,7 +20,8 @@ from service.api.asgi import (
 )
 from service.api.fronts import Front, Turn, dollars
 from service.api.queued import arrived, known, turned_away
-from service.caching.desk import NOTHING, Hit, Passage
+from service.caching.desk import NOTHING
+from service.caching.passage import Hit, Passage
 from service.caching.tapped import Tapped
 from service.domain.chat import ChatRequest
 from service.domain.clock import new_id

@@ -93,6 +93,7 @@ def build(
         reloader = Reloader(runtime, ground, way, source)
         runtime.reload, runtime.ask_reload = reloader, reloader.ask
         runtime.scheduler.put(reloader.job())
+    attach_caching(runtime, ground.secret)
     runtime.learner.start()
     experiments.resume(runtime)
     resume_pins(runtime)
@@ -158,5 +159,4 @@ def _joined(
     attach_prediction(runtime)
     attach_relearning(runtime)
     attach_budgets(runtime, ground.budgets)
-    attach_caching(runtime, ground.secret)
     return runtime, ground, way

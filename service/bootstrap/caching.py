@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from service.caching.desk import Caching, CachingParts, Ways, mark_of
+from service.caching.desk import Caching, mark_of
 from service.caching.keeper import Keeper
+from service.caching.passage import CachingParts, Ways
 from service.caching.rules import CacheRules, Rule, with_parts
 from service.plan.whole import Plan
 from service.routing.asked import AUTO

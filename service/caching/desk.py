@@ -6,14 +6,12 @@ import asyncio
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Iterable
 
 from service.caching.canonical import Uncanonical, canonical, fingerprint, scope_of
 from service.caching.flights import Alone, Flight, Flights
-from service.caching.keeper import Keeper
-from service.caching.rules import CacheRules, Rule, kept_out
+from service.caching.passage import CachingParts, Hit, Passage, Ways
+from service.caching.rules import CacheRules, kept_out
 from service.caching.shelf import ENDLESS, Entry, Shelf, Which
 from service.caching.tally import Tally
 from service.caching.worth import tail_of, told_again
@@ -22,12 +20,11 @@ from service.domain.caching import (
     SEMANTIC,
     SHARED,
     CachedAnswer,
-    CacheWish,
     wish_of,
 )
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest
-from service.domain.clock import Clock, new_id, response_id
+from service.domain.clock import new_id, response_id
 from service.domain.errors import HeadgateError, UpstreamExhausted
 from service.domain.records import (
     Candidates,
@@ -36,8 +33,6 @@ from service.domain.records import (
     Key,
     Mode,
     Outcome,
-    Override,
-    PolicyMark,
     Usage,
 )
 from service.domain.will import raised_for
@@ -50,93 +45,6 @@ NOTHING = Usage(0, 0, 0, 0)
 LONG_FORM = 100_000  # bytes of a request from which its form is made beside the event loop
 MOST_GIVEN = 20_000  # answers given again whose source is remembered
 INVALIDATED, RATED_BAD, CHANGED = "invalidated", "rated", "changed"
-
-
-@dataclass(frozen=True, slots=True)
-class Ways:
-    """What the plan in force gives: swapped whole at a reload."""
-
-    read: Callable[[ChatRequest, Key, str], Asked]
-    permitted: Callable[[Asked, str], bool]
-    catalog: dict[str, Deployment]
-    marks: dict[str, str]  # what each of these is now
-    kinds: dict[str, str]  # every model that may be named; alike only within a kind
-    mark: Callable[[], PolicyMark]
-    prompt_hash: Callable[[ChatRequest], str]
-    deadline_s: float
-    acceptable: Callable[[ChatRequest, Answer], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class CachingParts:
-    """What it stands on. ``record``: logs an answer given again; ``limited``: whether a unit is
-    refused for now. ``further``: another look where the exact one found nothing.
-    """
-
-    secret: bytes
-    clock: Clock
-    ways: Callable[[], Ways]
-    holding: Callable[[], Sequence[Override]]
-    record: Callable[[Decision, Outcome, CachedAnswer | None], None]
-    limited: Callable[[str], bool]
-    keeper: Keeper | None = None
-    further: Callable[[Asked, str, str], Entry | None] | None = None
-
-
-class Hit(NamedTuple):
-    """An answer given again."""
-
-    decision: Decision
-    answer: Answer
-    served: Served
-    age_s: float
-
-
-class Passage:
-    """A request's way through the cache: answered by it, or sent on and perhaps kept."""
-
-    __slots__ = (
-        "_desk", "asked", "fingerprint", "flight", "hit", "keeps", "owner", "rule", "scope", "wish",
-    )  # fmt: skip
-
-    def __init__(self, desk: Caching, asked: Asked) -> None:
-        self._desk, self.asked = desk, asked
-        self.hit: Hit | None = None
-        self.owner = ""
-        self.fingerprint = self.scope = ""  # empty: the cache has no part in it
-        self.flight: Flight[Entry] | None = None
-        self.keeps = False
-        self.rule = Rule()
-        self.wish = CacheWish()
-
-    @property
-    def told(self) -> str:
-        """What the header says of a request that is sent on."""
-        return "miss" if self.fingerprint and self.wish.takes else "bypass"
-
-    def decided(self, decision: Decision) -> None:
-        """It is sent on."""
-        if self.flight is not None:
-            self.flight.deployment = decision.deployment
-
-    def marked(self, served: Served) -> Served:
-        """How it was served, with what the header says."""
-        return replace(served, cache=self.told)
-
-    def answered(self, decision: Decision, answer: Answer, served: Served) -> None:
-        """A whole answer has come."""
-        if self.fingerprint:
-            self._desk.take(self, decision, answer, served)
-
-    def unkept(self, why: str, served: Served) -> None:
-        """An answer has come that is for nobody else."""
-        if self.fingerprint:
-            self._desk.not_kept(self, why, served)
-
-    def leave(self) -> None:
-        """It is over. Where no answer came, one of those that wait for it leads."""
-        if self.flight is not None:
-            self.flight.fail()
 
 
 class Caching:
@@ -359,8 +267,8 @@ class Caching:
         tags = dict.fromkeys((*wish.tags, *asked.caller.tags))
         return Entry(
             f"{passage.fingerprint}/{name}", passage.fingerprint, passage.scope, name,
-            mark_of(served.deployment), asked.task, asked.caller.tenant, passage.owner, tuple(tags), tail, now_s,
-            clock.wall_us(), now_s + longest_s, most_s, decision.id,
+            mark_of(served.deployment), asked.task, asked.caller.tenant, passage.owner,
+            tuple(tags), tail, now_s, clock.wall_us(), now_s + longest_s, most_s, decision.id,
             served.usage.cost_micro_usd, served.usage.tokens_in, served.usage.tokens_out,
         )  # fmt: skip
 

@@ -17,8 +17,8 @@ log = logging.getLogger("headgate.cache")
 
 BATCH_S = 0.1  # a kill loses at most what came within it
 MOST_WAITING = 16_000_000  # bytes of answers that wait; more are kept in memory alone
-_META = ("fingerprint", "scope", "deployment", "mark", "task", "tenant", "owner", "tags", "stored_us",
-         "most_s", "source", "cost_micro_usd", "tokens_in", "tokens_out")  # fmt: skip
+_META = ("fingerprint", "scope", "deployment", "mark", "task", "tenant", "owner", "tags",
+         "stored_us", "most_s", "source", "cost_micro_usd", "tokens_in", "tokens_out")  # fmt: skip
 
 
 def row_of(entry: Entry) -> Row:

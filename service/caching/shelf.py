@@ -15,10 +15,10 @@ EXPIRED, FULL, REPLACED = "expired", "full", "replaced"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An answer. ``tail``: its body after the id; ``mark``: what its deployment was; ``source``:
-    the decision that it answered; ``owner``: the tenant that the
-    key was bound to, ``tenant`` with what the request said; ``stored_s`` and ``dies_s`` on the monotonic clock: it is older
-    than any rule allows from then on; ``most_s``: how old its asker lets it become.
+    """An answer. ``tail``: its body after the id; ``mark``: what its deployment was; ``tenant``: as
+    its request said, ``owner``: as its key was bound; ``stored_s`` and ``dies_s`` on the monotonic
+    clock: from the latter on it is older than any rule allows; ``most_s``: how old its asker lets
+    it become; ``source``: the decision that it answered.
     """
 
     name: str

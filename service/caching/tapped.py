@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from service.caching.desk import Passage
+from service.caching.passage import Passage
 from service.caching.worth import assembled
 from service.domain.records import Decision
 from service.orchestration.answering import Given

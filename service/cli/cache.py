@@ -40,8 +40,9 @@ def _show(found: dict[str, Any]) -> None:
         say("nothing is kept: the plan has no section cache")
         return
     asked = found["requests"]
-    say(f"{found['entries']} answers, {found['bytes'] / 1e6:.1f} of {found['most_bytes'] / 1e6:.0f} "
-        f"MB{', caching is raised' if found['raised_by'] else ''}")  # fmt: skip
+    raised = ", caching is raised" if found["raised_by"] else ""
+    say(f"{found['entries']} answers, {found['bytes'] / 1e6:.1f} of "
+        f"{found['most_bytes'] / 1e6:.0f} MB{raised}")  # fmt: skip
     say(f"{asked['hit']} hits, {asked['shared']} shared a call, {asked['miss']} misses "
         f"({_share(found['hit_rate'])} by count, {_share(found['value_rate'])} by value), "
         f"{asked['bypass']} passed by")  # fmt: skip

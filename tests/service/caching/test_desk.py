@@ -17,6 +17,8 @@ from service.domain.records import Mode
 from tests.conftest import KEY
 from tests.service.caching.rig import PLAN, Rig, counting, said, serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
