@@ -19,6 +19,7 @@ from service.api import (
     audits,
     benchmarks,
     budgets,
+    caching,
     caller,
     capabilities,
     classifier,
@@ -96,7 +97,7 @@ PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
     benchmarks, capabilities, judging, prediction, ratings, classifier,
-    budgets, costs, escalation, conversations, prompt_caches,
+    budgets, costs, escalation, conversations, prompt_caches, caching,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

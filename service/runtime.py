@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.benchmarking.desk import BenchmarkDesk
+from service.caching.desk import Caching
+from service.caching.passage import Ways
+from service.domain.caching import CachedAnswer
 from service.domain.catalog import Deployment
 from service.domain.clock import Clock
 from service.domain.errors import StorageUnavailable
@@ -153,6 +156,26 @@ class Ledger:
         self._telemetry.decision(decision.policy.name, decision.mode.value)
         return case
 
+    def cached(self, decision: Decision, outcome: Outcome, record: CachedAnswer | None) -> None:
+        """A request was answered from what is kept, or waited for that in vain: logged and counted,
+        and told to nobody who watches deployments, decides or learns.
+        """
+        case = Case(decision, outcome=outcome, made_s=self._clock.monotonic_s())
+        if self._log.append(decision):
+            self._tally.decision()
+            self._cases.add(case)
+            self._log.append(outcome)
+            if record is not None:
+                self._log.append(record)
+        self._telemetry.decision(decision.policy.name, decision.mode.value)
+        name = outcome.deployment or "none"
+        self._telemetry.request(
+            name, self._provider_of.get(name, "none"), outcome.status, outcome.mode.value,
+            outcome.overhead_s,
+        )  # fmt: skip
+        if self.tracer is not None:
+            self.tracer.ended(decision, (), outcome)
+
     def traceparent(self, decision_id: str, number: int) -> str:
         """What a call tells its provider of the trace that it belongs to."""
         return "" if self.tracer is None else self.tracer.traceparent(decision_id, number)
@@ -251,6 +274,8 @@ class Runtime:
     conversations: Conversations | None = None
     prediction: Foretelling | None = None
     escalation: Escalation | None = None
+    caching: Caching | None = None
+    caching_ways: Ways | None = None  # of the plan in force
     experiments: Experimentation = field(init=False)
     trends: TrendBoard = field(init=False)
     capabilities: CapabilityBoard = field(init=False)
@@ -352,6 +377,8 @@ class Runtime:
         self.kept.key_uses.keep(self.kept.keys.used_us)
         if self.ledger.tracer is not None:
             self.ledger.tracer.stop()
+        if self.caching is not None and self.caching.parts.keeper is not None:
+            self.caching.parts.keeper.stop()
         self.learner.stop()
         self.kept.log.stop()
         try:

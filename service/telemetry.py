@@ -67,6 +67,9 @@ LABELLED = {
 }
 OF_ARMS = ("weight", "arm_state", "breaker_state", "in_flight", "in_flight_limit")
 GAUGES = {
+    "cache_entries": "Answers that are kept",
+    "cache_bytes": "Bytes that they take in memory",
+    "cache_raised": "1 while an override raises caching",
     "log_queued": "Records that wait to be written",
     "learner_waiting": "Rewards that wait to be learned from",
     "learner_frozen": "1 while nothing is learned because the log cannot be written",
@@ -108,6 +111,10 @@ GAUGES = {
 }
 # Counted elsewhere since the start, and shown here: the text, and the label where there is one.
 TOTALS = {
+    "cache_requests": ("Requests with a cache in their way, and what came of it", ["result"]),
+    "cache_ended": ("Kept answers that are no longer kept, by why", ["reason"]),
+    "cache_saved_usd": ("What answers given again had cost: an estimate of what was saved", []),
+    "cache_dropped": ("Kept answers that are in memory alone for want of room on disk", []),
     "log_records": ("Records made durable", ["table"]),
     "log_dropped": ("Records dropped for want of room", []),
     "log_refused": ("Records that could not be stored and were left out", []),

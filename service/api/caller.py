@@ -73,6 +73,8 @@ async def feedback(request: Request, body: FeedbackBody) -> FeedbackTaken:
     taken = await runtime.intake.take(case, given, key)
     runtime.telemetry.feedback(body.metric)
     runtime.people.rated(case, taken.feedback)
+    if runtime.caching is not None:
+        runtime.caching.rated(taken.feedback)
     return FeedbackTaken(feedback_id=taken.feedback.id, applied=taken.applied, reason=taken.why_not)
 
 

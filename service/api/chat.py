@@ -21,12 +21,17 @@ from service.api.asgi import (
 from service.api.fronts import Front, Turn, dollars
 from service.api.keeping import Both, begun, kept, kept_stream, taken_up
 from service.api.queued import arrived, known, turned_away
+from service.caching.desk import NOTHING
+from service.caching.passage import Hit, Passage
+from service.caching.tapped import Tapped
 from service.domain.chat import ChatRequest
 from service.domain.clock import new_id
 from service.domain.errors import ContentRefused, HeadgateError, UpstreamExhausted
-from service.domain.records import Decision, Key
+from service.domain.modalities import CHAT
+from service.domain.records import Decision
 from service.orchestration.answering import Given
 from service.orchestration.conversation.keeping import Hold
+from service.orchestration.retold import Retold
 from service.orchestration.sampling import Stream as Listener
 from service.providers.base import ProviderFailure
 from service.queueing.desk import Arrival
@@ -37,6 +42,10 @@ log = logging.getLogger("headgate.api")
 
 WATCH_AFTER_S = 0.05
 LONG_BODY = 100_000
+EVENTS: Headers = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+]
 
 
 class Work(NamedTuple):
@@ -46,6 +55,7 @@ class Work(NamedTuple):
     request: ChatRequest
     memo: Any
     hold: Hold | None = None  # of the kept conversation that it goes on with
+    passage: Passage | None = None  # through the cache, where there is one
 
 
 class ChatEndpoint:
@@ -72,17 +82,18 @@ class ChatEndpoint:
             wish = request.options
             if (wish.queue or wish.webhook) and await known(runtime, arrival, request_id, send):
                 return
-            decision = await self._decided(request, key, arrival.session, memo)
-            runtime.ledger.decision(decision)
-            if (tracer := runtime.ledger.tracer) is not None:
-                tracer.begin(decision.id, header(scope, b"traceparent"))
+            if await self._kept(arrival, memo, grant, watch, send):
+                return
+            decision = await self._decided(arrival, memo, watch.passage)
+            _begun(runtime, decision, scope)
             if len(body) > LONG_BODY:  # let go of what has been read already
                 request = request.lean()
                 arrival = replace(arrival, request=request)
             watch.begin()
             await runtime.refusals.check(decision, request, request_id)
             try:
-                await self._answer(Work(decision, request, memo, watch.hold), grant, watch, send)
+                work = Work(decision, request, memo, watch.hold, watch.passage)
+                await self._answer(work, grant, watch, send)
             except ContentRefused as refused:
                 raise await runtime.refusals.take(refused, decision, request, request_id) from None
         except HeadgateError as error:
@@ -105,21 +116,29 @@ class ChatEndpoint:
             load.held_bytes -= len(body)
             watch.end()
 
-    async def _decided(self, request: ChatRequest, key: Key, session: str, memo: Any) -> Decision:
+    async def _decided(self, arrival: Arrival, memo: Any, passage: Passage | None) -> Decision:
         """The decision, its task asked for first where the plan wants that; else nothing is
-        awaited.
+        awaited. What the cache has read already is not read again.
         """
-        runtime = self._runtime
+        runtime, came = self._runtime, (arrival.request, arrival.key, arrival.session)
         if runtime.asker.wanted:
-            return await runtime.asker.decide(request, key, session)
-        return runtime.router.decide(request, key, session)
+            decision = await runtime.asker.decide(*came)
+        else:
+            asked = None if passage is None else passage.asked
+            decision = runtime.router.decide(*came, asked=asked)
+        if passage is not None:
+            passage.decided(decision)
+        return decision
 
     async def _answer(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
-        decision, request, memo, hold = work
+        decision, request, memo, hold, passage = work
         if request.stream:
             await self._stream(work, grant, watch, send)
             return
         answer, served = await self._runtime.answering.complete(decision, request)
+        if passage is not None:
+            served = passage.marked(served)
+            passage.answered(decision, answer, served)
         grant.settle(served.usage)
         headers = headers_of(decision, served, watch.request_id) + grant.headers()
         if hold is not None:
@@ -130,13 +149,14 @@ class ChatEndpoint:
         self._runtime.panel.sampler.saw(decision, request, answer.body, served)
 
     async def _stream(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
-        decision, request, memo, hold = work
+        decision, request, memo, hold, passage = work
         request_id = watch.request_id
-        stream = await self._runtime.answering.open(decision, request)
+        stream: Given = await self._runtime.answering.open(decision, request)
+        if passage is not None:
+            stream = Tapped(stream, passage, decision)
         try:
             headers: Headers = [
-                (b"content-type", b"text/event-stream; charset=utf-8"),
-                (b"cache-control", b"no-cache"),
+                *EVENTS,
                 *headers_of(decision, stream.served, request_id, with_cost=False),
                 *grant.headers(),
                 *([] if hold is None else begun(self._front, memo, hold)),
@@ -155,6 +175,39 @@ class ChatEndpoint:
         if listener is not None and whole:
             self._runtime.panel.sampler.streamed(decision, request, listener, stream.served)
 
+    async def _kept(
+        self, arrival: Arrival, memo: Any, grant: Grant, watch: Watch, send: Send
+    ) -> bool:
+        """Whether it was answered with what is kept; else what the cache knows goes along."""
+        caching = self._runtime.caching
+        if caching is None or watch.hold is not None or arrival.request.modality != CHAT:
+            return False
+        watch.begin()
+        watch.passage = await caching.enter(arrival.request, arrival.key, arrival.session)
+        hit = watch.passage.hit
+        if hit is not None:
+            await self._again(hit, (arrival.request, memo), grant, watch, send)
+        return hit is not None
+
+    async def _again(
+        self, hit: Hit, came: tuple[ChatRequest, Any], grant: Grant, watch: Watch, send: Send
+    ) -> None:
+        """Give an answer that is kept, in the form that is asked for."""
+        (request, memo), front = came, self._front
+        grant.settle(NOTHING)
+        served, age = hit.served, (b"age", b"%d" % int(hit.age_s))
+        headers = headers_of(hit.decision, served, watch.request_id, not request.stream)
+        headers += [age, *grant.headers()]
+        if not request.stream:
+            body = await front.answer(memo, hit.decision, hit.answer, served)
+            await send_bytes(send, 200, body, headers)
+            return
+        headers += EVENTS
+        stream, turn = Retold(hit.answer, served), front.turn(memo, hit.decision, request)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        tail, _ = await _forward(turn, stream, watch.request_id, send, None)
+        await send({"type": "http.response.body", "body": tail})
+
     async def _cut_off(self, error: HeadgateError, watch: Watch, send: Send) -> None:
         """End an answer that a stop leaves no time for, with an error; a stream's last event."""
         if watch.turn is not None:
@@ -162,6 +215,13 @@ class ChatEndpoint:
             await send({"type": "http.response.body", "body": body})
         else:
             await self._front.tell(send, error, watch.request_id)
+
+
+def _begun(runtime: Runtime, decision: Decision, scope: Scope) -> None:
+    """Log it before the call; where there are traces, in that of its caller."""
+    runtime.ledger.decision(decision)
+    if (tracer := runtime.ledger.tracer) is not None:
+        tracer.begin(decision.id, header(scope, b"traceparent"))
 
 
 async def _forward(
@@ -232,6 +292,7 @@ class Watch:
     def __init__(self, receive: Receive, request_id: str) -> None:
         self._receive = receive
         self.request_id = request_id
+        self.passage: Passage | None = None  # through the cache, left when all is over
         self.turn: Turn | None = None  # of a stream that has begun
         self.hold: Hold | None = None  # of a kept conversation, until the request is over
         self._timer: asyncio.TimerHandle | None = None
@@ -239,7 +300,9 @@ class Watch:
         self.gone = False
 
     def begin(self) -> None:
-        """Watch from a moment on."""
+        """Watch from a moment on; once is enough."""
+        if self._timer is not None:
+            return
         owner = asyncio.current_task()
         loop = asyncio.get_running_loop()
         if owner is not None:
@@ -257,9 +320,13 @@ class Watch:
                 return
 
     def end(self) -> None:
-        """Stop watching; a turn of a kept conversation is let go."""
+        """Stop watching; a turn of a kept conversation is let go, and who waits for this answer
+        waits no longer.
+        """
         if self.hold is not None:
             self.hold.let_go()
+        if self.passage is not None:
+            self.passage.leave()
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:

@@ -11,13 +11,15 @@ from service.api.admission import Grant
 from service.api.asgi import Headers, Send, send_bytes
 from service.api.chat import ChatEndpoint, Watch, Work, headers_of
 from service.api.fronts import Front
+from service.caching.passage import Passage
 from service.domain.bulk import MOST_VALUES, check_bulk
 from service.domain.chat import ChatRequest
 from service.domain.modal_requests import ModalRequest, parse_modal
 from service.domain.modalities import SPEECH
-from service.domain.records import Decision, Key
+from service.domain.records import Decision
 from service.orchestration.modalities import ModalWay, media_of
 from service.providers.base import ProviderFailure
+from service.queueing.desk import Arrival
 from service.routing.dispatch import ServedStream
 from service.runtime import Runtime
 
@@ -54,12 +56,12 @@ class ModalEndpoint(ChatEndpoint):
     def __init__(self, runtime: Runtime, modality: str) -> None:
         super().__init__(runtime, ModalFront(modality))
 
-    async def _decided(self, request: ChatRequest, key: Key, session: str, memo: Any) -> Decision:
+    async def _decided(self, arrival: Arrival, memo: Any, passage: Passage | None) -> Decision:
         way: ModalWay = memo
-        return way.router.decide(request, key, session)
+        return way.router.decide(arrival.request, arrival.key, arrival.session)
 
     async def _answer(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
-        decision, request, way, _ = work
+        decision, request, way, *_ = work
         if request.stream:
             await self._stream(work, grant, watch, send)
             return
@@ -72,7 +74,7 @@ class ModalEndpoint(ChatEndpoint):
         """Sound, passed on as it comes. One that breaks off is not ended, so that its caller sees
         that it is not whole.
         """
-        decision, request, way, _ = work
+        decision, request, way, *_ = work
         assert isinstance(request, ModalRequest)
         stream: ServedStream = await way.dispatcher.open(decision, request)
         try:

@@ -11,6 +11,7 @@ from learning.policies.base import STATES
 from service.api import classify, shown
 from service.api.access import allowed, author, signed
 from service.api.audits import shown_audit
+from service.api.caching import shown_cache
 from service.api.prediction import shown_prediction
 from service.api.schemas import ErrorAnswer, LiftBody
 from service.api.shown_overrides import override, override_troubles
@@ -62,6 +63,7 @@ async def status(request: Request) -> dict[str, Any]:
         "approvals": runtime.kept.approvals.counts(),
         "review_queue": runtime.people.standing(),
         "taxonomy": classify.standing(runtime),
+        "cache": shown_cache(runtime),
         "judging": shown.judging(runtime.panel),
         "jobs_failing": runtime.scheduler.failures,
         "deployments": [

@@ -12,6 +12,7 @@ from service.monitoring.channels import Channels, Result, Target
 from service.monitoring.mail import Mailbox
 from service.monitoring.notify import Address, Notice
 from service.monitoring.watch import AlertWatch, WatchParts
+from service.operating.raising import RaisedCaching
 from service.operating.shifting import ShareShift
 from service.plan.alerts import AlertsPlan, ChannelPlan
 from service.runtime import Runtime
@@ -40,6 +41,9 @@ def attach_alerts(runtime: Runtime, environment: Mapping[str, str]) -> None:
         kept.log, clock, lambda: runtime.plan.alerts, lambda: runtime.plan.slo.availability,
         announce, ShareShift(runtime.operating, lambda name: share_of(runtime, name),
                              lambda: float(runtime.plan.policy.parameters.get("floor", 0.0))),
+        RaisedCaching(runtime.operating, lambda: runtime.plan.alerts.latency.shift_s,
+                      lambda: runtime.plan.cache is not None
+                      and runtime.plan.cache.raised is not None),
     )  # fmt: skip
     runtime.alerts = Alerting(
         runtime.ledger.windows, AlertWatch(parts, book), Channels([], clock, _result(runtime)),

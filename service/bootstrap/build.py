@@ -11,6 +11,7 @@ from service.bootstrap import experiments
 from service.bootstrap.alerts import attach_alerts
 from service.bootstrap.benchmarks import attach_benchmarks
 from service.bootstrap.budgets import attach_budgets
+from service.bootstrap.caching import attach_caching
 from service.bootstrap.capabilities import attach_capabilities
 from service.bootstrap.conversations import attach_conversations
 from service.bootstrap.escalation import attach_escalation
@@ -97,6 +98,7 @@ def build(
         reloader = Reloader(runtime, ground, way, source)
         runtime.reload, runtime.ask_reload = reloader, reloader.ask
         runtime.scheduler.put(reloader.job())
+    attach_caching(runtime, ground.secret)
     runtime.learner.start()
     experiments.resume(runtime)
     resume_pins(runtime)

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from experiments.states import State
+from service.domain.will import Action
 from service.runtime import Runtime
 from service.scheduler import Job
 from service.storage.database import FILE
@@ -22,6 +23,7 @@ def show(runtime: Runtime) -> None:
     _kept(runtime)
     _people(runtime)
     _traces(runtime)
+    _cache(runtime)
 
 
 def _deployments(runtime: Runtime) -> None:
@@ -63,6 +65,25 @@ def _kept(runtime: Runtime) -> None:
     telemetry.standing("job_failing", jobs)
     telemetry.total("plan_reloads", runtime.plan_standing.reloads)
     telemetry.gauge("plan_refused", float(runtime.plan_standing.refused is not None))
+
+
+def _cache(runtime: Runtime) -> None:
+    caching, telemetry = runtime.caching, runtime.telemetry
+    if caching is None:
+        telemetry.gauge("cache_entries", 0)
+        telemetry.gauge("cache_bytes", 0)
+        return
+    telemetry.gauge("cache_entries", len(caching.shelf))
+    telemetry.gauge("cache_bytes", caching.shelf.bytes)
+    raised = any(o.action == Action.RAISE_CACHING for o in runtime.kept.overrides.holding())
+    telemetry.gauge("cache_raised", float(raised))
+    for result, number in caching.tally.results.items():
+        telemetry.total("cache_requests", number, result)
+    for why, number in caching.shelf.ended.items():
+        telemetry.total("cache_ended", number, why)
+    telemetry.total("cache_saved_usd", caching.tally.saved_micro_usd / 1e6)
+    if caching.parts.keeper is not None:
+        telemetry.total("cache_dropped", caching.parts.keeper.dropped)
 
 
 def _traces(runtime: Runtime) -> None:

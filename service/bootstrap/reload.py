@@ -13,6 +13,7 @@ from learning.errors import LearningError
 from learning.features import Featurizer
 from service.bootstrap.alerts import renew_channels
 from service.bootstrap.budgets import budget_rules, log_tariffs
+from service.bootstrap.caching import renew_caching
 from service.bootstrap.capabilities import matter_of
 from service.bootstrap.escalation import attach_escalation
 from service.bootstrap.experiments import take_plan
@@ -150,6 +151,7 @@ class Reloader:
             await self._learn_on(wanted, live, since.id)
         runtime.learner.judge_by(credit_rules(plan))
         self._swap(plan, way, live)
+        await renew_caching(self._runtime, self._ground.secret)
         if not stays:
             await runtime.experiments.promotions.end_watches("the plan changed the version")
         runtime.plan_standing = PlanStanding(

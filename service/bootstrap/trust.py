@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from learning.influence import ShareRule
-from service.domain.chat import keyed_hash
+from service.domain.hashing import keyed_hash
 from service.feedback.intake import Weights
 from service.feedback.refit import RefitRules
 from service.feedback.trust import LevelRules, Trust, TrustRules

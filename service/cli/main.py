@@ -10,6 +10,7 @@ from service.cli import (
     audit,
     benchmark,
     budget,
+    cache,
     capabilities,
     classifier,
     classify,
@@ -62,6 +63,7 @@ app.add_typer(alerts.app, name="alerts")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(audit.app, name="audit")
 app.add_typer(budget.app, name="budget")
+app.add_typer(cache.app, name="cache")
 app.add_typer(classifier.app, name="classifier")
 app.add_typer(cost.app, name="cost")
 app.add_typer(deployment.app, name="deployment")

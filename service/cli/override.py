@@ -43,7 +43,8 @@ def set_override(
     action: Annotated[
         str,
         typer.Argument(
-            help="kill, exclude, force, cost_cap, bounds, pin, kill_experiment or freeze."
+            help="kill, exclude, force, cost_cap, bounds, pin, kill_experiment, freeze or "
+            "raise_caching."
         ),
     ],
     reason: ReasonOption,

@@ -41,10 +41,11 @@ ACTIONS = (
     (Action.COST_CAP, "Cap what a request may cost", "Dearer deployments get none."),
     (Action.FREEZE, "Freeze learning", "What is held back is learned afterwards."),
     (Action.PIN, "Pin a version", "It draws in place of the live one, and learns beside it."),
+    (Action.RAISE_CACHING, "Raise caching", "As the plan's cache.raised says."),
     (Action.KILL_EXPERIMENT, "Kill an experiment for now", "Nobody is in it; it goes on after."),
 )
 WITHOUT = (  # name no deployment
-    Action.COST_CAP, Action.FREEZE, Action.PIN, Action.KILL_EXPERIMENT,
+    Action.COST_CAP, Action.FREEZE, Action.PIN, Action.KILL_EXPERIMENT, Action.RAISE_CACHING,
 )  # fmt: skip
 TARGETS = {Action.PIN.value: "version", Action.KILL_EXPERIMENT.value: "experiment"}
 MOST_VERSIONS = 50

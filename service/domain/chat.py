@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 
 from learning.features import RequestShape
+from service.domain.caching import CacheWish, wish_of
 from service.domain.catalog import Deployment
 from service.domain.dialects import LATE_SYSTEM, NOTHING, beyond
 from service.domain.errors import InvalidRequest
@@ -76,6 +76,7 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     region: str | tuple[str, ...] | None = None
     data_policy: tuple[str, ...] = ()
     conversation: bool | Conversing | None = None
+    cache: str | CacheWish | None = None
 
 
 NO_OPTIONS = Options()
@@ -279,6 +280,7 @@ def read_options(fields: Mapping[str, msgspec.Raw]) -> Options:
         ) from None
     except (msgspec.DecodeError, RecursionError):
         raise InvalidRequest("headgate must be an object", param="headgate") from None
+    wish_of(options.cache)
     bounds = {
         "max_cost_usd": (0.0, math.inf),
         "min_quality": (0.0, 1.0),
@@ -378,16 +380,6 @@ def _out_limit(fields: Mapping[str, msgspec.Raw]) -> int:
         if limit:
             return min(limit, 10_000_000)
     return 0
-
-
-def keyed_hash(secret: bytes, *parts: bytes | str) -> str:
-    """A keyed hash (BLAKE2b, 16 bytes, hex) of the parts; without the key it tells nothing."""
-    digest = hashlib.blake2b(key=secret, digest_size=16)
-    for part in parts:
-        data = part.encode("utf-8", "replace") if isinstance(part, str) else part
-        digest.update(len(data).to_bytes(8, "little"))
-        digest.update(data)
-    return digest.hexdigest()
 
 
 def derived_session(messages: Sequence[Message]) -> str:

@@ -23,6 +23,7 @@ class Action(StrEnum):
     PIN = "pin"
     KILL_EXPERIMENT = "kill_experiment"
     FREEZE = "freeze"
+    RAISE_CACHING = "raise_caching"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,14 @@ def frozen(decision: Decision, holding: Sequence[Override], answered_by: str | N
         each.action == Action.FREEZE
         and applies(each, decision.task, who.tenant, who.tier)
         and each.deployment in of
+        for each in holding
+    )
+
+
+def raised_for(task: str, holding: Sequence[Override], tenant: str, tier: str) -> bool:
+    """Whether caching is raised for such a request."""
+    return any(
+        each.action == Action.RAISE_CACHING and applies(each, task, tenant, tier)
         for each in holding
     )
 

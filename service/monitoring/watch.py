@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,7 +68,7 @@ class WatchParts:
     availability: Callable[[], float]
     announce: Callable[[Notice], None]
     shift: Shift | None = None
-    raise_caching: Callable[[Alert, bool], str] | None = None
+    raise_caching: Callable[[Alert, bool], Awaitable[str]] | None = None
 
 
 @dataclass(slots=True)
@@ -173,8 +173,8 @@ class AlertWatch:
 
     async def _act(self, alert: Alert, plan: AlertsPlan) -> Alert:
         """What is done at once: more from the cache, and a bounded share elsewhere."""
-        if self.parts.raise_caching is not None:
-            said = self.parts.raise_caching(alert, True)
+        if self.parts.raise_caching is not None and plan.latency.raise_caching:
+            said = await self.parts.raise_caching(alert, True)
             alert = await self._acted(alert, {"action": "raise_caching"}, said)
         limits, shift = plan.latency, self.parts.shift
         if not alert.scope or limits.keep_share is None or shift is None:
@@ -230,7 +230,7 @@ class AlertWatch:
     async def _resolve(self, rule: Rule, alert: Alert, why: str) -> None:
         plan = self.parts.plan()
         if rule.name == "latency" and self.parts.raise_caching is not None:
-            self.parts.raise_caching(alert, False)
+            await self.parts.raise_caching(alert, False)
         shift = self.parts.shift
         found = shift.found(alert) if shift is not None else None
         laid = alert.override_id or (found.override_id if found else "")

@@ -63,7 +63,11 @@ class ShareShift:
         return Shifted(held.id, 1.0 if held.greatest is None else held.greatest, held.expires_us)
 
     def _held(self, alert: Alert) -> Override | None:
-        mine = [each for each in self.desk.holding if each.ticket == alert.id]
+        mine = [
+            each
+            for each in self.desk.holding
+            if each.ticket == alert.id and each.action == Action.BOUNDS
+        ]
         return min(mine, key=lambda each: each.author != HEADGATE, default=None)
 
     async def lift(self, alert: Alert, why: str) -> str:

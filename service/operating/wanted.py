@@ -22,7 +22,7 @@ MOST_OF_A_TENANT = 20  # for one, where its own key lays them
 REDUCING = (Action.EXCLUDE, Action.FREEZE, Action.KILL_EXPERIMENT)
 _SUM = 1e-9  # shares are given as decimal fractions
 _NAMES_ONE = (Action.KILL, Action.EXCLUDE, Action.FORCE, Action.BOUNDS)
-_NAMES_NONE = (Action.PIN, Action.KILL_EXPERIMENT)
+_NAMES_NONE = (Action.PIN, Action.KILL_EXPERIMENT, Action.RAISE_CACHING)
 _TARGETED = (Action.PIN, Action.KILL_EXPERIMENT)
 
 
@@ -54,6 +54,11 @@ def check(wanted: Wanted, plan: Plan) -> Wanted:
     if wanted.action not in list(Action):
         raise Unprocessable(
             f"there is no action {wanted.action[:40]!r}{_near(wanted.action, list(Action))}",
+            param="action",
+        )
+    if wanted.action == Action.RAISE_CACHING and (plan.cache is None or plan.cache.raised is None):
+        raise Unprocessable(
+            "raise_caching: the plan does not say to what; name it under cache.raised",
             param="action",
         )
     deployment = wanted.deployment
@@ -261,7 +266,7 @@ def _calms(kill: Override, holding: Sequence[Override], plan: Plan, now_us: int)
 
 def lifting_reduces(override: Override) -> bool:
     """Whether ending it can only lower risk."""
-    return override.action in (Action.FORCE, Action.PIN)
+    return override.action in (Action.FORCE, Action.PIN, Action.RAISE_CACHING)
 
 
 def _near(given: str, known: Sequence[str]) -> str:

@@ -18,8 +18,13 @@ FREE = (Mode.RANDOMISED, Mode.STICKY)  # where nobody has named who is to answer
 class Given(Protocol):
     """A stream on its way to a caller."""
 
-    served: Served
-    usage_event: bytes
+    @property
+    def served(self) -> Served:
+        """How it is served, as far as it has come."""
+
+    @property
+    def usage_event(self) -> bytes:
+        """The provider's usage; empty until it is told."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """The events to forward, up to but without the last one; raises ProviderFailure."""

@@ -33,7 +33,8 @@ class RuleLimits(Strict):
 
 class LatencyLimits(RuleLimits):
     """Slow answers of one deployment, or of all. ``keep_share``: the part of its present share
-    that a slow deployment keeps (null: its share is left alone), for ``shift_s`` at most.
+    that a slow deployment keeps (null: its share is left alone), for ``shift_s`` at most;
+    ``raise_caching``: whether caching is raised meanwhile, as ``cache.raised`` says.
     """
 
     p95_s: Seconds = 45.0
@@ -41,6 +42,7 @@ class LatencyLimits(RuleLimits):
     least: Count = 20
     keep_share: Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)] | None = 0.5
     shift_s: Annotated[float, Field(ge=60.0, le=86_400.0, allow_inf_nan=False)] = 7_200.0
+    raise_caching: bool = False
 
 
 class ErrorLimits(RuleLimits):

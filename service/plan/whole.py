@@ -13,6 +13,7 @@ from service.domain.modalities import in_use
 from service.plan import alerts as alert
 from service.plan.approvals import ApprovalPlan
 from service.plan.budgets import BudgetPlan, NamedBudget
+from service.plan.caching import CachePlan, CacheTaskPlan
 from service.plan.console import ConsolePlan
 from service.plan.conversations import ConversationPlan, SummaryPlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
@@ -95,6 +96,7 @@ class Plan(Strict):
     approvals: ApprovalPlan = ApprovalPlan()
     traces: TracePlan = TracePlan()
     taxonomy: TaxonomyPlan | None = None
+    cache: CachePlan | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -167,6 +169,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "history": HistoryPlan, "approvals": ApprovalPlan, "traces": TracePlan, "console": ConsolePlan,
     "judging": JudgingPlan, "rubrics": RubricPlan, "golden": GoldenPlan,
     "prediction": PredictionPlan, "route": PredictionRoutePlan, "escalate": EscalatePlan,
+    "cache": CachePlan, "raised": CacheTaskPlan, "cache.tasks": CacheTaskPlan,
     "skip": SkipPlan, "worth": WorthPlan, "escalation": EscalationPlan, "again": AgainPlan,
     **alert.SECTIONS,
 }  # fmt: skip

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from service.domain.chat import ChatRequest, keyed_hash
+from service.domain.chat import ChatRequest
 from service.domain.clock import Clock, new_id
 from service.domain.errors import HeadgateError, InvalidRequest, NoDeployment, UpstreamExhausted
+from service.domain.hashing import keyed_hash
 from service.domain.records import Key
 from service.domain.tickets import Counts, NewTicket, State, Ticket
 from service.outbound import Outbound, OutboundRefused

@@ -6,19 +6,21 @@ Sums are of whole numbers (millionths), so they are the same in whatever order t
 from __future__ import annotations
 
 _PERIOD = "ts >= '<<since>>' AND ts < '<<until>>'"
+# What was given again from the cache says nothing of who answers, or how.
+_ROUNDS = f"rounds WHERE decided <> 'cache' AND {_PERIOD}"
 
 SPAN = "SELECT min(ts)::DATE AS first, max(ts)::DATE AS last, max(ts) AS newest FROM decisions"
 
 RATES = f"""
 SELECT (v.parameters -> 'scale' ->> 'worth_usd')::DOUBLE AS worth_usd,
        (v.parameters -> 'scale' ->> 'patience_s')::DOUBLE AS patience_s
-FROM (SELECT version_id, count(*) AS used FROM rounds WHERE {_PERIOD} GROUP BY ALL) r
+FROM (SELECT version_id, count(*) AS used FROM {_ROUNDS} GROUP BY ALL) r
 JOIN versions v ON v.id = r.version_id ORDER BY r.used DESC, v.id LIMIT 1"""
 
 ROUNDS = f"""
 SELECT id, ts, task, tenant, decided, drawn, override_id, version_id, served, served_mode, status,
        latency_s, attempts, cost_micro_usd, cost_usd, quality
-FROM main.rounds WHERE {_PERIOD}"""
+FROM main.{_ROUNDS}"""
 
 DAYS = f"""
 SELECT date_diff('day', DATE '1970-01-05', ts::DATE) AS day, task, drawn AS deployment, tenant,
@@ -27,12 +29,12 @@ SELECT date_diff('day', DATE '1970-01-05', ts::DATE) AS day, task, drawn AS depl
        count(*) FILTER (status >= 500) AS failed,
        count(*) FILTER (served_mode = 'fallback') AS fallbacks,
        coalesce(sum(round(latency_s * 1e6)::BIGINT), 0) / 1e6 AS latency_s
-FROM rounds WHERE {_PERIOD} GROUP BY ALL ORDER BY ALL"""
+FROM {_ROUNDS} GROUP BY ALL ORDER BY ALL"""
 
 LATENCIES = f"""
 SELECT task, isodow(ts) - 1 AS day, hour(ts) AS hour,
        floor(20 * ln(greatest(latency_s, 0.001)))::INTEGER AS bin, count(*) AS requests
-FROM rounds WHERE {_PERIOD} AND status = 200 GROUP BY ALL ORDER BY ALL"""
+FROM {_ROUNDS} AND status = 200 GROUP BY ALL ORDER BY ALL"""
 
 SERVED = f"""
 SELECT task, drawn AS deployment, count(*) AS requests, count(*) FILTER (fell) AS fallbacks,
@@ -48,7 +50,7 @@ SELECT task, drawn AS deployment, count(*) AS requests, count(*) FILTER (fell) A
 FROM (SELECT task, drawn, served_mode = 'fallback' AS fell, cost_micro_usd::HUGEINT AS cost,
              status = 200 AND served_mode <> 'fallback' AS own,
              round(latency_s * 1e3)::HUGEINT AS ms
-      FROM rounds WHERE {_PERIOD} AND status IS NOT NULL) GROUP BY ALL ORDER BY ALL"""
+      FROM {_ROUNDS} AND status IS NOT NULL) GROUP BY ALL ORDER BY ALL"""
 
 REPEATS = """
 SELECT task, count(*) AS requests, count(*) FILTER (again) AS repeats,
@@ -92,7 +94,7 @@ GROUP BY ALL ORDER BY ALL"""
 RESPONSES = f"""
 SELECT ts::DATE::VARCHAR AS day, served AS deployment, task, count(*) AS answers,
        count(quality) AS rated
-FROM rounds WHERE {_PERIOD} AND decided = 'randomised' AND served_mode = 'randomised'
+FROM {_ROUNDS} AND decided = 'randomised' AND served_mode = 'randomised'
   AND status = 200 AND served IS NOT NULL GROUP BY ALL ORDER BY ALL"""
 
 OVERRIDES = """
@@ -106,13 +108,13 @@ ORDER BY o.starts_at, o.id"""
 UNDER = f"""
 SELECT override_id, task, count(*) AS requests, sum(cost_micro_usd) / 1e6 AS cost_usd,
        sum(cost_micro_usd::HUGEINT * cost_micro_usd) / 1e12 AS squares
-FROM rounds WHERE {_PERIOD} AND override_id IS NOT NULL AND cost_micro_usd IS NOT NULL
+FROM {_ROUNDS} AND override_id IS NOT NULL AND cost_micro_usd IS NOT NULL
 GROUP BY ALL ORDER BY ALL"""
 
 BESIDE = f"""
 SELECT task, count(*) AS requests, sum(cost_micro_usd) / 1e6 AS cost_usd,
        sum(cost_micro_usd::HUGEINT * cost_micro_usd) / 1e12 AS squares
-FROM rounds WHERE {_PERIOD} AND override_id IS NULL AND decided = 'randomised'
+FROM {_ROUNDS} AND override_id IS NULL AND decided = 'randomised'
   AND cost_micro_usd IS NOT NULL GROUP BY ALL ORDER BY ALL"""
 
 STEPS = f"""
@@ -137,7 +139,7 @@ QUALITIES = f"""
 SELECT task, served AS deployment, count(quality) AS rated,
        sum(round(quality * 1e6)::HUGEINT) / 1e6 AS quality,
        sum(round(quality * 1e6)::HUGEINT * round(quality * 1e6)::HUGEINT) / 1e12 AS squares
-FROM rounds WHERE {_PERIOD} AND decided = 'randomised' AND quality IS NOT NULL
+FROM {_ROUNDS} AND decided = 'randomised' AND quality IS NOT NULL
   AND served IS NOT NULL GROUP BY ALL ORDER BY ALL"""
 
 WEIGHTS = f"""
@@ -148,7 +150,7 @@ FROM weights WHERE {_PERIOD} GROUP BY ALL ORDER BY ALL"""
 SHARES = f"""
 SELECT task, drawn AS deployment, date_diff('hour', TIMESTAMP '<<since>>', ts) // 3 AS step,
        count(*) AS requests
-FROM rounds WHERE {_PERIOD} GROUP BY ALL ORDER BY ALL"""
+FROM {_ROUNDS} GROUP BY ALL ORDER BY ALL"""
 
 
 def drawn(names: list[str]) -> str:
@@ -186,7 +188,7 @@ SELECT count(*) AS requests, count(DISTINCT CASE WHEN session = '' THEN id::VARC
        END) AS units, count(DISTINCT ts::DATE) AS days
 FROM decisions WHERE {_PERIOD}"""
 
-RATED = f"SELECT count(quality) / greatest(count(*), 1) AS share FROM rounds WHERE {_PERIOD}"
+RATED = f"SELECT count(quality) / greatest(count(*), 1) AS share FROM {_ROUNDS}"
 
 HELD = """
 SELECT e.id, e.layer, e.first, e.stop, e.design, coalesce(s.after, 'draft') AS state

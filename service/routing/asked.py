@@ -11,11 +11,12 @@ from learning import difficulty
 from learning.features import Featurizer, Signals, inspect
 from learning.interaction import Context
 from service.domain.catalog import Deployment
-from service.domain.chat import ChatRequest, Options, derived_session, keyed_hash
+from service.domain.chat import ChatRequest, Options, derived_session
 from service.domain.demands import DATA_POLICIES, NO_DEMAND, Demand
 from service.domain.errors import InvalidRequest
 from service.domain.expressions import Expression
 from service.domain.guesses import ASKED, CLASSIFIER, Guess
+from service.domain.hashing import keyed_hash
 from service.domain.modalities import CHAT_KIND, Kind
 from service.domain.records import Caller, Key
 from service.routing.finding import TaskFinder

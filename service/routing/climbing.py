@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.domain.catalog import Deployment
-from service.domain.chat import keyed_hash
 from service.domain.clock import Clock
 from service.domain.escalation import (
     EARLIER_RUNG,
@@ -16,6 +15,7 @@ from service.domain.escalation import (
     Began,
     ClimbStart,
 )
+from service.domain.hashing import keyed_hash
 from service.domain.lots import lot_for
 from service.domain.records import Decision, Disqualified
 from service.routing.again import Again, sketch_of

@@ -13,10 +13,11 @@ from typing import Any
 
 from learning.features import inspect
 from service.domain.acting import Person, Told, act_of
-from service.domain.chat import ChatRequest, keyed_hash
+from service.domain.chat import ChatRequest
 from service.domain.clock import Clock, new_id
 from service.domain.errors import Conflict, ContentRefused, HeadgateError, NotFound, RefusalLimit
 from service.domain.expressions import Expression
+from service.domain.hashing import keyed_hash
 from service.domain.records import Act, Caller, Decision, ErrorKind, Outcome, Usage
 from service.domain.refusals import Refusal, Review, ReviewDecision
 from service.routing.asked import names_of
@@ -101,6 +102,10 @@ class Refusals:
         self.reviews = parts.reviews
 
     # before and after the call ----------------------------------------------------------------
+
+    def limited(self, unit: str) -> bool:
+        """Whether a unit was refused too often lately."""
+        return self._parts.offenders.wait_s(unit, self._parts.clock.monotonic_s()) > 0.0
 
     async def check(self, decision: Decision, request: ChatRequest, incident: str) -> None:
         """Raises, with the request's outcome logged, where it is not to be sent at all."""

@@ -13,11 +13,12 @@ from learning import exploration
 from learning.features import Featurizer
 from learning.interaction import Context
 from service.domain.catalog import Deployment
-from service.domain.chat import ChatRequest, keyed_hash
+from service.domain.chat import ChatRequest
 from service.domain.clock import Clock, new_id
 from service.domain.errors import CapabilityMissing, ModelNotFound
 from service.domain.escalation import EARLIER_RUNG, LATER_RUNG
 from service.domain.guesses import UNSURE
+from service.domain.hashing import keyed_hash
 from service.domain.live import LivePolicy
 from service.domain.prediction import UNLIKELY
 from service.domain.records import Candidates, Decision, Key, Mode, Override

@@ -26,7 +26,7 @@ _DAY = f"epoch_us(d.ts) // {DAY_US}"
 
 _OUTCOMES = f"""
     WITH d AS (SELECT id, ts, task, deployment AS drawn, mode FROM decisions
-               WHERE ts >= $since AND ts < $until),
+               WHERE ts >= $since AND ts < $until AND mode <> 'cache'),
          o AS (SELECT decision_id, deployment, mode, status, latency_s, attempts, tokens_in,
                       tokens_out, cached_tokens, cost_micro_usd, estimated FROM outcomes
                WHERE ts >= $since AND ts < $late),

@@ -44,7 +44,8 @@ _REQUESTS = f"""
                coalesce(list_sort(list(latency_s) FILTER (
                    status = 200 OR (status >= 500 AND error_kind = 'timeout'))), []) AS times,
                coalesce(list_sort(list(ttft_s) FILTER (ttft_s IS NOT NULL)), []) AS firsts
-        FROM outcomes WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 GROUP BY ALL)
+        FROM outcomes WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 AND mode <> '{Mode.CACHE}'
+        GROUP BY ALL)
     SELECT * EXCLUDE (times, firsts), len(times) AS timed, len(firsts) AS first_tokens, {_PICKED}
     FROM cells"""
 
@@ -53,7 +54,8 @@ _COUNTS = f"""
            sum(cost)::BIGINT AS cost FROM (
         SELECT epoch_us(ts) // {MINUTE_US} AS minute, count(*) FILTER (status = 200) AS answered,
                count(*) FILTER (status >= 500) AS failed, 0 AS cost
-        FROM outcomes WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 GROUP BY ALL
+        FROM outcomes WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 AND mode <> '{Mode.CACHE}'
+        GROUP BY ALL
         UNION ALL
         SELECT epoch_us(ts) // {MINUTE_US}, 0, 0, sum(cost_micro_usd)
         FROM attempts WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 GROUP BY ALL)
@@ -95,9 +97,10 @@ def records_of(
     """The calls and requests that ended between; blocks."""
     asked = _asked(since_us, until_us, through_seq)
     where = "WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 ORDER BY log_seq"
+    calls = where.replace(" ORDER", f" AND mode <> '{Mode.CACHE}' ORDER")
     return [
         *(attempt_from(row) for row in rows_of(cursor, f"SELECT * FROM attempts {where}", asked)),
-        *(outcome_from(row) for row in rows_of(cursor, f"SELECT * FROM outcomes {where}", asked)),
+        *(outcome_from(row) for row in rows_of(cursor, f"SELECT * FROM outcomes {calls}", asked)),
     ]
 
 

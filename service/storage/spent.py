@@ -25,7 +25,7 @@ _SPENT = """
 # Decided and never ended: what was under way when the service was killed.
 _CUT_OFF = """
     SELECT key_id, tenant, feature, tags, task, deployment, tokens_in, tokens_out_limit, ts
-    FROM decisions d WHERE ts >= $1 AND ts < $2 AND log_seq <= $3
+    FROM decisions d WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 AND mode <> 'cache'
          AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.decision_id = d.id AND o.ts >= $1)"""
 
 

@@ -21,12 +21,9 @@ from service.domain.knowledge import Entry
 from service.domain.prediction import CheckDrawn, Predicted
 from service.domain.refusals import Refusal, Review, ReviewDecision
 from service.domain.reviews import ReviewItem, ReviewTurn
-from service.storage.escalation_tables import CLIMBS
 from service.storage.judging_tables import JUDGE_CHECKS, JUDGINGS, fields
-from service.storage.learned_from import LEARNED_FROM
-from service.storage.money_tables import MONEY
+from service.storage.plain_tables import PLAIN
 from service.storage.prediction_tables import CHECKS_DRAWN, PREDICTIONS
-from service.storage.stay_tables import STAYS
 
 _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
 _TIME = pa.timestamp("us")
@@ -392,7 +389,7 @@ TABLES: Mapping[type, Table] = {
     ),
     **{
         record: _table(name, [(column, _KINDS[kind]) for column, kind in columns], _plain(*names))
-        for record, (name, columns, names) in {**LEARNED_FROM, **MONEY, **CLIMBS, **STAYS}.items()
+        for record, (name, columns, names) in PLAIN.items()
     },
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from tests.security.bodies import NAMES, ROUTES, path_of, smallest
 
 pytestmark = pytest.mark.slow
 SCOPED = (  # /admin paths that show and touch only the tenant of a key that has one
-    "/admin/approvals", "/admin/budgets", "/admin/costs",
+    "/admin/approvals", "/admin/budgets", "/admin/cache/invalidate", "/admin/costs",
     "/admin/decisions/{decision_id}/replay", "/admin/keys", "/admin/overrides",
     "/admin/prompt-caches", "/admin/review",
 )  # fmt: skip

@@ -30,7 +30,7 @@ EVERY_S = 15.0  # the charts of the past are read anew
 HOURS = (1, 6, 24)
 _WILLS = {"force": "forced", "exclude": "excluded", "kill": "killed", "cost_cap": "capped",
           "bounds": "bounded", "pin": "pinned", "freeze": "frozen",
-          "kill_experiment": "experiment killed"}  # fmt: skip
+          "kill_experiment": "experiment killed", "raise_caching": "caching raised"}  # fmt: skip
 _COLUMNS = (
     Column("Deployment"), Column("Share", True), Column("Quality", True),
     Column("Cost a request", True), Column("Latency", True), Column("Errors", True),

@@ -13,10 +13,11 @@ from typing import TypeVar
 import msgspec
 
 from service.domain.catalog import Deployment
-from service.domain.chat import ChatRequest, keyed_hash, parse
+from service.domain.chat import ChatRequest, parse
 from service.domain.clock import Clock, new_id
 from service.domain.conversations import Conversation, Turn
 from service.domain.errors import Conflict, HeadgateError, InvalidRequest
+from service.domain.hashing import keyed_hash
 from service.domain.records import Decision, Key
 from service.orchestration.conversation.carrying import Carried, carried, split
 from service.orchestration.conversation.compaction import NewTurn, sum_tokens

@@ -79,6 +79,7 @@ ROUTES = [
     ("GET", "/v1/responses/x", "caller"), ("DELETE", "/v1/responses/x", "caller"),
     ("POST", "/admin/keys/x/budget", "administrator"),
     ("POST", "/admin/keys/x/budget/end", "administrator"),
+    ("GET", "/admin/cache", "analyst"), ("POST", "/admin/cache/invalidate", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
     ("GET", "/admin/benchmarks", "analyst"), ("GET", "/admin/benchmarks/setting", "analyst"),
     ("GET", "/admin/benchmarks/x", "analyst"), ("POST", "/admin/benchmarks", "operator"),

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.chat import Message, derived_session, keyed_hash, parse
+from service.domain.chat import Message, derived_session, parse
 from service.domain.errors import InvalidRequest
+from service.domain.hashing import keyed_hash
 
 BASE = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
 leaf = st.none() | st.booleans() | st.integers(-(2**62), 2**62) | st.text(max_size=10)

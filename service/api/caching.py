@@ -1,0 +1,125 @@
+"""The routes of kept answers: what they bring, and answers taken back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.api.access import allowed, author, signed
+from service.api.schemas import Author, ErrorAnswer, Text
+from service.caching.desk import Caching
+from service.caching.shelf import Which
+from service.domain.acting import Told
+from service.domain.errors import Conflict, StorageUnavailable, Unprocessable
+from service.domain.will import Action
+from service.runtime import Runtime
+from service.storage.errors import StorageError
+
+router = APIRouter(prefix="/admin/cache")
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorAnswer},
+    "5XX": {"model": ErrorAnswer},
+}
+Label = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class InvalidateBody(BaseModel):
+    """Which answers are taken back: those that every part takes; ``all`` where none is given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tag: Label | None = None
+    deployment: Label | None = None
+    task: Label | None = None
+    tenant: Label | None = None
+    before: datetime | None = None
+    all: bool = False
+    reason: Text = ""
+    author: Author | None = None
+
+
+@router.get("", responses=_ERRORS)
+async def show(request: Request) -> dict[str, Any]:
+    """What is kept, what came of requests, and what that saved, by count and by value."""
+    runtime, _ = allowed(request, "analyst")
+    return shown_cache(runtime)
+
+
+@router.post("/invalidate", responses=_ERRORS)
+async def invalidate(request: Request, body: InvalidateBody) -> dict[str, Any]:
+    """Take answers back, durably when this returns. A tenant's key takes back its tenant's."""
+    runtime, key = allowed(request, "operator", tenant_scoped=True)
+    caching = runtime.caching
+    if caching is None:
+        raise Conflict("nothing is kept: the plan has no section cache", code="cache_off")
+    given = body.model_dump(include={"tag", "deployment", "task", "tenant", "before"})
+    given = {name: value for name, value in given.items() if value is not None}
+    if body.all == bool(given):
+        raise Unprocessable(
+            "give tag, deployment, task, tenant or before, or all: true alone", param="all"
+        )
+    if key.tenant and body.tenant not in (None, key.tenant):
+        raise Unprocessable("tenant: the key is of another tenant", param="tenant")
+    owner = key.tenant or None  # of a key that is bound: not what requests say of themselves
+    which = Which(body.tag, body.deployment, body.task, body.tenant, _us(body.before), owner)
+    try:
+        count = await caching.invalidate(which)
+    except StorageError:
+        raise StorageUnavailable(
+            "they are taken back in memory, but the file cannot be written: a restart would bring "
+            "them back; try again",
+            retry_after_s=5.0,
+        ) from None
+    detail = {"entries": count} | {name: str(value) for name, value in given.items()}
+    told = Told("cache.invalidated", body.tag or body.deployment or body.task or "all",
+                body.reason, author(body.author, key), detail)  # fmt: skip
+    runtime.kept.log.append(signed(request, key, told))
+    return {"invalidated": count}
+
+
+def _us(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    told = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return int(told.timestamp() * 1e6)
+
+
+def shown_cache(runtime: Runtime) -> dict[str, Any]:
+    """The cache as operators see it; money in US dollars, what was saved is an estimate."""
+    caching = runtime.caching
+    if caching is None:
+        return {"enabled": False}
+    tally, shelf, keeper = caching.tally, caching.shelf, caching.parts.keeper
+    raised = [o.id for o in runtime.operating.holding if o.action == Action.RAISE_CACHING]
+    return {
+        "enabled": True,
+        "entries": len(shelf),
+        "bytes": shelf.bytes,
+        "most_bytes": shelf.most_bytes,
+        "under_way": len(caching.flights),
+        "requests": {each: tally.results[each] for each in ("hit", "shared", "miss", "bypass")},
+        "hit_rate": tally.hit_rate,
+        "value_rate": tally.value_rate,
+        "saved_usd_estimate": tally.saved_micro_usd / 1e6,
+        "spent_on_misses_usd": tally.spent_micro_usd / 1e6,
+        "passed_by": dict(tally.passed_by),
+        "not_kept": dict(tally.not_kept),
+        "ended": dict(shelf.ended),
+        "raised_by": raised,
+        "on_disk": keeper is not None,
+        "disk_trouble": keeper.trouble if keeper is not None else "",
+        "disk_dropped": keeper.dropped if keeper is not None else 0,
+        "tasks": _tasks(caching),
+    }
+
+
+def _tasks(caching: Caching) -> list[dict[str, Any]]:
+    return [
+        {"task": task, "hits": each.hits, "shared": each.shared, "misses": each.misses,
+         "saved_usd_estimate": each.saved_micro_usd / 1e6,
+         "spent_on_misses_usd": each.spent_micro_usd / 1e6}
+        for task, each in sorted(caching.tally.tasks.items())
+    ]  # fmt: skip

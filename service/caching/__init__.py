@@ -1,0 +1,1 @@
+"""Answers kept and given again: what is alike, what may be kept, for whom, and for how long."""

@@ -1,0 +1,95 @@
+"""`headgate cache show`, `invalidate`: what kept answers bring, and answers taken back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.output import (
+    DEFAULT_URL,
+    AuthorOption,
+    JsonFlag,
+    ReasonOption,
+    UrlOption,
+    client,
+    fail,
+    give,
+    say,
+    service_errors,
+    signed,
+    table,
+)
+
+app = typer.Typer(help="Kept answers: what they bring, and answers taken back.")
+
+
+@app.command("show", epilog="Example: headgate cache show --json")
+def show(url: UrlOption = DEFAULT_URL, as_json: JsonFlag = False) -> None:
+    """What is kept, what came of requests since the start, and what that saved."""
+    with service_errors():
+        give(client(url).get("/admin/cache"), as_json, _show)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _show(found: dict[str, Any]) -> None:
+    if not found["enabled"]:
+        say("nothing is kept: the plan has no section cache")
+        return
+    asked = found["requests"]
+    raised = ", caching is raised" if found["raised_by"] else ""
+    say(f"{found['entries']} answers, {found['bytes'] / 1e6:.1f} of "
+        f"{found['most_bytes'] / 1e6:.0f} MB{raised}")  # fmt: skip
+    say(f"{asked['hit']} hits, {asked['shared']} shared a call, {asked['miss']} misses "
+        f"({_share(found['hit_rate'])} by count, {_share(found['value_rate'])} by value), "
+        f"{asked['bypass']} passed by")  # fmt: skip
+    say(f"saved about ${found['saved_usd_estimate']:.6f}, by what the first answers cost; misses "
+        f"cost ${found['spent_on_misses_usd']:.6f}")  # fmt: skip
+    rows = [
+        (each["task"], each["hits"], each["shared"], each["misses"],
+         f"{each['saved_usd_estimate']:.6f}")
+        for each in found["tasks"]
+    ]  # fmt: skip
+    if rows:
+        table(("task", "hits", "shared", "misses", "saved $"), rows)
+    for name, words in (("passed_by", "passed by"), ("not_kept", "not kept"), ("ended", "ended")):
+        if found[name]:
+            told = ", ".join(f"{why} {number}" for why, number in sorted(found[name].items()))
+            say(f"{words}: {told}")
+    if found["disk_trouble"]:
+        say(f"in memory alone: {found['disk_trouble']}")
+
+
+@app.command(
+    "invalidate",
+    epilog='Example: headgate cache invalidate --tag prices --reason "the price list has changed"',
+)
+def invalidate(
+    reason: ReasonOption,
+    tag: Annotated[str | None, typer.Option(help="Answers with this tag.")] = None,
+    deployment: Annotated[str | None, typer.Option(help="Answers of this one.")] = None,
+    task: Annotated[str | None, typer.Option(help="Of this task.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Of this tenant.")] = None,
+    before: Annotated[
+        str | None, typer.Option(help="Kept before then, as 2026-03-01T14:05Z (UTC).")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    author: AuthorOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take answers back: those that every option takes; they do not come back by a restart."""
+    given = {"tag": tag, "deployment": deployment, "task": task, "tenant": tenant, "before": before}
+    which: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if every == bool(which):
+        fail("give --tag, --deployment, --task, --tenant or --before, or --all alone", 2)
+    body = which | {"all": every} | signed(author, reason)
+    with service_errors():
+        give(client(url).post("/admin/cache/invalidate", body), as_json, _taken)
+
+
+def _taken(found: dict[str, Any]) -> None:
+    say(f"{found['invalidated']} answers are taken back")
