@@ -10,7 +10,7 @@ from the answers that were served, and explores with its lots; all of it is coun
 
 The sets hold no answers, so nothing can be seen of one. A check after the answer is therefore
 SIMULATED: a yes or no that is right with a given accuracy, for a call of the cheapest deployment.
-``0``: no check at all; then only faults of structure send a request on, and these sets show none.
+``0``: no check at all; then climbing has nothing to go by but what was foreseen before.
 
 Beside it at the very spend that climbing came to, on the same prompts: the best static mix of all
 deployments of the set that are named, in hindsight; and routing by the same foreseen chances, its
@@ -123,9 +123,7 @@ class Climber:
             steps = [self._step(at, int(each), chance) for each in left]
             by_rule, gain = best_step(chance, steps, self.wanted.worth_usd)
             act = by_rule + 1 if steps and gain > 0.0 else 0
-            if not signals.looked_at:
-                act = 0
-            elif steps and drawn is None:
+            if steps and drawn is None:
                 act, _ = lots.first(len(steps) + 1, act, float(self.dice.random()))
                 drawn = len(steps) + 1, True
             elif steps and lots.by_lot:

@@ -37,13 +37,6 @@ class Signals:
     judged: float | None = None
     below: float | None = None
 
-    @property
-    def looked_at(self) -> bool:
-        """Whether anything is known of the answer that was not known before it was made. Without
-        that going on is never worth it: what was foreseen could have been acted on for nothing.
-        """
-        return any(each is not None for each in (self.logprob, self.verified, self.judged))
-
     def coded(self) -> tuple[float, float, float, float, float]:
         """As numbers around 0, which stands for what is not known."""
         sure = 0.0

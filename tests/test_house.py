@@ -218,14 +218,9 @@ MIRRORED: dict[str, str] = {
     "service/cli/prediction.py": "service/api/test_prediction.py",
     "service/api/escalation.py": "service/orchestration/escalation/test_escalation.py",
     "service/cli/escalation.py": "service/orchestration/escalation/test_escalation.py",
+    "service/orchestration/escalation/": "service/orchestration/escalation/test_escalation.py",
     "service/bootstrap/escalation.py": "service/orchestration/escalation/test_escalation.py",
     "service/domain/escalation.py": "service/routing/test_climbing.py",
-    **{
-        f"service/orchestration/escalation/{name}.py": (
-            "service/orchestration/escalation/test_escalation.py"
-        )
-        for name in ("cascade", "climb", "verifying")
-    },
     "service/domain/hashing.py": "service/domain/test_chat.py",
     "service/storage/plain_tables.py": "service/storage/test_tables.py",
     "service/routing/pinning.py": "service/routing/test_router.py",

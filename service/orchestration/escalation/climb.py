@@ -230,8 +230,6 @@ class Climb:
         at, gain = best_step(seen.chance or 0.0, steps, self._rules.worth_usd)
         if seen.trigger is not Trigger.NONE:
             return _Act(GO_ON, By.TRIGGER, levels[at], gain, 1.0, skipped)
-        if not seen.signals.looked_at:  # what was foreseen was known before anybody was asked
-            return _Act(STOP, By.RULE, 0, gain, 1.0, skipped)
         by_rule = at + 1 if gain > 0.0 else 0
         done, probability = self._settled(len(steps) + 1, by_rule)
         by = By.LOT if self._lots.by_lot else By.RULE

@@ -153,6 +153,12 @@ class Escalation:
             f"escalation is bypassed for {task}: {reason}"
             for task, reason in sorted(self._reasons.items())
         ]
+        rules = self.parts.cascade.rules
+        if not (rules.verify or rules.judge or rules.logprobs):
+            told.append(
+                "escalation: nobody is asked about answers (verify, judge, logprobs), so it goes by "
+                "faults of form and by what was foreseen before, which loses to plain routing"
+            )
         if self.rule.state == "aside":
             told.append(
                 "escalation: the signals of answers foretell ratings no better than each "

@@ -45,7 +45,7 @@ class Ground:
 
     def restarted(self, least: int = 50) -> Escalation:
         climbing = Climbing(CATALOG, ClimbRules({"": RUNGS}), self.clock, b"secret")
-        cascade = Cascade(CascadeRules(0.01), None, climbing.answered)  # type: ignore[arg-type]
+        cascade = Cascade(CascadeRules(0.01, verify="wide"), None, climbing.answered)  # type: ignore[arg-type]
         made = Escalation(
             EscalationRules(Rated("rating", 0.5), 1e6, 0.01, least),
             EscalationParts(climbing, cascade, self.log, self.database.cursor, self.clock),
