@@ -38,6 +38,7 @@ from service.operating.overrides import OverrideDesk
 from service.orchestration.answering import Answering
 from service.orchestration.asking import Asker
 from service.orchestration.conversation.keeping import Conversations
+from service.orchestration.conversation.summarising import Summariser
 from service.orchestration.foretelling import Foretelling
 from service.orchestration.mirror import Mirror
 from service.orchestration.panel import Panel
@@ -245,6 +246,7 @@ class Runtime:
     notifier: Notifier | None = None
     queue: Queue | None = None
     conversations: Conversations | None = None
+    summariser: Summariser | None = None
     prediction: Foretelling | None = None
     experiments: Experimentation = field(init=False)
     trends: TrendBoard = field(init=False)
@@ -331,6 +333,8 @@ class Runtime:
         await self.scheduler.stop()
         await self.mirror.stop()
         await self.panel.stop()
+        if self.summariser is not None:
+            await self.summariser.stop()
         if self.queue is not None:
             await self.queue.stop()
         if self.notifier is not None:

@@ -13,6 +13,7 @@ from service.cli import (
     capabilities,
     classifier,
     classify,
+    conversation,
     cost,
     deployment,
     evaluate,
@@ -62,6 +63,7 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(audit.app, name="audit")
 app.add_typer(budget.app, name="budget")
 app.add_typer(classifier.app, name="classifier")
+app.add_typer(conversation.app, name="conversation")
 app.add_typer(cost.app, name="cost")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")
