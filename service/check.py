@@ -67,6 +67,7 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
     _judging(plan, found)
     for path, message, mend in escalation_problems(plan):
         found.add(path, message, mend)
+    _conversations(plan, found)
     if secrets:
         _notify(plan, found)
         _traces(plan, found)
@@ -326,6 +327,18 @@ def _judging(plan: Plan, found: _Findings) -> None:
     if asked.judges and metric is not None and metric.scale == "labels":
         found.add(("judging", "metric"), "a score is a number, and the metric has labels",
                   "name a metric of scale unit or stars")  # fmt: skip
+
+
+def _conversations(plan: Plan, found: _Findings) -> None:
+    """Who sums up exists, and keys that keep unasked are not named in vain."""
+    asked, at = plan.conversations, "conversations"
+    if asked.summary is not None:
+        names = {each.name for each in plan.deployments}
+        _known(found, (at, "summary", "deployment"), [asked.summary.deployment], names,
+               "deployment")  # fmt: skip
+    if asked.keys and not asked.enabled:
+        found.add((at, "keys"), "no conversation is kept while enabled is false",
+                  "set enabled: true, which stores prompts and answers")  # fmt: skip
 
 
 def _budgets(plan: Plan, found: _Findings) -> None:

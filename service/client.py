@@ -38,6 +38,10 @@ class Client:
         """GET, its JSON."""
         return self._call("GET", path, TIMEOUT_S, params=parameters)
 
+    def delete(self, path: str) -> Any:
+        """DELETE, its JSON."""
+        return self._call("DELETE", path, TIMEOUT_S)
+
     def post(
         self,
         path: str,

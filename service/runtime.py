@@ -42,6 +42,7 @@ from service.orchestration.answering import Answering
 from service.orchestration.asking import Asker
 from service.orchestration.conversation.keeping import Conversations
 from service.orchestration.escalation.standing import Escalation
+from service.orchestration.conversation.summarising import Summariser
 from service.orchestration.foretelling import Foretelling
 from service.orchestration.mirror import Mirror
 from service.orchestration.modalities import Modalities
@@ -272,6 +273,7 @@ class Runtime:
     notifier: Notifier | None = None
     queue: Queue | None = None
     conversations: Conversations | None = None
+    summariser: Summariser | None = None
     prediction: Foretelling | None = None
     escalation: Escalation | None = None
     caching: Caching | None = None
@@ -362,6 +364,8 @@ class Runtime:
         await self.scheduler.stop()
         await self.mirror.stop()
         await self.panel.stop()
+        if self.summariser is not None:
+            await self.summariser.stop()
         if self.queue is not None:
             await self.queue.stop()
         if self.notifier is not None:

@@ -134,6 +134,7 @@ _KEEPING = "service/orchestration/conversation/test_keeping.py"
 _COMPACTION = "service/orchestration/conversation/test_compaction.py"
 # Modules whose behaviour is tested through another one's tests, with the reason in the name.
 MIRRORED: dict[str, str] = {
+    "service/cli/conversation.py": _KEEPING,
     "service/domain/staying.py": "service/routing/test_leaving.py",
     "service/routing/caching.py": "service/routing/test_leaving.py",
     "service/routing/scored.py": "service/routing/test_router.py",

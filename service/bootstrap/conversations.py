@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from service.bootstrap.shadow import strained
 from service.orchestration.conversation.keeping import Conversations, KeepParts, KeepRules
+from service.orchestration.conversation.summarising import (
+    Summariser,
+    SummaryParts,
+    SummaryRules,
+)
 from service.plan.conversations import ConversationPlan
+from service.plan.whole import Plan
 from service.runtime import Runtime
 from service.scheduler import Job
 from service.storage.conversations import DAY_US, FILE, Bounds, ConversationStore
@@ -34,6 +41,23 @@ def _open(runtime: Runtime, secret: bytes) -> None:
             store, lambda: rules_of(runtime.plan.conversations), lambda: runtime.catalog, clock,
             secret,
         )
+    )  # fmt: skip
+    parts = SummaryParts(
+        runtime.conversations, lambda: runtime.dispatcher, lambda: summary_rules(runtime.plan),
+        lambda: strained(runtime), clock,
+    )  # fmt: skip
+    runtime.summariser = Summariser(parts)
+    runtime.conversations.went_on = runtime.summariser.went_on
+
+
+def summary_rules(plan: Plan) -> SummaryRules | None:
+    """Who sums up what no longer fits; None: nobody."""
+    wanted = plan.conversations.summary
+    if wanted is None:
+        return None
+    return SummaryRules(
+        wanted.deployment, wanted.after_tokens, wanted.most_tokens, wanted.timeout_s,
+        round(wanted.usd_per_day * 1e6), plan.conversations.most_tokens,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from service.cli import (
     capabilities,
     classifier,
     classify,
+    conversation,
     cost,
     deployment,
     escalation,
@@ -65,6 +66,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(budget.app, name="budget")
 app.add_typer(cache.app, name="cache")
 app.add_typer(classifier.app, name="classifier")
+app.add_typer(conversation.app, name="conversation")
 app.add_typer(cost.app, name="cost")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")

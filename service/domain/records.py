@@ -42,11 +42,12 @@ class Role(StrEnum):
     JUDGE = "judge"
     STEP = "step"
     CLASSIFY = "classify"
+    SUMMARY = "summary"
 
     @property
     def beside(self) -> bool:
         """Whether the call was not for the answer itself, so that no caller paid for it."""
-        return self in (Role.SHADOW, Role.JUDGE, Role.CLASSIFY)
+        return self in (Role.SHADOW, Role.JUDGE, Role.CLASSIFY, Role.SUMMARY)
 
 
 class ErrorKind(StrEnum):

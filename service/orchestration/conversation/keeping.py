@@ -66,6 +66,7 @@ class Hold:
         self.known = known  # whether the conversation is in the store as it stands
         self.void = False  # it was erased meanwhile
         self.hearing = Hearing()
+        self.request: ChatRequest | None = None  # with all that was said before it
         self.let_go: Callable[[], None] = lambda: None  # the turn is over, whatever became of it
 
     @property
@@ -89,7 +90,7 @@ class Conversations:
         self._last: dict[str, tuple[str, str]] = {}  # a newest turn's decision to its conversation
         self.counts: Counter[str] = Counter()
         # Told of every conversation that has gone on, after the caller has the answer.
-        self.went_on: Callable[[Conversation, Decision, Served], None] = lambda c, d, s: None
+        self.went_on: Callable[[Conversation, Hold, Decision], None] = lambda kept, hold, d: None
 
     # whose ------------------------------------------------------------------------------------
 
@@ -134,7 +135,8 @@ class Conversations:
             self._open[(owner, kept.id)] = hold
             hold.let_go = lambda: self._let_go(hold)
         try:
-            return await self._carried(request, hold), hold
+            hold.request = await self._carried(request, hold)
+            return hold.request, hold
         except BaseException:
             hold.let_go()
             raise
@@ -227,7 +229,7 @@ class Conversations:
             await self._do(lambda: self._parts.store.erase(after.owner, after.id))
             return False
         self._at_hand(after)
-        self.went_on(after, decision, served)
+        self.went_on(after, hold, decision)
         return True
 
     def _kept(

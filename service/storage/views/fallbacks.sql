@@ -22,7 +22,7 @@ WITH fallen AS (SELECT * FROM attempts WHERE role = 'fallback'),
                         'latency_s': a.latency_s, 'cost': a.cost_micro_usd}, a.number) AS call
         FROM fallen f
         JOIN attempts a ON a.decision_id = f.decision_id AND a.number < f.number
-        WHERE a.role NOT IN ('shadow', 'judge', 'classify') AND a.error_kind IS NOT NULL
+        WHERE a.role NOT IN ('shadow', 'judge', 'classify', 'summary') AND a.error_kind IS NOT NULL
               AND a.error_kind <> 'cancelled'
         GROUP BY f.decision_id, f.number)
 SELECT f.decision_id, f.ts, d.task, d.tenant, d.feature, d.deployment AS drawn,

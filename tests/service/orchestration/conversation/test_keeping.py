@@ -20,6 +20,7 @@ from service.providers.simulated import Stream
 from service.simulate import SimulatedProviders
 from service.storage.keys import digest
 from tests.conftest import KEY, HandClock, Server, Service, make_runtime
+from tests.service.cli.test_commands import run
 from tests.upstream import SSE_HEAD, Upstream, event
 from tests.upstream import say as say_raw
 
@@ -308,3 +309,25 @@ def test_a_half_answer_is_not_kept(tmp_path: Path) -> None:
             assert "[DONE]" in say(service, "h", "Two.", stream=True).text
             turns = call(service, "GET", "/v1/conversations/h").json()["turns"]
             assert [turn["messages"][-1]["content"] for turn in turns][-1] == "whole"
+
+
+@pytest.mark.slow
+def test_the_commands(service: Service, watched: Watched, tmp_path: Path) -> None:
+    for name in ("cli", "cli2"):
+        assert say(service, name, "My name is Ada Byron.", user="eve").status_code == 200
+    code, out, err = run("conversation", "show", "cli", "--url", service.url)
+    assert code == 0 and "My name is Ada Byron." in out, err
+    file = tmp_path / "c.json"
+    code, out, err = run("conversation", "export", "cli", str(file), "--url", service.url, "--json")
+    assert code == 0 and json.loads(out)["turns"] == 1, err
+    assert json.loads(file.read_text("utf-8"))["entities"]["name"] == ["Ada Byron"]
+    assert file.stat().st_mode & 0o077 == 0
+    code, out, _ = run("conversation", "delete", "cli", "--url", service.url)
+    assert code == 0 and "erased: 1" in out
+    assert run("conversation", "show", "cli", "--url", service.url)[0] == 2
+    assert run("conversation", "delete", "--url", service.url)[0] == 2
+    code, out, _ = run("conversation", "delete", "--user", "eve", "--everywhere", "--url",
+                       service.url, "--json")  # fmt: skip
+    assert code == 0 and json.loads(out)["deleted"] == 1
+    code, out, err = run("cost", "caches", "--url", service.url, "--json")
+    assert code == 0 and json.loads(out)["total"]["saved_micro_usd"] == 0, err
