@@ -25,6 +25,7 @@ from service.api import (
     classify,
     costs,
     document,
+    ensembles,
     experiments,
     health,
     judging,
@@ -91,7 +92,7 @@ PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
     benchmarks, capabilities, judging, prediction, ratings, classifier,
-    budgets, costs,
+    budgets, costs, ensembles,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -37,6 +37,7 @@ from service.operating.dry_run import DryRun
 from service.operating.overrides import OverrideDesk
 from service.orchestration.answering import Answering
 from service.orchestration.asking import Asker
+from service.orchestration.ensembles.way import EnsembleWay
 from service.orchestration.foretelling import Foretelling
 from service.orchestration.mirror import Mirror
 from service.orchestration.panel import Panel
@@ -246,6 +247,7 @@ class Runtime:
     trying: DryRun = field(init=False)
     people: People = field(init=False)
     asker: Asker = field(init=False)
+    ensembles: EnsembleWay = field(init=False)
     benchmarks: BenchmarkDesk = field(init=False)
     budgets: BudgetDesk = field(init=False)
     notices: list[str] = field(default_factory=list)

@@ -14,6 +14,7 @@ from learning.features import Featurizer
 from service.bootstrap.alerts import renew_channels
 from service.bootstrap.budgets import budget_rules, log_tariffs
 from service.bootstrap.capabilities import matter_of
+from service.bootstrap.ensembles import take_ensembles
 from service.bootstrap.experiments import take_plan
 from service.bootstrap.jobs import refit_job
 from service.bootstrap.judging import take_judging
@@ -202,3 +203,4 @@ class Reloader:
         runtime.capabilities.matter = matter_of(plan)
         take_judging(runtime)
         attach_prediction(runtime)
+        take_ensembles(runtime)

@@ -50,6 +50,7 @@ def table(
             Requirement(each.condition, each.task, frozenset(each.keys), each.demand)
             for each in plan.requirements
         ),
+        ways=("ensemble",) if plan.ensembles else (),
     )
 
 

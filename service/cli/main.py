@@ -15,6 +15,7 @@ from service.cli import (
     classify,
     cost,
     deployment,
+    ensemble,
     evaluate,
     experiment,
     generate_history,
@@ -72,6 +73,7 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
 app.add_typer(prediction.app, name="prediction")
+app.add_typer(ensemble.app, name="ensemble")
 app.add_typer(propensities.app, name="propensities")
 app.add_typer(report.app, name="report")
 app.add_typer(review.app, name="review")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from service.cli.ensemble import show_rationale
 from service.cli.output import (
     DEFAULT_URL,
     JsonFlag,
@@ -56,6 +57,8 @@ def _show_status(found: dict[str, Any]) -> None:
     _show_quality(found["quality"])
     if found["prediction"]["on"]:
         show_prediction(found["prediction"])
+    for each in found["ensembles"]["ensembles"]:
+        say(f"ensemble {each['ensemble']} for {each['task']}: {each['state']}, {each['why']}")
     for notice in found["notices"]:
         out.print(f"note: {notice}", markup=False, highlight=False)
     for warning in found["warnings"]:
@@ -276,6 +279,8 @@ def show_why(found: dict[str, Any]) -> None:
         out.print(f"left before the draw: {each['deployment']} ({each['reason']})", markup=False)
     if found.get("prediction"):
         show_foreseen(found["prediction"])
+    if found.get("ensemble"):
+        show_rationale(found["ensemble"])
     if found["mode"] == "randomised":
         out.print(f"the draw was {found['draw']:.6f}", highlight=False)
     if found.get("override_id"):

@@ -18,7 +18,7 @@ from service.domain.prediction import Predicted
 
 
 class Mode(StrEnum):
-    """How a decision was made; and, for the last two, how its answer came to be served."""
+    """How a decision was made; and, for the last ones, how its answer came to be served."""
 
     RANDOMISED = "randomised"
     PINNED = "pinned"
@@ -27,6 +27,7 @@ class Mode(StrEnum):
     CACHE = "cache"
     FALLBACK = "fallback"
     ESCALATION = "escalation"
+    ENSEMBLE = "ensemble"
 
 
 class Role(StrEnum):
@@ -40,11 +41,18 @@ class Role(StrEnum):
     JUDGE = "judge"
     STEP = "step"
     CLASSIFY = "classify"
+    ENSEMBLE = "ensemble"  # one of several outputs for the same answer
+    FUSION = "fusion"  # the one answer made of them
 
     @property
     def beside(self) -> bool:
         """Whether the call was not for the answer itself, so that no caller paid for it."""
         return self in (Role.SHADOW, Role.JUDGE, Role.CLASSIFY)
+
+    @property
+    def races(self) -> bool:
+        """Whether such a call is cancelled for a hedge's sake, where it is cancelled."""
+        return not self.beside and self not in (Role.ENSEMBLE, Role.FUSION)
 
 
 class ErrorKind(StrEnum):

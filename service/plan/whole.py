@@ -14,6 +14,7 @@ from service.plan.approvals import ApprovalPlan
 from service.plan.budgets import BudgetPlan, NamedBudget
 from service.plan.console import ConsolePlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
+from service.plan.ensembles import EnsemblePlan, ScorerPlan, StopPlan
 from service.plan.experiments import ExperimentPlan
 from service.plan.feedback import (
     FeedbackPlan,
@@ -111,6 +112,7 @@ class Plan(Strict):
         return THRESHOLD if asked is None else asked.threshold
 
     prediction: PredictionPlan | None = None
+    ensembles: list[EnsemblePlan] = []
 
     @property
     def review_tiers(self) -> tuple[str, ...]:
@@ -154,5 +156,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "judging": JudgingPlan, "rubrics": RubricPlan, "golden": GoldenPlan,
     "prediction": PredictionPlan, "route": PredictionRoutePlan, "escalate": EscalatePlan,
     "skip": SkipPlan, "worth": WorthPlan,
+    "ensembles": EnsemblePlan, "score": ScorerPlan, "stop": StopPlan,
     **alert.SECTIONS,
 }  # fmt: skip

@@ -21,6 +21,7 @@ from service.domain.knowledge import Entry
 from service.domain.prediction import CheckDrawn, Predicted
 from service.domain.refusals import Refusal, Review, ReviewDecision
 from service.domain.reviews import ReviewItem, ReviewTurn
+from service.storage.ensemble_table import ENSEMBLES
 from service.storage.judging_tables import JUDGE_CHECKS, JUDGINGS, fields
 from service.storage.learned_from import LEARNED_FROM
 from service.storage.money_tables import MONEY
@@ -30,8 +31,8 @@ _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float
 _TIME = pa.timestamp("us")
 _TEXTS, _REALS, _VECTOR = pa.list_(_TEXT), pa.list_(_REAL), pa.list_(pa.float32())
 
-_KINDS = {"text": _TEXT, "time": _TIME, "int": _INT, "long": _LONG, "real": _REAL,
-          "vector": _VECTOR}  # fmt: skip
+_KINDS = {"text": _TEXT, "time": _TIME, "int": _INT, "long": _LONG, "real": _REAL, "flag": _FLAG,
+          "vector": _VECTOR, "texts": _TEXTS, "reals": _REALS, "ints": pa.list_(_INT)}  # fmt: skip
 
 Row = tuple[Any, ...]
 
@@ -390,7 +391,7 @@ TABLES: Mapping[type, Table] = {
     ),
     **{
         record: _table(name, [(column, _KINDS[kind]) for column, kind in columns], _plain(*names))
-        for record, (name, columns, names) in {**LEARNED_FROM, **MONEY}.items()
+        for record, (name, columns, names) in {**LEARNED_FROM, **MONEY, **ENSEMBLES}.items()
     },
 }  # fmt: skip
 

@@ -19,9 +19,7 @@ FEW = settings(derandomize=True, max_examples=60, deadline=None)
 
 @FEW
 @given(VOTES, st.integers(2, 10), st.integers(0, 1000))
-def test_the_order_of_the_votes_changes_nothing(
-    votes: list[Vote], answers: int, seed: int
-) -> None:
+def test_the_order_of_the_votes_changes_nothing(votes: list[Vote], answers: int, seed: int) -> None:
     other = list(votes)
     random.Random(seed).shuffle(other)
     assert majority(votes) == majority(other)

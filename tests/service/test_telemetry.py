@@ -48,6 +48,7 @@ def full() -> Telemetry:
         made.standing(name, {"one": 1.0})
     made.total("log_records", 5, "decisions")
     made.total("judgings", 2, "scored")
+    made.total("ensemble_requests", 3, "single")
     return made
 
 
