@@ -27,6 +27,7 @@ from service.api import (
     conversations,
     costs,
     document,
+    ensembles,
     escalation,
     experiments,
     health,
@@ -97,7 +98,7 @@ PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
     benchmarks, capabilities, judging, prediction, ratings, classifier,
-    budgets, costs, escalation, conversations, prompt_caches, caching,
+    budgets, costs, escalation, ensembles, conversations, prompt_caches, caching,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -16,12 +16,9 @@ from service.domain.errors import PlanInvalid, Problem
 from service.domain.reachability import unreachable
 from service.feedback.versions import arm_of
 from service.orchestration.rubrics import SHIPPED
-from service.plan.caching import cache_problems
-from service.plan.escalation_check import escalation_problems
-from service.plan.modal_check import modal_problems
+from service.plan.part_checks import part_problems
 from service.plan.refusals import SuggestionPlan
 from service.plan.routing import RulePlan
-from service.plan.taxonomy_check import taxonomy_problems
 from service.plan.whole import Plan
 from service.providers.registry import PROVIDERS
 
@@ -61,12 +58,9 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
     _budgets(plan, found)
     _prices(plan, found)
     _feedback(plan, found)
-    cached = cache_problems(plan.cache, plan.task_names, plan.alerts.latency.raise_caching)
-    for path, message, mend in (*taxonomy_problems(plan), *modal_problems(plan), *cached):
+    for path, message, mend in part_problems(plan):
         found.add(path, message, mend)
     _judging(plan, found)
-    for path, message, mend in escalation_problems(plan):
-        found.add(path, message, mend)
     _conversations(plan, found)
     if secrets:
         _notify(plan, found)

@@ -41,8 +41,9 @@ from service.operating.overrides import OverrideDesk
 from service.orchestration.answering import Answering
 from service.orchestration.asking import Asker
 from service.orchestration.conversation.keeping import Conversations
-from service.orchestration.escalation.standing import Escalation
 from service.orchestration.conversation.summarising import Summariser
+from service.orchestration.ensembles.way import EnsembleWay
+from service.orchestration.escalation.standing import Escalation
 from service.orchestration.foretelling import Foretelling
 from service.orchestration.mirror import Mirror
 from service.orchestration.modalities import Modalities
@@ -286,6 +287,7 @@ class Runtime:
     trying: DryRun = field(init=False)
     people: People = field(init=False)
     asker: Asker = field(init=False)
+    ensembles: EnsembleWay = field(init=False)
     benchmarks: BenchmarkDesk = field(init=False)
     budgets: BudgetDesk = field(init=False)
     modalities: Modalities = field(init=False)

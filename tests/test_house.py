@@ -159,6 +159,22 @@ MIRRORED: dict[str, str] = {
     "service/plan/caching.py": "service/api/test_caching.py",
     "service/storage/cache_file.py": "service/caching/test_keeper.py",
     "service/storage/cache_tables.py": "service/caching/test_desk.py",
+    "service/domain/ensembles.py": "service/orchestration/ensembles/test_way.py",
+    "service/orchestration/ensembles/rules.py": "service/orchestration/ensembles/test_standing.py",
+    "service/orchestration/ensembles/gathering.py": "service/orchestration/ensembles/test_way.py",
+    "service/orchestration/ensembles/choosing.py": (
+        "service/orchestration/ensembles/test_scenarios.py"
+    ),
+    "service/orchestration/ensembles/fusing.py": (
+        "service/orchestration/ensembles/test_scenarios.py"
+    ),
+    "service/orchestration/ensembles/worth.py": "service/orchestration/ensembles/test_way.py",
+    "service/plan/ensembles.py": "service/test_ensembles_plan.py",
+    "service/plan/ensemble_check.py": "service/test_ensembles_plan.py",
+    "service/bootstrap/ensembles.py": "service/api/test_ensembles.py",
+    "service/cli/ensemble.py": "service/api/test_ensembles.py",
+    "service/storage/ensembles.py": "service/api/test_ensembles.py",
+    "service/storage/ensemble_table.py": "service/api/test_ensembles.py",
     "learning/cues.py": "learning/test_taxonomy.py",
     "service/api/classify.py": "service/routing/test_classified.py",
     "service/cli/classify.py": "service/routing/test_classified.py",

@@ -11,6 +11,7 @@ from learning.reward import RewardScale
 from service.api import shown
 from service.api.access import allowed
 from service.api.admission import read_request
+from service.api.ensembles import rationale
 from service.api.escalation import climbed
 from service.api.schemas import ErrorAnswer, FeedbackBody, FeedbackTaken
 from service.domain.clock import parse_id
@@ -99,7 +100,8 @@ async def decision(request: Request, decision_id: str) -> dict[str, Any]:
         reckoned = await asyncio.to_thread(lambda: read_stay(cursor(), case.decision.id))
         if reckoned is not None:
             found["session"] = shown.stay(reckoned)
-    return found
+    made = await rationale(runtime, case.decision.id)
+    return found if made is None else found | {"ensemble": made}
 
 
 async def case_for(runtime: Runtime, key: Key, text: str) -> Case:

@@ -12,6 +12,7 @@ from service.api import classify, shown
 from service.api.access import allowed, author, signed
 from service.api.audits import shown_audit
 from service.api.caching import shown_cache
+from service.api.ensembles import shown_ensembles
 from service.api.prediction import shown_prediction
 from service.api.schemas import ErrorAnswer, LiftBody
 from service.api.shown_overrides import override, override_troubles
@@ -59,6 +60,7 @@ async def status(request: Request) -> dict[str, Any]:
         "plan": shown.plan(runtime.plan_standing),
         "quality": shown.quality(runtime.quality.standing(), now_us),
         "prediction": shown_prediction(runtime),
+        "ensembles": shown_ensembles(runtime),
         "reviews": dict(zip(("open", "overdue"), runtime.refusals.reviews.counts(), strict=True)),
         "approvals": runtime.kept.approvals.counts(),
         "review_queue": runtime.people.standing(),
@@ -99,6 +101,7 @@ def _warnings(runtime: Runtime) -> list[str]:
         *runtime.people.warnings(),
         *(runtime.prediction.warnings() if runtime.prediction else ()),
         *(runtime.escalation.warnings() if runtime.escalation else ()),
+        *runtime.ensembles.standings.warnings(),
         *shown.troubles(runtime),
         *classify.troubles(runtime),
         *runtime.panel.warnings(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.bootstrap.ensembles import attach_ensembles
 from service.bootstrap.shadow import strained
 from service.domain.judging import rubrics
 from service.orchestration.golden import Bar, golden_digest
@@ -20,7 +21,9 @@ TURN_S = 2.0
 
 
 def attach_judging(runtime: Runtime) -> None:
-    """Give a runtime its panel; today's spend and the checks are as the log has them."""
+    """Give a runtime its panel, and the ensembles that it chooses for; today's spend and the checks
+    are as the log has them.
+    """
     kept, clock = runtime.kept, runtime.clock
     store = JudgingStore(kept.database.cursor)
     spent = store.spent_micro_usd(day_of(clock.wall_us()))
@@ -47,6 +50,7 @@ def attach_judging(runtime: Runtime) -> None:
     runtime.panel = Panel(judges, Sampler(parts), store, kept.log, clock)
     take_judging(runtime)
     runtime.panel.resume()
+    attach_ensembles(runtime)
 
     async def turn() -> None:
         await runtime.panel.turn()

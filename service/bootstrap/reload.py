@@ -15,6 +15,7 @@ from service.bootstrap.alerts import renew_channels
 from service.bootstrap.budgets import budget_rules, log_tariffs
 from service.bootstrap.caching import renew_caching
 from service.bootstrap.capabilities import matter_of
+from service.bootstrap.ensembles import take_ensembles
 from service.bootstrap.escalation import attach_escalation
 from service.bootstrap.experiments import take_plan
 from service.bootstrap.jobs import refit_job
@@ -207,3 +208,4 @@ class Reloader:
         take_judging(runtime)
         attach_prediction(runtime)
         attach_escalation(runtime)
+        take_ensembles(runtime)

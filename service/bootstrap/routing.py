@@ -51,7 +51,7 @@ def table(
         ladders=ladders(plan),
         confidences={task.name: task.confidence for task in plan.tasks if task.confidence < 1.0},
         finder=finder,
-        ways=() if plan.escalation is None else (WAY,),
+        ways=(*((WAY,) if plan.escalation else ()), *(("ensemble",) if plan.ensembles else ())),
         requirements=tuple(
             Requirement(each.condition, each.task, frozenset(each.keys), each.demand)
             for each in plan.requirements

@@ -17,6 +17,7 @@ from service.cli import (
     conversation,
     cost,
     deployment,
+    ensemble,
     escalation,
     evaluate,
     experiment,
@@ -78,6 +79,7 @@ app.add_typer(override.app, name="override")
 app.add_typer(policy.app, name="policy")
 app.add_typer(prediction.app, name="prediction")
 app.add_typer(escalation.app, name="escalation")
+app.add_typer(ensemble.app, name="ensemble")
 app.add_typer(propensities.app, name="propensities")
 app.add_typer(report.app, name="report")
 app.add_typer(review.app, name="review")

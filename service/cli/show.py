@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from service.cli.ensemble import show_rationale
 from service.cli.escalation import show_climb
 from service.cli.output import (
     DEFAULT_URL,
@@ -58,6 +59,8 @@ def _show_status(found: dict[str, Any]) -> None:
     _show_quality(found["quality"])
     if found["prediction"]["on"]:
         show_prediction(found["prediction"])
+    for each in found["ensembles"]["ensembles"]:
+        say(f"ensemble {each['ensemble']} for {each['task']}: {each['state']}, {each['why']}")
     for notice in found["notices"]:
         out.print(f"note: {notice}", markup=False, highlight=False)
     for warning in found["warnings"]:
@@ -261,6 +264,7 @@ def show_stay(stay: dict[str, Any]) -> None:
 _PARTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "prediction": show_foreseen,
     "escalation": show_climb,
+    "ensemble": show_rationale,
     "session": show_stay,
 }
 

@@ -20,7 +20,7 @@ from service.domain.staying import Stay
 
 
 class Mode(StrEnum):
-    """How a decision was made; and, for the last two, how its answer came to be served."""
+    """How a decision was made; and, for the last ones, how its answer came to be served."""
 
     RANDOMISED = "randomised"
     PINNED = "pinned"
@@ -29,6 +29,7 @@ class Mode(StrEnum):
     CACHE = "cache"
     FALLBACK = "fallback"
     ESCALATION = "escalation"
+    ENSEMBLE = "ensemble"
 
 
 class Role(StrEnum):
@@ -43,11 +44,18 @@ class Role(StrEnum):
     STEP = "step"
     CLASSIFY = "classify"
     SUMMARY = "summary"
+    ENSEMBLE = "ensemble"  # one of several outputs for the same answer
+    FUSION = "fusion"  # the one answer made of them
 
     @property
     def beside(self) -> bool:
         """Whether the call was not for the answer itself, so that no caller paid for it."""
         return self in (Role.SHADOW, Role.JUDGE, Role.CLASSIFY, Role.SUMMARY)
+
+    @property
+    def races(self) -> bool:
+        """Whether such a call is cancelled for a hedge's sake, where it is cancelled."""
+        return not self.beside and self not in (Role.ENSEMBLE, Role.FUSION)
 
 
 class ErrorKind(StrEnum):
@@ -73,12 +81,9 @@ class ErrorKind(StrEnum):
     def blames_deployment(self) -> bool:
         """Whether the failure says something of the deployment rather than of the request."""
         return self not in (
-            ErrorKind.INVALID,
-            ErrorKind.DIALECT,
-            ErrorKind.CONTEXT_LENGTH,
-            ErrorKind.POLICY,
+            ErrorKind.INVALID, ErrorKind.DIALECT, ErrorKind.CONTEXT_LENGTH, ErrorKind.POLICY,
             ErrorKind.CANCELLED,
-        )
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

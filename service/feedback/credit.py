@@ -48,20 +48,22 @@ def from_outcome(
 
     Calls beside the answer are left out where there are calls for it: they are told by themselves,
     when they end. What they cost is no spend of the request's. A judge answers one letter: how soon
-    and how long says nothing of answers, so of it only is told whether it failed.
+    and how long says nothing of answers, so of it only is told whether it failed; so of a fuser,
+    who reads all candidates. An ensemble's member that was cancelled when enough had answered is
+    told as one that lost to its hedge.
     """
     if decision.mode is Mode.CACHE:
         return []
     updates = []
     attempts = [each for each in attempts if not each.role.beside] or attempts
     answered = outcome.error_kind is None
-    raced = answered and any(each.role is Role.HEDGE for each in attempts)
+    raced = answered and any(each.role in (Role.HEDGE, Role.ENSEMBLE) for each in attempts)
     for attempt in attempts:
         last = attempt is attempts[-1]
         kind = attempt.error_kind
         blames = kind is not None and kind.blames_deployment
         silent = kind is not None and not blames
-        judge = attempt.role is Role.JUDGE
+        judge = attempt.role in (Role.JUDGE, Role.FUSION)
         told = last and not attempt.role.beside
         cost_usd = outcome.usage.cost_micro_usd / 1e6 if told else None
         lost = raced and kind is ErrorKind.CANCELLED and attempt.role is not Role.HEDGE
@@ -142,9 +144,10 @@ def from_feedback(
     ``told`` is what all ratings of the case give together (``weighed``).
 
     None where the table says that nothing is learned: pinned and forced answers (unless the
-    plan opts in), failures, other metrics.
+    plan opts in), failures, other metrics, and answers of ensembles, which were chosen for being
+    good.
     """
-    if not rules.teaches(case.decision.mode, latest.metric) or latest.quality is None:
+    if not rules.teaches(case.learned_as, latest.metric) or latest.quality is None:
         return None
     if case.decision.reason in SELECTED:  # who answered was chosen by how good answers looked
         return None

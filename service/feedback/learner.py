@@ -149,7 +149,7 @@ class Learner:
             fitting
             and arm is not None
             and self.policy.knows(arm)
-            and self._parts.rules.teaches(case.decision.mode, feedback.metric)
+            and self._parts.rules.teaches(case.learned_as, feedback.metric)
         )
 
     @property

@@ -17,6 +17,7 @@ from service.plan.caching import CachePlan, CacheTaskPlan
 from service.plan.console import ConsolePlan
 from service.plan.conversations import ConversationPlan, SummaryPlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
+from service.plan.ensembles import EnsemblePlan, ScorerPlan, StopPlan
 from service.plan.escalation import AgainPlan, EscalationPlan
 from service.plan.experiments import ExperimentPlan
 from service.plan.feedback import (
@@ -119,6 +120,7 @@ class Plan(Strict):
 
     prediction: PredictionPlan | None = None
     escalation: EscalationPlan | None = None
+    ensembles: list[EnsemblePlan] = []
 
     @property
     def review_tiers(self) -> tuple[str, ...]:
@@ -171,5 +173,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "prediction": PredictionPlan, "route": PredictionRoutePlan, "escalate": EscalatePlan,
     "cache": CachePlan, "raised": CacheTaskPlan, "cache.tasks": CacheTaskPlan,
     "skip": SkipPlan, "worth": WorthPlan, "escalation": EscalationPlan, "again": AgainPlan,
+    "ensembles": EnsemblePlan, "score": ScorerPlan, "stop": StopPlan,
     **alert.SECTIONS,
 }  # fmt: skip

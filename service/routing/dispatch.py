@@ -322,7 +322,7 @@ class Dispatcher:
             run.purse.settle(call.hold, usage.cost_micro_usd, call.role.beside)
         if self.means.budgets is not None:
             self.means.budgets.paid(run.decision, call.deployment.name, call.role, usage)
-        raced = kind is ErrorKind.CANCELLED and run.attempts > 1 and not call.role.beside
+        raced = kind is ErrorKind.CANCELLED and run.attempts > 1 and call.role.races
         if call.role is Role.HEDGE or raced:
             self.hedges.paid(usage.cost_micro_usd)
         self.means.records.attempt(

@@ -21,6 +21,11 @@ from service.routing.ladder import NO_LADDERS, Ladders
 from service.routing.purse import Purse
 from service.routing.windows import Sent
 
+# How an answer of a way of several calls came to be served, by the call that it came from.
+OF_SEVERAL = {
+    Role.ESCALATION: Mode.ESCALATION, Role.ENSEMBLE: Mode.ENSEMBLE, Role.FUSION: Mode.ENSEMBLE,
+}  # fmt: skip
+
 
 class Records(Protocol):
     """Where attempts and outcomes go."""
@@ -137,8 +142,8 @@ class Run:
         """
         if served_by is None:
             return Mode.FALLBACK if self.attempts > 1 else self.decision.mode
-        if served_by.role is Role.ESCALATION:
-            return Mode.ESCALATION
+        if served_by.role in OF_SEVERAL:
+            return OF_SEVERAL[served_by.role]
         drawn = served_by.deployment.name == self.decision.deployment
         return self.decision.mode if drawn and served_by.role is Role.FIRST else Mode.FALLBACK
 

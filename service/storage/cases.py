@@ -61,6 +61,14 @@ class Case:
             self.once[feedback.author, feedback.idempotency_key] = feedback
 
     @property
+    def learned_as(self) -> Mode:
+        """The mode by which a rating of it is learned from, or not: the decision's, but an
+        ensemble's answer, which was chosen for being good, is no sample of its deployment's.
+        """
+        chosen = self.outcome is not None and self.outcome.mode is Mode.ENSEMBLE
+        return Mode.ENSEMBLE if chosen else self.decision.mode
+
+    @property
     def answered_by(self) -> str | None:
         """The deployment whose answer the caller got."""
         return self.outcome.deployment if self.outcome else None

@@ -29,8 +29,8 @@ _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float
 _TIME = pa.timestamp("us")
 _TEXTS, _REALS, _VECTOR = pa.list_(_TEXT), pa.list_(_REAL), pa.list_(pa.float32())
 
-_KINDS = {"text": _TEXT, "time": _TIME, "int": _INT, "long": _LONG, "real": _REAL,
-          "vector": _VECTOR, "texts": _TEXTS}  # fmt: skip
+_KINDS = {"text": _TEXT, "time": _TIME, "int": _INT, "long": _LONG, "real": _REAL, "flag": _FLAG,
+          "vector": _VECTOR, "texts": _TEXTS, "reals": _REALS, "ints": pa.list_(_INT)}  # fmt: skip
 
 Row = tuple[Any, ...]
 

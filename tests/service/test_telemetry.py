@@ -50,6 +50,7 @@ def full() -> Telemetry:
     made.total("cache_requests", 4, "hit")
     made.total("cache_ended", 1, "expired")
     made.total("judgings", 2, "scored")
+    made.total("ensemble_requests", 3, "single")
     return made
 
 

@@ -68,6 +68,7 @@ ROUTES = [
     ("POST", "/admin/alerts/silences", "operator"),
     ("POST", "/admin/alerts/silences/x/end", "operator"),
     ("GET", "/admin/escalation", "analyst"),
+    ("GET", "/admin/ensembles", "analyst"), ("POST", "/admin/ensembles/switch", "operator"),
     ("GET", "/admin/prediction", "analyst"), ("POST", "/admin/prediction/switch", "operator"),
     ("GET", "/admin/ratings", "analyst"), ("GET", "/admin/classifier", "analyst"),
     ("POST", "/admin/classifier/rollback", "operator"),

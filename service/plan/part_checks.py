@@ -1,0 +1,23 @@
+"""What is wrong with the parts of a plan that are checked by themselves, joined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from service.plan.caching import cache_problems
+from service.plan.ensemble_check import ensemble_problems
+from service.plan.escalation_check import escalation_problems
+from service.plan.modal_check import modal_problems
+from service.plan.taxonomy_check import taxonomy_problems
+from service.plan.whole import Plan
+
+Problem = tuple[tuple[str | int, ...], str, str]  # where, what, the mend
+
+
+def part_problems(plan: Plan) -> Iterator[Problem]:
+    """Each problem of each part."""
+    yield from taxonomy_problems(plan)
+    yield from modal_problems(plan)
+    yield from cache_problems(plan.cache, plan.task_names, plan.alerts.latency.raise_caching)
+    yield from escalation_problems(plan)
+    yield from ensemble_problems(plan)
