@@ -48,6 +48,7 @@ from service.api import (
     tickets,
     trail,
     trends,
+    workflows,
 )
 from service.api.access import REQUEST_ID
 from service.api.asgi import (
@@ -99,6 +100,7 @@ PARTS = (
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
     benchmarks, capabilities, judging, prediction, ratings, classifier,
     budgets, costs, escalation, ensembles, conversations, prompt_caches, caching,
+    workflows,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -48,6 +48,7 @@ from service.orchestration.foretelling import Foretelling
 from service.orchestration.mirror import Mirror
 from service.orchestration.modalities import Modalities
 from service.orchestration.panel import Panel
+from service.orchestration.workflows.runs import Runs
 from service.people.whole import People
 from service.plan.whole import Plan
 from service.providers.base import Provider
@@ -268,6 +269,7 @@ class Runtime:
     outage: OutageWatch
     plan_standing: PlanStanding
     answering: Answering = field(init=False)
+    workflows: Runs = field(init=False)
     mirror: Mirror = field(init=False)
     panel: Panel = field(init=False)
     shadows: Shadows = field(init=False)
@@ -348,6 +350,7 @@ class Runtime:
         except Exception as error:  # the job tries again, and tells of it
             log.error("the history cannot be published now: %s", error)
         self.scheduler.start()
+        await self.workflows.resume()
         self.load.lag.start()
         if self.ledger.tracer is not None:
             self.ledger.tracer.start()
@@ -364,6 +367,7 @@ class Runtime:
         if self.queue is not None:
             await self.queue.workers.stop()
         await self.scheduler.stop()
+        await self.workflows.stop()
         await self.mirror.stop()
         await self.panel.stop()
         if self.summariser is not None:

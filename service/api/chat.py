@@ -21,6 +21,8 @@ from service.api.asgi import (
 from service.api.fronts import Front, Turn, dollars
 from service.api.keeping import Both, begun, kept, kept_stream, taken_up
 from service.api.queued import arrived, known, turned_away
+from service.api.workflow_chat import PREFIX as WORKFLOW
+from service.api.workflow_chat import answered
 from service.caching.desk import NOTHING
 from service.caching.passage import Hit, Passage
 from service.caching.tapped import Tapped
@@ -28,12 +30,12 @@ from service.domain.chat import ChatRequest
 from service.domain.clock import new_id
 from service.domain.errors import ContentRefused, HeadgateError, UpstreamExhausted
 from service.domain.modalities import CHAT
-from service.domain.records import Decision
+from service.domain.records import Decision, Key
 from service.orchestration.answering import Given
 from service.orchestration.conversation.keeping import Hold
 from service.orchestration.retold import Retold
 from service.orchestration.sampling import Stream as Listener
-from service.providers.base import ProviderFailure
+from service.providers.base import Answer, ProviderFailure
 from service.queueing.desk import Arrival
 from service.routing.dispatch import Served
 from service.runtime import Runtime
@@ -79,6 +81,8 @@ class ChatEndpoint:
             request, watch.hold = await taken_up(runtime, front, request, memo, (key, scope))
             grant.tokens(request)
             arrival = arrived(runtime, scope, request, key, chat)
+            if await self._flowed(scope, (request, key, memo), grant, watch, send):
+                return
             wish = request.options
             if (wish.queue or wish.webhook) and await known(runtime, arrival, request_id, send):
                 return
@@ -90,12 +94,8 @@ class ChatEndpoint:
                 request = request.lean()
                 arrival = replace(arrival, request=request)
             watch.begin()
-            await runtime.refusals.check(decision, request, request_id)
-            try:
-                work = Work(decision, request, memo, watch.hold, watch.passage)
-                await self._answer(work, grant, watch, send)
-            except ContentRefused as refused:
-                raise await runtime.refusals.take(refused, decision, request, request_id) from None
+            work = Work(decision, request, memo, watch.hold, watch.passage)
+            await self._checked(work, grant, watch, send)
         except HeadgateError as error:
             load.noted(error)
             watch.end()
@@ -130,8 +130,17 @@ class ChatEndpoint:
             passage.decided(decision)
         return decision
 
+    async def _checked(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
+        """Answered, unless it was refused before or is refused now."""
+        refusals, decision, request = self._runtime.refusals, work.decision, work.request
+        await refusals.check(decision, request, watch.request_id)
+        try:
+            await self._answer(work, grant, watch, send)
+        except ContentRefused as refused:
+            raise await refusals.take(refused, decision, request, watch.request_id) from None
+
     async def _answer(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
-        decision, request, memo, hold, passage = work
+        decision, request, _, _, passage = work
         if request.stream:
             await self._stream(work, grant, watch, send)
             return
@@ -139,19 +148,45 @@ class ChatEndpoint:
         if passage is not None:
             served = passage.marked(served)
             passage.answered(decision, answer, served)
-        grant.settle(served.usage)
-        headers = headers_of(decision, served, watch.request_id) + grant.headers()
-        if hold is not None:
-            headers += await kept(self._runtime, self._front, work, served, answer.body)
-        body = await self._front.answer(memo, decision, answer, served)
-        await send_bytes(send, 200, body, headers)
+        await self._whole(work, (answer, served), grant, watch, send)
         self._runtime.mirror.saw(decision, request, answer, served)
         self._runtime.panel.sampler.saw(decision, request, answer.body, served)
 
-    async def _stream(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
+    async def _whole(
+        self, work: Work, found: tuple[Answer, Served], grant: Grant, watch: Watch, send: Send
+    ) -> None:
+        answer, served = found
+        grant.settle(served.usage)
+        headers = headers_of(work.decision, served, watch.request_id) + grant.headers()
+        if work.hold is not None:
+            headers += await kept(self._runtime, self._front, work, served, answer.body)
+        body = await self._front.answer(work.memo, work.decision, answer, served)
+        await send_bytes(send, 200, body, headers)
+
+    async def _flowed(
+        self, scope: Scope, asked: tuple[ChatRequest, Key, Any], grant: Grant, watch: Watch,
+        send: Send,
+    ) -> bool:  # fmt: skip
+        """Whether a workflow was asked for, which has answered then."""
+        request, key, memo = asked
+        if not request.model.startswith(WORKFLOW):
+            return False
+        watch.begin()
+        parent = header(scope, b"traceparent")
+        decision, answer, served = await answered(self._runtime, request, key, parent)
+        work = Work(decision, request, memo, watch.hold)
+        if request.stream:
+            await self._stream(work, grant, watch, send, Retold(answer, served))
+        else:
+            await self._whole(work, (answer, served), grant, watch, send)
+        return True
+
+    async def _stream(
+        self, work: Work, grant: Grant, watch: Watch, send: Send, flow: Given | None = None
+    ) -> None:
         decision, request, memo, hold, passage = work
         request_id = watch.request_id
-        stream: Given = await self._runtime.answering.open(decision, request)
+        stream: Given = flow or await self._runtime.answering.open(decision, request)
         if passage is not None:
             stream = Tapped(stream, passage, decision)
         try:
@@ -163,7 +198,8 @@ class ChatEndpoint:
             ]
             watch.turn = turn = self._front.turn(memo, decision, request)
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            listener = self._runtime.panel.sampler.listens(decision, stream.served)
+            listens = self._runtime.panel.sampler.listens
+            listener = None if flow else listens(decision, stream.served)
             heard = listener if hold is None else Both(listener, hold)
             tail, whole = await _forward(turn, stream, request_id, send, heard)
         finally:

@@ -63,14 +63,14 @@ class ModalEndpoint(ChatEndpoint):
     async def _answer(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
         decision, request, way, *_ = work
         if request.stream:
-            await self._stream(work, grant, watch, send)
+            await self._sound(work, grant, watch, send)
             return
         answer, served = await way.dispatcher.complete(decision, request)
         grant.settle(served.usage)
         headers = headers_of(decision, served, watch.request_id) + grant.headers()
         await send_bytes(send, 200, answer.body, headers)
 
-    async def _stream(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
+    async def _sound(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
         """Sound, passed on as it comes. One that breaks off is not ended, so that its caller sees
         that it is not whole.
         """

@@ -62,6 +62,7 @@ from service.plan.routing import (
 from service.plan.taxonomy import THRESHOLD, AskPlan, TaxonomyPlan
 from service.plan.traces import TracePlan
 from service.plan.words import OTHER, Name, Strict
+from service.plan.workflows import WorkflowsPlan
 
 
 class Plan(Strict):
@@ -98,6 +99,7 @@ class Plan(Strict):
     traces: TracePlan = TracePlan()
     taxonomy: TaxonomyPlan | None = None
     cache: CachePlan | None = None
+    workflows: WorkflowsPlan = WorkflowsPlan()
 
     @model_validator(mode="before")
     @classmethod
@@ -173,6 +175,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "prediction": PredictionPlan, "route": PredictionRoutePlan, "escalate": EscalatePlan,
     "cache": CachePlan, "raised": CacheTaskPlan, "cache.tasks": CacheTaskPlan,
     "skip": SkipPlan, "worth": WorthPlan, "escalation": EscalationPlan, "again": AgainPlan,
-    "ensembles": EnsemblePlan, "score": ScorerPlan, "stop": StopPlan,
+    "ensembles": EnsemblePlan, "score": ScorerPlan, "stop": StopPlan, "workflows": WorkflowsPlan,
     **alert.SECTIONS,
 }  # fmt: skip

@@ -130,6 +130,7 @@ class Run:
     poor: Poor | None = None
     closed: bool = False
     purse: Purse | None = None
+    first: Role = Role.FIRST  # of its first call
 
     def put_by(self) -> None:
         """Nothing stays reserved for calls that were never made."""
@@ -145,7 +146,7 @@ class Run:
         if served_by.role in OF_SEVERAL:
             return OF_SEVERAL[served_by.role]
         drawn = served_by.deployment.name == self.decision.deployment
-        return self.decision.mode if drawn and served_by.role is Role.FIRST else Mode.FALLBACK
+        return self.decision.mode if drawn and served_by.role is self.first else Mode.FALLBACK
 
     @property
     def tokens(self) -> int:
