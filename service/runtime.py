@@ -35,6 +35,7 @@ from service.monitoring.windows import MinuteWindows
 from service.operating.budgets import BudgetDesk
 from service.operating.dry_run import DryRun
 from service.operating.overrides import OverrideDesk
+from service.orchestration.answering import Answering
 from service.orchestration.asking import Asker
 from service.orchestration.foretelling import Foretelling
 from service.orchestration.mirror import Mirror
@@ -230,6 +231,7 @@ class Runtime:
     key_limits: KeyLimits
     outage: OutageWatch
     plan_standing: PlanStanding
+    answering: Answering = field(init=False)
     mirror: Mirror = field(init=False)
     panel: Panel = field(init=False)
     shadows: Shadows = field(init=False)
@@ -254,6 +256,9 @@ class Runtime:
     key_changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # one change at a time
     costing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one look at costs at a time
     replaying: asyncio.Lock = field(default_factory=asyncio.Lock)  # one replay at a time
+
+    def __post_init__(self) -> None:
+        self.answering = Answering(lambda: self.dispatcher)
 
     @property
     def under_way(self) -> int:

@@ -31,7 +31,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 async def models(request: Request) -> dict[str, Any]:
     """What may be named as ``model``: ``auto``, the deployments, the other virtual models."""
     runtime, _ = allowed(request, "caller")
-    names = ["auto", *(each.name for each in runtime.catalog), f"auto:{runtime.plan.policy.name}"]
+    auto, *virtual = runtime.router.table.virtual
+    names = [auto, *(each.name for each in runtime.catalog), *virtual]
     owners = {each.name: each.provider for each in runtime.catalog}
     data = [
         {"id": name, "object": "model", "created": 0, "owned_by": owners.get(name, "headgate")}

@@ -24,10 +24,11 @@ from service.domain.chat import ChatRequest
 from service.domain.clock import new_id
 from service.domain.errors import ContentRefused, HeadgateError, UpstreamExhausted
 from service.domain.records import Decision, Key
+from service.orchestration.answering import Given
 from service.orchestration.sampling import Stream as Listener
 from service.providers.base import ProviderFailure
 from service.queueing.desk import Arrival
-from service.routing.dispatch import Served, ServedStream
+from service.routing.dispatch import Served
 from service.runtime import Runtime
 
 log = logging.getLogger("headgate.api")
@@ -105,7 +106,7 @@ class ChatEndpoint:
         if request.stream:
             await self._stream(work, grant, watch, send)
             return
-        answer, served = await self._runtime.dispatcher.complete(decision, request)
+        answer, served = await self._runtime.answering.complete(decision, request)
         grant.settle(served.usage)
         headers = _headers(decision, served, watch.request_id) + grant.headers()
         body = await self._front.answer(memo, decision, answer, served)
@@ -116,7 +117,7 @@ class ChatEndpoint:
     async def _stream(self, work: _Work, grant: Grant, watch: _Watch, send: Send) -> None:
         decision, request, memo = work
         request_id = watch.request_id
-        stream = await self._runtime.dispatcher.open(decision, request)
+        stream = await self._runtime.answering.open(decision, request)
         try:
             headers: Headers = [
                 (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -152,7 +153,7 @@ async def _decided(runtime: Runtime, request: ChatRequest, key: Key, session: st
 
 
 async def _forward(
-    turn: Turn, stream: ServedStream, request_id: str, send: Send, listener: Listener | None
+    turn: Turn, stream: Given, request_id: str, send: Send, listener: Listener | None
 ) -> tuple[bytes, bool]:
     """Pass the chunks on; what is to be sent last (the end, or an error that says it is none), and
     whether it ended whole. Who listens hears it in OpenAI's form, whatever the caller speaks.
@@ -196,7 +197,7 @@ def _headers(
         (b"x-headgate-overhead-ms", b"%.2f" % (served.overhead_s * 1e3)),
         (b"x-headgate-attempts", str(served.attempts).encode()),
         (b"x-headgate-tier", str(served.tier).encode()),
-        (b"x-headgate-cache", b"bypass"),
+        (b"x-headgate-cache", served.cache.encode()),
     ]
     if with_cost:
         headers.append((b"x-headgate-cost", dollars(served.usage)))

@@ -17,8 +17,9 @@ from service.domain.chat import ChatRequest
 from service.domain.clock import response_id
 from service.domain.errors import HeadgateError
 from service.domain.records import Decision, Key, Usage
+from service.orchestration.answering import Given
 from service.providers.base import Answer
-from service.routing.dispatch import Served, ServedStream
+from service.routing.dispatch import Served
 from service.runtime import Runtime
 from service.storage.keys import KeyStore
 
@@ -46,7 +47,7 @@ class Turn:
         """Some whole chunks, in the dialect."""
         return data
 
-    def end(self, stream: ServedStream) -> bytes:
+    def end(self, stream: Given) -> bytes:
         """The end of a stream that came whole."""
         if not self.request.wants_usage:
             return DONE
@@ -102,7 +103,7 @@ class Translating(Front):
         return self.from_chat(memo, decision, answer.body, served)
 
 
-def _usage_event(decision: Decision, stream: ServedStream) -> bytes:
+def _usage_event(decision: Decision, stream: Given) -> bytes:
     """The last chunk: the provider's usage (or our estimate) and what it cost."""
     total = stream.served.usage
     fields: dict[str, msgspec.Raw] = {}

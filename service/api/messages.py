@@ -36,7 +36,8 @@ from service.domain.chat import ChatRequest
 from service.domain.clock import new_id, response_id
 from service.domain.errors import HeadgateError, Overloaded
 from service.domain.records import Decision, Key
-from service.routing.dispatch import Served, ServedStream
+from service.orchestration.answering import Given
+from service.routing.dispatch import Served
 from service.runtime import Runtime
 from service.storage.keys import KeyStore
 
@@ -201,7 +202,7 @@ class MessagesTurn(Turn):
             return b""
         return _event("content_block_stop", {"index": self._open})
 
-    def end(self, stream: ServedStream) -> bytes:
+    def end(self, stream: Given) -> bytes:
         total = stream.served.usage
         told = counts(last_usage(stream.usage_event), total.tokens_in, total.tokens_out)
         usage = _usage(told) | {"cost_usd": msgspec.Raw(dollars(total))}

@@ -22,7 +22,8 @@ from service.domain.chat import ChatRequest
 from service.domain.clock import response_id
 from service.domain.errors import HeadgateError
 from service.domain.records import Decision
-from service.routing.dispatch import Served, ServedStream
+from service.orchestration.answering import Given
+from service.routing.dispatch import Served
 
 _CUT = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _encode = msgspec.json.Encoder().encode
@@ -237,7 +238,7 @@ class ResponsesTurn(Turn):
         done = {"output_index": index, "item": item}
         return out + self._event("response.output_item.done", done)
 
-    def end(self, stream: ServedStream) -> bytes:
+    def end(self, stream: Given) -> bytes:
         total = stream.served.usage
         told = counts(last_usage(stream.usage_event), total.tokens_in, total.tokens_out)
         cut = _CUT.get(self._reason or "")

@@ -66,7 +66,7 @@ def _way(runtime: Runtime) -> Way:
         incident = new_id()
         await runtime.refusals.check(decision, request, incident)
         try:
-            return await runtime.dispatcher.complete(decision, request)
+            return await runtime.answering.complete(decision, request)
         except ContentRefused as refused:
             raise await runtime.refusals.take(refused, decision, request, incident) from None
 

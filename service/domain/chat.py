@@ -99,6 +99,13 @@ class ChatRequest:
         """The same without the texts that only the decision reads: what is sent on stays."""
         return replace(self, messages=(), shape=replace(self.shape, text=""))
 
+    def whole(self) -> ChatRequest:
+        """The same, asked for in one piece."""
+        if not self.stream:
+            return self
+        fields = {k: v for k, v in self.fields.items() if k not in ("stream", "stream_options")}
+        return replace(self, fields=fields, stream=False)
+
     def for_upstream(self, model: str) -> bytes:
         """The body to send on: the model's name swapped, the router's own parts removed."""
         fields = dict(self.fields)

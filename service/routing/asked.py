@@ -21,6 +21,7 @@ from service.routing.finding import TaskFinder
 from service.routing.foreseeing import Ahead, Foreseer
 from service.routing.ladder import NO_LADDERS, Ladders
 
+AUTO = "auto"
 OTHER = "other"
 
 
@@ -75,6 +76,12 @@ class RoutingTable:
     confidences: Mapping[str, float] = field(default_factory=dict)  # of a task's condition; else 1
     finder: TaskFinder | None = None
     requirements: tuple[Requirement, ...] = ()
+    ways: tuple[str, ...] = ()  # of answering by several calls, that may be asked for by name
+
+    @property
+    def virtual(self) -> tuple[str, ...]:
+        """The names of no deployment that may be asked for, to be routed."""
+        return (AUTO, *(f"{AUTO}:{name}" for name in (self.policy, *self.ways)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,27 +41,27 @@ class Dispatcher:
 
     async def complete(self, decision: Decision, request: ChatRequest) -> tuple[Answer, Served]:
         """A whole answer; raises HeadgateError when every attempt failed."""
-        run = self._begin(decision, request)
+        run = self.begin(decision, request)
         hedged = decision.task in self.means.bounds.hedging.tasks and decision.mode in HEDGED
         try:
             while True:
-                call = self._call(run)
+                call = self.call(run)
                 if hedged:
                     call, result = await self._hedged(run, call)
                 else:
-                    result = await self._whole(run, call)
+                    result = await self.whole(run, call)
                 if isinstance(result, Answer):
                     return result, self._served_whole(run, call)
                 served = self._go_on(run, result)
                 if served is not None:
                     return served.answer, self._served_whole(run, served.call)
         except (asyncio.CancelledError, BudgetExceeded) as ended:
-            self._turned_away(run, ended)
+            self.turned_away(run, ended)
             raise
         finally:
             run.put_by()
 
-    async def _whole(self, run: Run, call: Call) -> Answer | ProviderFailure:
+    async def whole(self, run: Run, call: Call) -> Answer | ProviderFailure:
         """One call to its end, recorded; a failure is a result, since another call may follow."""
         names, body, provider = self._prepared(run, call)
         try:
@@ -90,13 +90,13 @@ class Dispatcher:
         """A call, and a second one elsewhere if the first takes longer than most; who answers
         first is taken, the other is cancelled and billed.
         """
-        calls = {asyncio.create_task(self._whole(run, call)): call}
+        calls = {asyncio.create_task(self.whole(run, call)): call}
         ended: list[tuple[Call, Answer | ProviderFailure]] = []
         try:
             after_s = self.means.fleet.p95_s(call.deployment.name, call.started_s)
             done, _ = await asyncio.wait(calls, timeout=after_s)
             if not done and (second := self._hedge(run, call)) is not None:
-                calls[asyncio.create_task(self._whole(run, second))] = second
+                calls[asyncio.create_task(self.whole(run, second))] = second
             waiting = set(calls)
             while waiting:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -120,7 +120,7 @@ class Dispatcher:
         if not self.means.fleet.retries.spend(now_s):
             return None
         self.hedges.hedges += 1
-        return self._call(run, others[0], Role.HEDGE)
+        return self.call(run, others[0], Role.HEDGE)
 
     async def aside(self, run: Run, target: Deployment, role: Role) -> Answer | ProviderFailure:
         """One call beside the answer, recorded: nothing follows it, and it ends no request. Raises
@@ -128,22 +128,22 @@ class Dispatcher:
         """
         run.purse = purse_of(self.means.budgets, run.decision, run.request)
         try:
-            return await self._whole(run, self._call(run, target, role))
+            return await self.whole(run, self.call(run, target, role))
         finally:
             run.put_by()
 
     def _served_whole(self, run: Run, call: Call) -> Served:
-        overhead_s = self._outcome(run, call, 200, None, None)
+        overhead_s = self.outcome(run, call, 200, None, None)
         return self.told(run, call, overhead_s)
 
     # streams ----------------------------------------------------------------------------------
 
     async def open(self, decision: Decision, request: ChatRequest) -> ServedStream:
         """A stream whose first content has come; until then every deployment may be tried."""
-        run = self._begin(decision, request)
+        run = self.begin(decision, request)
         try:
             while True:
-                call = self._call(run)
+                call = self.call(run)
                 result = await self._opened(run, call)
                 if isinstance(result, ServedStream):
                     return result
@@ -151,7 +151,7 @@ class Dispatcher:
         except BaseException as ended:
             run.put_by()
             if isinstance(ended, asyncio.CancelledError | BudgetExceeded):
-                self._turned_away(run, ended)
+                self.turned_away(run, ended)
             raise
 
     async def _opened(self, run: Run, call: Call) -> ServedStream | ProviderFailure:
@@ -181,7 +181,7 @@ class Dispatcher:
 
     # the steps --------------------------------------------------------------------------------
 
-    def _begin(self, decision: Decision, request: ChatRequest) -> Run:
+    def begin(self, decision: Decision, request: ChatRequest) -> Run:
         now_s = self.clock.monotonic_s()
         bounds = self.means.bounds
         asked = request.options.deadline_s
@@ -193,13 +193,13 @@ class Dispatcher:
         purse = purse_of(self.means.budgets, decision, request)
         return Run(decision, request, now_s, deadline_s, target, most, purse=purse)
 
-    def _turned_away(self, run: Run, ended: BaseException) -> None:
+    def turned_away(self, run: Run, ended: BaseException) -> None:
         """The caller has left, or a budget has no room for the first call."""
         refused = isinstance(ended, BudgetExceeded)
         kind = None if refused else ErrorKind.CANCELLED
-        self._outcome(run, None, BudgetExceeded.status if refused else 499, kind, None)
+        self.outcome(run, None, BudgetExceeded.status if refused else 499, kind, None)
 
-    def _call(self, run: Run, target: Deployment | None = None, role: Role | None = None) -> Call:
+    def call(self, run: Run, target: Deployment | None = None, role: Role | None = None) -> Call:
         """A call is to be made: reserved where budgets are, counted where limits are, its time
         set; raises BudgetExceeded.
         """
@@ -280,14 +280,14 @@ class Dispatcher:
             return run.poor
         names = [each.deployment.name for each in run.failures]
         error = verdict(run.failures, self.means.fleet.free_in_s(names, now_s))
-        self._outcome(run, None, error.status, failure.kind, None)
+        self.outcome(run, None, error.status, failure.kind, None)
         raise error from None
 
     def _may_follow(self, run: Run, target: Deployment, now_s: float) -> bool:
         """Whether one more call may be made, and to this deployment."""
-        return self._open_to(run, target, now_s) and self.means.fleet.retries.spend(now_s)
+        return self.open_to(run, target, now_s) and self.means.fleet.retries.spend(now_s)
 
-    def _open_to(self, run: Run, target: Deployment, now_s: float) -> bool:
+    def open_to(self, run: Run, target: Deployment, now_s: float) -> bool:
         fleet = self.means.fleet
         full = fleet.windows.exhausted(target, run.tokens, now_s)
         if full or fleet.refusal(target.name, now_s):
@@ -298,7 +298,7 @@ class Dispatcher:
 
     def _now_free(self, run: Run, now_s: float) -> list[Deployment]:
         """The others that may be called at this moment, those that are crowded or mute last."""
-        others = [each for each in self._others(run) if self._open_to(run, each, now_s)]
+        others = [each for each in self._others(run) if self.open_to(run, each, now_s)]
         others.sort(key=lambda each: bool(self.means.fleet.bar(each.name, now_s)))
         return others
 
@@ -350,7 +350,7 @@ class Dispatcher:
         """A stream has ended, whole or not."""
         self._attempt(run, call, seen, kind, 200)
         status = 200 if kind is None else 499 if kind is ErrorKind.CANCELLED else 502
-        overhead_s = self._outcome(run, call, status, kind, seen.ttft_s)
+        overhead_s = self.outcome(run, call, status, kind, seen.ttft_s)
         return self.told(run, call, overhead_s)
 
     def told(self, run: Run, call: Call, overhead_s: float) -> Served:
@@ -368,7 +368,7 @@ class Dispatcher:
             1 + (tier if tier is not None else call.number - 1),
         )
 
-    def _outcome(
+    def outcome(
         self,
         run: Run,
         call: Call | None,

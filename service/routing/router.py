@@ -35,7 +35,6 @@ from service.routing.predicting import Prediction
 from service.routing.sessions import Held, Sessions
 from service.routing.treatments import DEPLOYMENT, VERSION
 
-AUTO = "auto"
 LATER = (LATER_TIER, UNSURE)  # who may be called after a failure, though not drawn
 
 
@@ -73,7 +72,7 @@ class Router:
     """Turns a request into a Decision. Never waits, never learns, touches no disk."""
 
     def __init__(self, table: RoutingTable, parts: RouterParts) -> None:
-        self.table = table
+        self.table, self._virtual = table, table.virtual
         self._parts = parts
         self._index = {each.name: i for i, each in enumerate(table.catalog)}
         self._eligibility = Eligibility(table.catalog, parts.fleet)
@@ -148,11 +147,11 @@ class Router:
 
     def _target(self, model: str) -> int | None:
         """The deployment that the caller pinned by name; None to be routed."""
-        if model == AUTO or model == f"{AUTO}:{self.table.policy}":
+        if model in self._virtual:
             return None
         if model in self._index:
             return self._index[model]
-        known = [AUTO, f"{AUTO}:{self.table.policy}", *self._names]
+        known = [*self._virtual, *self._names]
         close = difflib.get_close_matches(model[:100], known, n=3, cutoff=0.5)
         hint = f"; did you mean {', '.join(close)}?" if close else "; see GET /v1/models"
         raise ModelNotFound(f"there is no deployment or virtual model of that name{hint}", close)

@@ -67,7 +67,9 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the caller is told of how it was served. ``tier``: 1 for the primary."""
+    """What the caller is told of how it was served. ``tier``: 1 for the primary; ``cache``: hit,
+    semantic, miss, or bypass where none was asked.
+    """
 
     deployment: Deployment
     mode: Mode
@@ -76,6 +78,7 @@ class Served:
     overhead_s: float
     fallback_from: str
     tier: int = 1
+    cache: str = "bypass"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,8 @@ class Run:
         """
         if served_by is None:
             return Mode.FALLBACK if self.attempts > 1 else self.decision.mode
+        if served_by.role is Role.ESCALATION:
+            return Mode.ESCALATION
         drawn = served_by.deployment.name == self.decision.deployment
         return self.decision.mode if drawn and served_by.role is Role.FIRST else Mode.FALLBACK
 

@@ -136,6 +136,6 @@ async def test_no_fallback_goes_over_the_limits_of_its_key() -> None:
     fleet.windows.sent(full, 400, scene.dispatcher.clock.monotonic_s())
     request = ask()
     decision = scene.world.router.decide(request, KEY)
-    run = scene.dispatcher._begin(decision, request)
+    run = scene.dispatcher.begin(decision, request)
     run.others = [full, CATALOG[1]]
     assert scene.dispatcher._now_free(run, scene.dispatcher.clock.monotonic_s()) == [CATALOG[1]]

@@ -1,0 +1,1 @@
+"""Workflows: files that say which calls make one answer, and what carries them out."""
