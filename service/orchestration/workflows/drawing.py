@@ -1,4 +1,4 @@
-"""A workflow's graph as it is drawn: what stands where, what leads where, how many calls it makes."""
+"""A workflow's graph as it is drawn: what leads where, and how many calls a run makes."""
 
 from __future__ import annotations
 

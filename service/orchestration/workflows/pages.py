@@ -46,8 +46,7 @@ def index(workflows: Iterable[Workflow], figures: Mapping[str, Mapping[str, Any]
         "`POST /v1/workflows/NAME/runs`, or, where a workflow has a chat input, as the model "
         "`workflow:NAME` of a chat completion. Copy a file into the plan's own directory to change "
         "it. Costs and times are of the example run on the simulated deployments of "
-        "`examples/simulated.yaml`, whose clock runs twenty times as fast in the tests; the service "
-        "estimates yours before a run from what your deployments do now.\n\n"
+        "`examples/simulated.yaml`; the service estimates yours before a run.\n\n"
         f"{told}\n"
     )
 
@@ -96,9 +95,7 @@ def _label(step: Step) -> str:
 
 def _limits(workflow: Workflow) -> list[str]:
     limits, (least, most) = workflow.form.limits, calls(workflow)
-    told = (
-        f"A run makes {least} to {most} calls" if most > least else f"A run makes {least} calls"
-    )
+    told = f"A run makes {least} to {most} calls" if most > least else f"A run makes {least} calls"
     return [
         "## Time, cost and limits",
         f"{told} (tries of routing not counted). It never passes {limits.max_steps} executions of "
@@ -117,8 +114,7 @@ def _figures(figures: Mapping[str, Any] | None) -> list[str]:
          f"{figures['time_s']:.2f} s"),
     ]  # fmt: skip
     return [
-        "The example below on the simulated deployments (medians of "
-        f"{figures['runs']} runs):",
+        f"The example below on the simulated deployments (medians of {figures['runs']} runs):",
         _table(("", "calls", "cost", "time"), rows),
     ]
 
