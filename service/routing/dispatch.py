@@ -39,9 +39,12 @@ class Dispatcher:
 
     # whole answers ----------------------------------------------------------------------------
 
-    async def complete(self, decision: Decision, request: ChatRequest) -> tuple[Answer, Served]:
+    async def complete(
+        self, decision: Decision, request: ChatRequest, first: Role = Role.FIRST
+    ) -> tuple[Answer, Served]:
         """A whole answer; raises HeadgateError when every attempt failed."""
         run = self.begin(decision, request)
+        run.first = first
         hedged = decision.task in self.means.bounds.hedging.tasks and decision.mode in HEDGED
         try:
             while True:
@@ -222,7 +225,7 @@ class Dispatcher:
             deployment=target,
             endpoint=endpoint,
             timeout_s=max(min(timeout_s, run.deadline_s - now_s), 0.001),
-            role=role or (Role.FIRST if run.attempts == 1 else Role.FALLBACK),
+            role=role or (run.first if run.attempts == 1 else Role.FALLBACK),
             probe=fleet.began(target.name, now_s),
             stream=run.request.stream,
             sent=sent,

@@ -125,6 +125,7 @@ class Run:
     poor: Poor | None = None
     closed: bool = False
     purse: Purse | None = None
+    first: Role = Role.FIRST  # of its first call
 
     def put_by(self) -> None:
         """Nothing stays reserved for calls that were never made."""
@@ -140,7 +141,7 @@ class Run:
         if served_by.role is Role.ESCALATION:
             return Mode.ESCALATION
         drawn = served_by.deployment.name == self.decision.deployment
-        return self.decision.mode if drawn and served_by.role is Role.FIRST else Mode.FALLBACK
+        return self.decision.mode if drawn and served_by.role is self.first else Mode.FALLBACK
 
     @property
     def tokens(self) -> int:
