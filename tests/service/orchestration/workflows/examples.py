@@ -97,8 +97,8 @@ def run(service: Service, workflow: Workflow, inputs: Mapping[str, Any] | None =
     studio = Studio()
     parts = RoutedParts(
         lambda: runtime.router, lambda: runtime.dispatcher, runtime.answering,
-        lambda made, parent: runtime.ledger.decision(made), runtime.kept.cases.load, lambda: runtime.refusals,
-        lambda: studio, runtime.clock,
+        lambda made, parent: runtime.ledger.decision(made), runtime.kept.cases.load,
+        lambda: runtime.refusals, lambda: studio, runtime.clock,
     )  # fmt: skip
     example = workflow.form.example
     given = {name: each.default for name, each in workflow.form.inputs.items()}

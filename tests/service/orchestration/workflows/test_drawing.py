@@ -13,16 +13,23 @@ inputs: {parts: {type: list of text, default: [a, b]}, ask: {type: boolean, defa
 outputs: {best: {type: text, value: chosen.value}, last: {type: text, value: again.text}}
 limits: {max_loop: 3}
 steps:
-  - {id: each, kind: chat, prompt: "{{ part }}", map: {over: inputs.parts, name: part, most: 5, least: 2}}
-  - {id: chosen, kind: select, of: each.text, by: {judge: {question: Which?, rubric: Good.}}}
+  - id: each
+    kind: chat
+    prompt: "{{ part }}"
+    map: {over: inputs.parts, name: part, most: 5, least: 2}
+  - {id: chosen, kind: select, of: each.text, by: {judge: {question: "Which?", rubric: Good.}}}
   - id: again
     kind: loop
     most: 3
     carry: {text: {type: text, start: chosen.value, next: "first(more.text, loop.text)"}}
     until: mark.score > 0.5
     steps:
-      - {id: more, kind: chat, when: inputs.ask, prompt: "{{ loop.text }}", fallback: {step: {model: auto}}}
-      - {id: mark, kind: judge, of: "first(more.text, loop.text)", question: Which?, rubric: Good.}
+      - id: more
+        kind: chat
+        when: inputs.ask
+        prompt: "{{ loop.text }}"
+        fallback: {step: {model: auto:default}}
+      - {id: mark, kind: judge, of: "first(more.text, loop.text)", question: "So?", rubric: Good.}
 """
 
 
