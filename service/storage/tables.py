@@ -25,6 +25,7 @@ from service.storage.judging_tables import JUDGE_CHECKS, JUDGINGS, fields
 from service.storage.learned_from import LEARNED_FROM
 from service.storage.money_tables import MONEY
 from service.storage.prediction_tables import CHECKS_DRAWN, PREDICTIONS
+from service.storage.workflow_tables import WORKFLOWS, attributes
 
 _TEXT, _LONG, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
 _TIME = pa.timestamp("us")
@@ -388,6 +389,7 @@ TABLES: Mapping[type, Table] = {
          *((name, _REAL) for name in _BENCHMARKED), ("version", _TEXT)],
         _plain("run_id", "at_us", "deployment", "task", "n", *_BENCHMARKED, "version"),
     ),
+    **{t: _table(n, c, _plain(*attributes(c))) for t, (n, c) in WORKFLOWS.items()},
     **{
         record: _table(name, [(column, _KINDS[kind]) for column, kind in columns], _plain(*names))
         for record, (name, columns, names) in {**LEARNED_FROM, **MONEY}.items()

@@ -192,41 +192,32 @@ class Engine:
         return {**result, "fell_back": False}
 
     async def _tried(self, step: Step, names: Names, path: str) -> dict[str, Any]:
+        leaf = step.kind not in self._composite
         kept = self._journal.kept(path)
-        if kept is not None and (kept.status == "failed" or step.kind not in self._composite):
+        if kept is not None and (kept.status == "failed" or leaf):
             return self._again(step, kept)
         self._journal.tell("step.started", path, {"kind": step.kind})
         began_s, before = self.allowance.used_s, self._doing.begin(path)
-        failed: StepFailed | None = None
-        skipped = False
-        fields: dict[str, Any] = {}
+        entry = Entry(path, step.id, step.kind, "cancelled", began_s=began_s)
         try:
-            if step.kind not in self._composite:
+            if leaf:
                 self.allowance.step()
-            async with asyncio.timeout(step.form.timeout_s):
-                fields = await self._worked(step, names, path)
-        except TimeoutError:
-            failed = StepFailed("timeout", f"longer than {step.form.timeout_s:g} s")
-        except StepFailed as error:
-            failed = error
-        except HeadgateError as error:
-            failed = told(error)
+            fields, failed = await self._timed(step, names, path)
+            if failed is None:
+                entry = replace(entry, status="done", fields=fields)
+            else:
+                entry = replace(entry, status="failed", code=failed.code, message=failed.message)
         except _Skip:
-            skipped = True
+            entry = replace(entry, status="skipped")
+            self.allowance.steps -= leaf
             raise
         finally:  # what was spent is told, whatever ended it
             took = self.allowance.used_s - began_s
-            entry = Entry(path, step.id, step.kind, "done", fields, began_s=began_s, latency_s=took,
-                          **self._doing.end(before))  # fmt: skip
-            if failed is not None:
-                entry = replace(entry, status="failed", code=failed.code, message=failed.message)
-            elif not fields:
-                entry = replace(entry, status="cancelled")
-            if skipped:
-                self.allowance.steps -= step.kind not in self._composite
-            elif step.kind not in self._composite or failed is not None:
+            entry = replace(entry, latency_s=took, **self._doing.end(before))
+            counts = leaf or entry.status == "failed"
+            if counts and entry.status != "skipped":
                 self._entries.append(entry)
-        if failed is not None or step.kind not in self._composite:
+        if counts:
             await self._journal.keep(entry)
         more = {"cost_usd": entry.usage.cost_micro_usd / 1e6, "latency_s": took}
         if failed is not None:
@@ -234,6 +225,20 @@ class Engine:
             raise failed
         self._journal.tell("step.done", path, {"deployment": entry.deployment, **more})
         return fields
+
+    async def _timed(
+        self, step: Step, names: Names, path: str
+    ) -> tuple[dict[str, Any], StepFailed | None]:
+        """The fields of a result, or why there is none."""
+        try:
+            async with asyncio.timeout(step.form.timeout_s):
+                return await self._worked(step, names, path), None
+        except TimeoutError:
+            return {}, StepFailed("timeout", f"longer than {step.form.timeout_s:g} s")
+        except StepFailed as failed:
+            return {}, failed
+        except HeadgateError as error:
+            return {}, told(error)
 
     def _again(self, step: Step, kept: Entry) -> dict[str, Any]:
         """A result of an earlier try: no call is made, and what it cost counts."""

@@ -12,12 +12,19 @@ import msgspec
 from service.domain.catalog import Deployment, family_of
 from service.domain.chat import ChatRequest, parse
 from service.domain.clock import Clock, new_id
-from service.domain.errors import CapabilityMissing, ContentRefused, UpstreamExhausted
+from service.domain.errors import (
+    CapabilityMissing,
+    ContentRefused,
+    HeadgateError,
+    UpstreamExhausted,
+)
 from service.domain.records import Decision, Key, Role, Usage
 from service.orchestration.answering import Answering
 from service.orchestration.workflows.asks import NOTHING, Ask, Said, summed
 from service.orchestration.workflows.cached import StepCache, call_key
+from service.orchestration.workflows.estimating import Foreseen
 from service.orchestration.workflows.forms import CallForm
+from service.orchestration.workflows.steps import Step
 from service.providers.base import Answer
 from service.routing.dispatch import Dispatcher
 from service.routing.purse import Worst
@@ -120,6 +127,35 @@ class Routed:
             at_us = self._parts.clock.wall_us()
             costs = [_modal_micro_usd(each, ask, at_us) for each in targets]
         return (min(costs), max(costs)) if costs else (0, 0)
+
+    def price_micro_usd(self, deployment: str, tokens_in: float, tokens_out: float) -> float:
+        """What a call of such a size costs now."""
+        catalog = self._parts.dispatcher().means.catalog
+        found = next((each for each in catalog if each.name == deployment), None)
+        if found is None:
+            return 0.0
+        price = found.price_at(self._parts.clock.wall_us())
+        whole = tokens_in * price.input_micro_usd_mtok + tokens_out * price.output_micro_usd_mtok
+        return whole / 1e6 + price.request_micro_usd
+
+    def foresee(self, step: Step, tokens_in: int) -> Foreseen:
+        """As the router would decide now, for a text of that length."""
+        form = step.form
+        assert isinstance(form, CallForm)
+        ask = Ask("chat", "", form, {"messages": [{"role": "user", "content": "x " * tokens_in}]},
+                  form.timeout_s or 60.0)  # fmt: skip
+        catalog = self._parts.dispatcher().means.catalog
+        try:
+            request = self._request(ask)
+            decision = self._parts.router().decide(request, self._key, dry_run=True)
+        except HeadgateError:
+            return Foreseen({}, 1.0)
+        found = decision.candidates
+        shares = dict(zip(found.names, found.propensities, strict=True))
+        priors = {each.name: each.prior_latency_s for each in catalog}
+        live = dict(zip(found.names, found.latency_s, strict=False))
+        seconds = {name: live.get(name) or priors.get(name) or 1.0 for name in shares}
+        return Foreseen(shares, sum(share * seconds[name] for name, share in shares.items()))
 
     def kin(self, names: Sequence[str]) -> tuple[str, ...]:
         catalog = self._parts.dispatcher().means.catalog
