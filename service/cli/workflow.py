@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +32,7 @@ FileOption = Annotated[
     Path | None, typer.Option("--inputs", help="A JSON or YAML file with the inputs.")
 ]
 ExampleFlag = Annotated[bool, typer.Option("--example", help="With the file's example inputs.")]
-WAIT_S = 3_700.0
+AGAIN_S = 0.2  # the stream of events ended before the run did
 
 
 @app.command("list", epilog="Example: headgate workflow list --json")
@@ -193,6 +194,7 @@ def _followed(asked: Any, run_id: str, name: str) -> dict[str, Any]:
             found: dict[str, Any] = asked.get(f"/v1/workflows/runs/{run_id}")
             if found["status"] in ENDS:
                 return found
+            time.sleep(AGAIN_S)
     except KeyboardInterrupt:
         asked.post(f"/v1/workflows/runs/{run_id}/cancel", {})
         fail(f"called off: headgate workflow runs {run_id} shows what it had come to")

@@ -47,7 +47,8 @@ class Progress:
     def take(self, event: str, data: dict[str, Any]) -> None:
         """One event of the run."""
         if event.startswith("run."):
-            self.status = str(data.get("status") or event.removeprefix("run."))
+            told = str(data.get("status") or event.removeprefix("run."))
+            self.status = "running" if told in ("started", "resumed") else told
             return
         state, path = STATES.get(event), data.get("path")
         if state is None or not isinstance(path, str):

@@ -62,19 +62,21 @@ def show_checked(found: dict[str, Any]) -> None:
 
 def show_estimate(found: dict[str, Any]) -> None:
     """Cost and time before a run."""
-    flat = {k: v for k, v in found.items() if not isinstance(v, list | dict)}
-    table(("what", "expected"), list(flat.items()))
-    rows = found.get("steps") or []
-    if rows:
-        names = list(rows[0])
-        table(names, [[row.get(name) for name in names] for row in rows])
+    cost, time = found["cost_usd"], found["time_s"]
+    say(f"${cost['mean']:.6f} (${cost['low']:.6f} to ${cost['high']:.6f})")
+    say(f"{time['mean']:.2f} s ({time['low']:.2f} to {time['high']:.2f})")
+    say(f"from {found['learned_from']} runs; in brackets eight runs in ten\n")
+    table(("step", "executions", "cost $", "from runs"),
+          [(s["step"], s["executions"], s["cost_usd"], s["learned_from"])
+           for s in found["steps"]])  # fmt: skip
 
 
 def show_runs(found: dict[str, Any]) -> None:
     """The latest runs."""
     rows = [
         (each["id"], each["workflow"], each["status"], each.get("created_at"),
-         f"${each.get('cost_usd') or 0:.6f}", _time(each.get("latency_s")), each.get("code") or "-")
+         f"${each.get('cost_usd') or 0:.6f}", _time(each.get("took_s")),
+         (each.get("error") or {}).get("code") or "-")
         for each in found["data"]
     ]  # fmt: skip
     table(("id", "workflow", "status", "began", "cost", "took", "ended by"), rows)
@@ -83,9 +85,8 @@ def show_runs(found: dict[str, Any]) -> None:
 def show_run(found: dict[str, Any], into: Path | None) -> None:
     """One run: how it ended, its steps, its outputs."""
     said = f"{found['workflow']} {found['id']}: {found['status']}"
-    if found.get("message"):
-        at = f" at {found['step']}" if found.get("step") else ""
-        said += f"{at}: {found['message']}"
+    if error := found.get("error"):
+        said += (f" at {error['step']}" if error["step"] else "") + f": {error['message']}"
     say(said)
     rows = [
         (indented(each["path"]), each["kind"], each["status"], each.get("deployment") or "-",
@@ -94,7 +95,7 @@ def show_run(found: dict[str, Any], into: Path | None) -> None:
     ]  # fmt: skip
     if rows:
         table(("step", "kind", "state", "deployment", "cost", "took", "failed by"), rows)
-    say(f"cost ${found.get('cost_usd') or 0:.6f}, took {_time(found.get('latency_s'))}\n")
+    say(f"cost ${found.get('cost_usd') or 0:.6f}, took {_time(found.get('took_s'))}\n")
     for name, value in (found.get("outputs") or {}).items():
         say(f"{name}: {_output(name, value, into)}")
 
@@ -104,7 +105,7 @@ def show_replay(found: dict[str, Any]) -> None:
     if found.get("same", True):
         say("the same steps gave the same outputs")
         return
-    say(f"NOT the same; different: {', '.join(found.get('different') or ('the outputs',))}")
+    say(f"NOT the same: it ended {found['status']}, or with other outputs (--json shows them)")
 
 
 def _time(seconds: float | None) -> str:

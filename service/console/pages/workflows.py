@@ -81,8 +81,8 @@ def _runs(found: list[dict[str, Any]] | None) -> Node:
         (str(each["id"]), (
             link(short(str(each["id"])), f"/console/workflows/runs/{each['id']}"),
             str(each["workflow"]), _state(state_of(each)), _when(each.get("created_at")),
-            usd(each.get("cost_usd")), seconds(each.get("latency_s")),
-            str(each.get("code") or NONE),
+            usd(each.get("cost_usd")), seconds(each.get("took_s")),
+            str((each.get("error") or {}).get("code") or NONE),
         ))
         for each in found
     ]  # fmt: skip
@@ -148,13 +148,11 @@ async def _run(looker: Looker) -> Drawn:
     run = await told(looker, f"/v1/workflows/runs/{looker.of}", 1.5)
     name = str(run["workflow"])
     steps: list[dict[str, Any]] = run.get("steps") or []
-    state = state_of(run)
     head = [back("Workflows", "/console/workflows"), heading(name, f"run {run['id']}")]
     body: dict[str, list[Node]] = {"head": head, "figures": [_figures(run, steps)]}
-    if run.get("message"):
-        at = f" at {run['step']}" if run.get("step") else ""
-        body["why"] = [h("p", f"Ended{at}: {run['message']}", role="alert" if state == "failed"
-                         else "note", cls="hg-note")]  # fmt: skip
+    if error := run.get("error"):
+        at = f" at {error['step']}" if error["step"] else ""
+        body["why"] = [h("p", f"Ended{at}: {error['message']}", role="note", cls="hg-warned")]
     found = await told(looker, f"/v1/workflows/{name}", 60.0)
     workflow = await workflow_of(looker, str(found["source"]))
     graph = flow(f"{name}. {in_words(workflow)}", steps_of(workflow, steps), str(run["id"]))
@@ -168,9 +166,9 @@ def _figures(run: dict[str, Any], steps: list[dict[str, Any]]) -> Node:
     state = state_of(run)
     tone = {"failed": "bad", "limit": "warn", "cancelled": "warn"}.get(state, "")
     return figures(
-        figure("State", state, str(run.get("code") or ""), tone),
+        figure("State", state, str((run.get("error") or {}).get("code") or ""), tone),
         figure("Began", _when(run.get("created_at"))[11:19], _when(run.get("created_at"))[:10]),
-        figure("Took", seconds(run.get("latency_s"))),
+        figure("Took", seconds(run.get("took_s"))),
         figure("Cost", usd(run.get("cost_usd")), f"{plural(len(steps), 'execution')} of steps"),
     )
 

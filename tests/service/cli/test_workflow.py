@@ -91,7 +91,8 @@ def test_a_run_is_shown_with_its_steps_and_its_pictures_are_written(
 ) -> None:
     picture = {"media_type": "image/png", "b64": base64.b64encode(b"point").decode()}
     run = {
-        "id": "1", "workflow": "w", "status": "failed", "step": "b", "message": "too slow",
+        "id": "1", "workflow": "w", "status": "failed", "took_s": 1.5,
+        "error": {"code": "timeout", "step": "b", "message": "too slow"},
         "steps": [{"path": "b", "kind": "chat", "status": "failed", "code": "timeout"}],
         "outputs": {"text": "x" * 5_000, "image": picture, "all": [picture]}, "cost_usd": 0.01,
     }  # fmt: skip
