@@ -107,15 +107,17 @@ def _limits(workflow: Workflow) -> list[str]:
 def _figures(figures: Mapping[str, Any] | None) -> list[str]:
     if not figures:
         return []
+    told = figures["estimated_usd"], figures["low_usd"], figures["high_usd"]
     rows = [
-        ("before, estimated", f"{figures['estimated_calls']:g}",
-         f"${figures['estimated_usd']:.5f}", f"{figures['estimated_s']:.2f} s"),
-        ("after, measured", f"{figures['calls']:g}", f"${figures['cost_usd']:.5f}",
-         f"{figures['time_s']:.2f} s"),
+        ("estimated before", "${:.6f} (${:.6f} to ${:.6f})".format(*told),
+         f"{figures['estimated_s']:.2f} s", "-"),
+        ("measured after", f"${figures['cost_usd']:.6f}", f"{figures['time_s']:.2f} s",
+         f"{figures['calls']:.1f}"),
     ]  # fmt: skip
     return [
-        f"The example below on the simulated deployments (medians of {figures['runs']} runs):",
-        _table(("", "calls", "cost", "time"), rows),
+        "The example below on the simulated deployments, in means: the estimate learned from as "
+        f"many runs as were measured after it ({figures['runs']}; in brackets, eight runs in ten):",
+        _table(("", "cost", "time", "calls"), rows),
     ]
 
 
