@@ -88,8 +88,12 @@ class Progress:
 
 
 def indented(path: str) -> str:
-    """What is within a loop or a group stands a little to the right."""
-    return "  " * path.count("/") + path.rpartition("/")[2]
+    """What is within a loop or a group stands a little to the right, with its turn or its item."""
+    around, _, own = path.rpartition("/")
+    last = around.rpartition("/")[2]
+    at = min((last.find(sign) for sign in "#@" if sign in last), default=len(last))
+    which = f" {last[at:]}" if last[at:] else ""
+    return "  " * path.count("/") + own + which
 
 
 def events(pieces: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.console.nodes import Node
 
@@ -78,6 +78,7 @@ def depths(needs: Mapping[str, Sequence[str]]) -> dict[str, int]:
 
 def _layered(steps: Sequence[Step]) -> tuple[dict[str, int], dict[str, _Place]]:
     """Layers of all places; a line over several layers passes one place in each."""
+    steps = [replace(each, needs=needs) for each, needs in _plainest(steps)]
     layers = depths({each.id: each.needs for each in steps})
     places = {each.id: _Place(each) for each in steps if each.id in layers}
     for each in [each for each in steps if each.id in layers]:
@@ -91,6 +92,21 @@ def _layered(steps: Sequence[Step]) -> tuple[dict[str, int], dict[str, _Place]]:
                 last = name
             places[each.id].above.append(last)
     return layers, places
+
+
+def _plainest(steps: Sequence[Step]) -> list[tuple[Step, tuple[str, ...]]]:
+    """Each step with what it waits for, less what others of these wait for anyhow."""
+    needs = {each.id: each.needs for each in steps}
+    before: dict[str, set[str]] = {}
+    layers = depths(needs)
+    for name in sorted(layers, key=lambda each: layers[each]):
+        of = [each for each in needs[name] if each in layers]
+        before[name] = set(of).union(*(before[each] for each in of))
+    return [
+        (step, tuple(n for n in dict.fromkeys(step.needs)
+                     if not any(n in before.get(other, ()) for other in step.needs)))
+        for step in steps
+    ]  # fmt: skip
 
 
 def _ordered(rows: list[list[str]], places: Mapping[str, _Place]) -> None:

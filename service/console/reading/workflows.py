@@ -9,7 +9,7 @@ from typing import Any
 from service.console.calling import Refused
 from service.console.flow import Step
 from service.console.looker import Looker
-from service.console.wording import plural, seconds, usd
+from service.console.wording import plural, seconds
 from service.orchestration.workflows.drawing import Drawn, drawn
 from service.orchestration.workflows.format import read
 from service.orchestration.workflows.steps import Workflow
@@ -76,9 +76,8 @@ def _standing(
                     of.needs)  # fmt: skip
     state = worst(state_of(each) for each in mine)
     took = max(float(each.get("latency_s") or 0.0) for each in mine)
-    cost = sum(float(each.get("cost_usd") or 0.0) for each in mine)
     note = f"{len(mine)}× {state}" if len(mine) > 1 else state
-    note += f" {seconds(took)}" + (f" {usd(cost)}" if cost else "")
+    note += f", {seconds(took)}"
     return Step(of.id, of.id, note, TONES.get(state, "quiet"), of.needs)
 
 

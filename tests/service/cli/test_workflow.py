@@ -82,7 +82,7 @@ def test_events_are_followed_however_the_stream_is_cut() -> None:
         assert [each.state for each in progress.steps.values()] == ["done", "failed"]
         assert progress.steps["a"].deployment == "brook" and progress.cost_usd == 0.75
         assert progress.status == "failed"
-    assert len(list(events(iter([stream])))) == 5 and indented("l#2/b@3") == "  b@3"
+    assert len(list(events(iter([stream])))) == 5 and indented("l#2/b@3") == "  b@3 #2"
     assert progress.table().row_count == 2
 
 
