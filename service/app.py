@@ -43,6 +43,7 @@ from service.api import (
     tickets,
     trail,
     trends,
+    workflows,
 )
 from service.api.access import REQUEST_ID
 from service.api.asgi import (
@@ -91,7 +92,7 @@ PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
     benchmarks, capabilities, judging, prediction, ratings, classifier,
-    budgets, costs,
+    budgets, costs, workflows,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 

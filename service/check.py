@@ -16,6 +16,7 @@ from service.domain.errors import PlanInvalid, Problem
 from service.domain.reachability import unreachable
 from service.feedback.versions import arm_of
 from service.orchestration.rubrics import SHIPPED
+from service.orchestration.workflows.planned import workflow_problems
 from service.plan.refusals import SuggestionPlan
 from service.plan.routing import RulePlan
 from service.plan.taxonomy_check import taxonomy_problems
@@ -61,6 +62,7 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
     for path, message, mend in taxonomy_problems(plan):
         found.add(path, message, mend)
     _judging(plan, found)
+    found.problems += workflow_problems(plan, lines)
     if secrets:
         _notify(plan, found)
         _traces(plan, found)

@@ -7,6 +7,7 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pydantic
 import yaml
@@ -116,9 +117,22 @@ def load(path: Path) -> tuple[Plan, Lines]:
     if not isinstance(data, dict):
         raise PlanInvalid(str(path), [Problem("file", "must be a mapping with deployments")])
     try:
-        return Plan.model_validate(data), lines
+        return Plan.model_validate(_beside(data, path.parent)), lines
     except pydantic.ValidationError as error:
         raise PlanInvalid(str(path), _problems(error, lines)) from None
+
+
+def _beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The plan with the workflow files that it names made paths: they lie beside it."""
+    given = data.get("workflows")
+    if not isinstance(given, dict):
+        return data
+    made = dict(given)
+    if isinstance(given.get("dir"), str):
+        made["dir"] = str(folder / given["dir"])
+    if isinstance(given.get("files"), list):
+        made["files"] = [str(folder / e) if isinstance(e, str) else e for e in given["files"]]
+    return data | {"workflows": made}
 
 
 def _problems(error: pydantic.ValidationError, lines: Lines) -> list[Problem]:

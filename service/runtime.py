@@ -40,6 +40,7 @@ from service.orchestration.asking import Asker
 from service.orchestration.foretelling import Foretelling
 from service.orchestration.mirror import Mirror
 from service.orchestration.panel import Panel
+from service.orchestration.workflows.runs import Runs
 from service.people.whole import People
 from service.plan.whole import Plan
 from service.providers.base import Provider
@@ -232,6 +233,7 @@ class Runtime:
     outage: OutageWatch
     plan_standing: PlanStanding
     answering: Answering = field(init=False)
+    workflows: Runs = field(init=False)
     mirror: Mirror = field(init=False)
     panel: Panel = field(init=False)
     shadows: Shadows = field(init=False)
@@ -305,6 +307,7 @@ class Runtime:
         except Exception as error:  # the job tries again, and tells of it
             log.error("the history cannot be published now: %s", error)
         self.scheduler.start()
+        await self.workflows.resume()
         self.load.lag.start()
         if self.ledger.tracer is not None:
             self.ledger.tracer.start()
@@ -321,6 +324,7 @@ class Runtime:
         if self.queue is not None:
             await self.queue.workers.stop()
         await self.scheduler.stop()
+        await self.workflows.stop()
         await self.mirror.stop()
         await self.panel.stop()
         if self.queue is not None:

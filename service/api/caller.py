@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from learning.reward import RewardScale
-from service.api import shown
+from service.api import shown, workflow_chat
 from service.api.access import allowed
 from service.api.admission import read_request
 from service.api.schemas import ErrorAnswer, FeedbackBody, FeedbackTaken
@@ -30,9 +30,10 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 @router.get("/models", responses=_ERRORS)
 async def models(request: Request) -> dict[str, Any]:
     """What may be named as ``model``: ``auto``, the deployments, the other virtual models."""
-    runtime, _ = allowed(request, "caller")
+    runtime, key = allowed(request, "caller")
     auto, *virtual = runtime.router.table.virtual
     names = [auto, *(each.name for each in runtime.catalog), *virtual]
+    names += workflow_chat.named(runtime, key)
     owners = {each.name: each.provider for each in runtime.catalog}
     data = [
         {"id": name, "object": "model", "created": 0, "owned_by": owners.get(name, "headgate")}

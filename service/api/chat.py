@@ -20,13 +20,16 @@ from service.api.asgi import (
 )
 from service.api.fronts import Front, Turn, dollars
 from service.api.queued import arrived, known, turned_away
+from service.api.workflow_chat import PREFIX as WORKFLOW
+from service.api.workflow_chat import answered
 from service.domain.chat import ChatRequest
 from service.domain.clock import new_id
 from service.domain.errors import ContentRefused, HeadgateError, UpstreamExhausted
 from service.domain.records import Decision, Key
 from service.orchestration.answering import Given
+from service.orchestration.retold import Retold
 from service.orchestration.sampling import Stream as Listener
-from service.providers.base import ProviderFailure
+from service.providers.base import Answer, ProviderFailure
 from service.queueing.desk import Arrival
 from service.routing.dispatch import Served
 from service.runtime import Runtime
@@ -65,6 +68,8 @@ class ChatEndpoint:
             request, chat, memo = await front.read(runtime, body)
             grant.tokens(request)
             arrival = arrived(runtime, scope, request, key, chat)
+            if await self._flowed(scope, (request, key, memo), grant, watch, send):
+                return
             wish = request.options
             if (wish.queue or wish.webhook) and await known(runtime, arrival, request_id, send):
                 return
@@ -102,22 +107,48 @@ class ChatEndpoint:
             watch.end()
 
     async def _answer(self, work: _Work, grant: Grant, watch: _Watch, send: Send) -> None:
-        decision, request, memo = work
+        decision, request, _ = work
         if request.stream:
             await self._stream(work, grant, watch, send)
             return
         answer, served = await self._runtime.answering.complete(decision, request)
-        grant.settle(served.usage)
-        headers = _headers(decision, served, watch.request_id) + grant.headers()
-        body = await self._front.answer(memo, decision, answer, served)
-        await send_bytes(send, 200, body, headers)
+        await self._whole(work, (answer, served), grant, watch, send)
         self._runtime.mirror.saw(decision, request, answer, served)
         self._runtime.panel.sampler.saw(decision, request, answer.body, served)
 
-    async def _stream(self, work: _Work, grant: Grant, watch: _Watch, send: Send) -> None:
+    async def _whole(
+        self, work: _Work, found: tuple[Answer, Served], grant: Grant, watch: _Watch, send: Send
+    ) -> None:
+        answer, served = found
+        grant.settle(served.usage)
+        headers = _headers(work.decision, served, watch.request_id) + grant.headers()
+        body = await self._front.answer(work.memo, work.decision, answer, served)
+        await send_bytes(send, 200, body, headers)
+
+    async def _flowed(
+        self, scope: Scope, asked: tuple[ChatRequest, Key, Any], grant: Grant, watch: _Watch,
+        send: Send,
+    ) -> bool:  # fmt: skip
+        """Whether a workflow was asked for, which has answered then."""
+        request, key, memo = asked
+        if not request.model.startswith(WORKFLOW):
+            return False
+        watch.begin()
+        parent = header(scope, b"traceparent")
+        decision, answer, served = await answered(self._runtime, request, key, parent)
+        work = _Work(decision, request, memo)
+        if request.stream:
+            await self._stream(work, grant, watch, send, Retold(answer, served))
+        else:
+            await self._whole(work, (answer, served), grant, watch, send)
+        return True
+
+    async def _stream(
+        self, work: _Work, grant: Grant, watch: _Watch, send: Send, flow: Given | None = None
+    ) -> None:
         decision, request, memo = work
         request_id = watch.request_id
-        stream = await self._runtime.answering.open(decision, request)
+        stream = flow or await self._runtime.answering.open(decision, request)
         try:
             headers: Headers = [
                 (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -127,7 +158,8 @@ class ChatEndpoint:
             ]
             watch.turn = turn = self._front.turn(memo, decision, request)
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            listener = self._runtime.panel.sampler.listens(decision, stream.served)
+            listens = self._runtime.panel.sampler.listens
+            listener = None if flow else listens(decision, stream.served)
             tail, whole = await _forward(turn, stream, request_id, send, listener)
         finally:
             await stream.close()

@@ -30,6 +30,7 @@ from service.bootstrap.traces import attach_traces
 from service.bootstrap.trends import attach_trends
 from service.bootstrap.trust import weights as weights_of
 from service.bootstrap.way_out import Ground, WayOut, way_out
+from service.bootstrap.workflows import attach_workflows
 from service.config import Settings, plan_digest, process_environment
 from service.domain.clock import Clock, SystemClock
 from service.domain.plan_standing import PlanStanding
@@ -157,4 +158,5 @@ def _joined(
     attach_prediction(runtime)
     attach_relearning(runtime)
     attach_budgets(runtime, ground.budgets)
+    attach_workflows(runtime, ground.secret)
     return runtime, ground, way

@@ -56,6 +56,7 @@ from service.plan.routing import (
 from service.plan.taxonomy import THRESHOLD, AskPlan, TaxonomyPlan
 from service.plan.traces import TracePlan
 from service.plan.words import OTHER, Name, Strict
+from service.plan.workflows import WorkflowsPlan
 
 
 class Plan(Strict):
@@ -90,6 +91,7 @@ class Plan(Strict):
     approvals: ApprovalPlan = ApprovalPlan()
     traces: TracePlan = TracePlan()
     taxonomy: TaxonomyPlan | None = None
+    workflows: WorkflowsPlan = WorkflowsPlan()
 
     @model_validator(mode="before")
     @classmethod
@@ -153,6 +155,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "history": HistoryPlan, "approvals": ApprovalPlan, "traces": TracePlan, "console": ConsolePlan,
     "judging": JudgingPlan, "rubrics": RubricPlan, "golden": GoldenPlan,
     "prediction": PredictionPlan, "route": PredictionRoutePlan, "escalate": EscalatePlan,
-    "skip": SkipPlan, "worth": WorthPlan,
+    "skip": SkipPlan, "worth": WorthPlan, "workflows": WorkflowsPlan,
     **alert.SECTIONS,
 }  # fmt: skip

@@ -187,7 +187,7 @@ class Doing:
         }  # fmt: skip
 
     def _judging(self, form: CallForm, messages: Any, of: Sequence[str], kin: bool) -> Ask:
-        ask = self._asked("chat", form, {"messages": messages})
+        ask = self._asked("chat", form, {"messages": msgspec.json.decode(messages)})
         writers = {self._wrote[d] for d in map(_digest, of) if d in self._wrote}
         return ask if kin or not writers else replace(
             ask, exclude=self._calls.kin(sorted(writers))

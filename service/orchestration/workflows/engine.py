@@ -113,6 +113,8 @@ class Engine:
 
     async def _together(self, ways: Sequence[Any]) -> None:
         """Side by side; the first that fails calls the others off, and its failure is the one."""
+        if not ways:
+            return
         tasks = [asyncio.ensure_future(way) for way in ways]
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)

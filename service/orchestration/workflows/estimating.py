@@ -199,7 +199,8 @@ class Estimator:
         if exact is not None:
             return float(bool(exact))
         seen = self._of(step.id).chance
-        if seen.n:
+        whole = step.form.map is not None and self._exact(step.values.get("map.over")) is not None
+        if seen.n and not ("when" not in step.values and whole):  # of no items is not of no turn
             return min(seen.value, 1.0)
         return 1.0 if "when" not in step.values else FIRST_CHANCE
 

@@ -38,6 +38,8 @@ def _input(each: InputForm, at: Path_, tell: Tell) -> None:
 def check_whole(form: WorkflowForm, tell: Tell) -> None:
     """What a chat completion needs is there; the limits let it finish; the example fits."""
     _chat(form, tell)
+    if form.name == "runs":
+        tell(("name",), "is a word of the API", "rename it")
     sure = sum(each.when is None for each in form.steps)
     if sure > form.limits.max_steps:
         tell(

@@ -78,7 +78,7 @@ class RoutedParts:
     router: Callable[[], Router]
     dispatcher: Callable[[], Dispatcher]
     answering: Answering
-    decided: Callable[[Decision, bytes | None], object]
+    decided: Callable[[Decision, str], object]
     case: Callable[[str], Case | None]
     refusals: Callable[[], Refusals]
     makes: Callable[[], Makes | None]
@@ -106,7 +106,7 @@ class Routed:
 
     def __init__(
         self, parts: RoutedParts, key: Key, feature: str, labels: Mapping[str, Any],
-        parent: bytes | None = None,
+        parent: str = "",
     ) -> None:  # fmt: skip
         self._parts, self._key, self._parent = parts, key, parent
         self._labels = {"feature": feature, **labels}

@@ -60,7 +60,7 @@ class Wanted:
     keep: bool = False
     idempotency: str = ""
     labels: Mapping[str, Any] = field(default_factory=dict)
-    parent: bytes | None = None
+    parent: str = ""
 
     @property
     def kept(self) -> bool:

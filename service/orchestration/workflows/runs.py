@@ -215,6 +215,15 @@ class Runs:
         seen = [run for run in runs if may_see(key, run.key_id, run.tenant)]
         return sorted(seen, key=lambda run: -run.created_us)
 
+    async def listed(self, key: Key, most: int) -> list[KeptRun]:
+        """The runs on disk that a key may see, the newest first."""
+        shelf = self._parts.shelf
+        return await shelf.do(shelf.store.listed, key.id, key.tenant, most)
+
+    async def results(self, run_id: str) -> list[bytes]:
+        """What a run on disk has come to."""
+        return await self._parts.shelf.do(self._parts.shelf.store.results, run_id)
+
     async def remove(self, run_id: str, key: Key) -> bool:
         """Erase the texts of a run, calling it off first."""
         found = self.find(run_id, key)
