@@ -22,6 +22,7 @@ from service.orchestration.simulated import answered, asked
 from service.providers import simulated_modal as modal
 from service.providers import simulated_native as native
 from service.providers.simulated import Behaviour, Simulated, Weather
+from service.providers.simulated_form import made
 from service.providers.simulated_judge import JUDGES, JudgeCharacter
 
 CHUNK_TOKENS = 12
@@ -132,6 +133,9 @@ class SimulatedProviders:
         elif question is not None:
             said = answered(question, model, self._known, self.judges)
             shown = replace(shown, tokens_out=8, text=said)
+        elif (schema := _schema(body)) is not None:
+            said = json.dumps(made(schema, f"{model}\x1f{prompt}"))
+            shown = replace(shown, tokens_out=max(1, len(said) // 4), text=said)
         if shown.status != 200:
             await asyncio.sleep(shown.latency_s * 0.2)
             return shown
@@ -256,7 +260,15 @@ def _texts(shown: Simulated) -> tuple[str, str]:
     return words, json.dumps({"answer": words})
 
 
+def _schema(body: dict[str, Any]) -> Any:
+    """The JSON schema that is asked for, if any."""
+    form = body.get("response_format") or {}
+    return (form.get("json_schema") or {}).get("schema") if form else None
+
+
 def _text(body: dict[str, Any], shown: Simulated) -> str:
+    if shown.text is not None and _schema(body) is not None:
+        return shown.text
     form = (body.get("response_format") or {}).get("type", "text")
     return _texts(shown)[form != "text"]
 

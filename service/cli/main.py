@@ -40,6 +40,7 @@ from service.cli import (
     shadow,
     show,
     trends,
+    workflow,
 )
 
 app = typer.Typer(
@@ -86,6 +87,7 @@ app.add_typer(review.app, name="review")
 app.add_typer(queue.app, name="queue")
 app.add_typer(shadow.app, name="shadow")
 app.add_typer(benchmark.app, name="benchmark")
+app.add_typer(workflow.app, name="workflow")
 
 
 def main() -> None:

@@ -15,10 +15,11 @@ from service.console.pages import (
     reviews,
     serving,
     timeline,
+    workflows,
 )
 
 PAGES: tuple[Page, ...] = (
     serving.PAGE, deployments.PAGE, deployments.ONE, capabilities.PAGE, decisions.PAGE,
     decisions.ONE, experiments.PAGE, experiments.ONE, alerts.PAGE, reviews.PAGE, approvals.PAGE,
-    budgets.PAGE, timeline.PAGE, audit.PAGE,
+    budgets.PAGE, workflows.PAGE, workflows.ONE, workflows.RUN, timeline.PAGE, audit.PAGE,
 )  # fmt: skip

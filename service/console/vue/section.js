@@ -23,6 +23,7 @@ function draw(node, emit, skew) {
   if (given.width !== undefined) attrs.style = { inlineSize: `${Math.max(0, +given.width)}%` };
   if (tag === "moment") return h(Moment, { ...attrs, skew });
   if (tag === "chart") return h(Chart, { spec: given.spec, key: given.key, label: given.label });
+  if (tag === "flow") return h("div", { class: "hg-flow", tabindex: 0, key: given.key }, [flow(given.spec, given.label)]);
   const inner = () => children.map((child) => draw(child, emit, skew));
   const act = given.act;
   if (tag === "dialog") return h(Dialog, { ...attrs, onLeft: () => emit(act) }, inner);
@@ -153,6 +154,27 @@ const Chart = {
     return h("div", { class: "hg-chart", role: "img", "aria-label": this.label });
   },
 };
+
+// A graph of steps, as it was laid out; its colours come from the style sheet.
+function flow(spec, label) {
+  const { width, height, wide, high } = spec;
+  const lines = spec.lines.map((each) => {
+    const middle = (each.y1 + each.y2) / 2;
+    const way = `M${each.x1} ${each.y0}V${each.y1}C${each.x1} ${middle} ${each.x2} ${middle} ${each.x2} ${each.y2}`;
+    return h("path", { d: way, class: "hg-way" });
+  });
+  const tips = spec.lines.filter((each) => each.ends).map(({ x2, y2 }) =>
+    h("path", { d: `M${x2 - 4} ${y2 - 6}L${x2} ${y2}L${x2 + 4} ${y2 - 6}`, class: "hg-way" }));
+  const boxes = spec.boxes.map((each) =>
+    h("g", { class: `hg-box ${each.tone}`, transform: `translate(${each.x} ${each.y})` }, [
+      h("title", each.told),
+      h("rect", { width: wide, height: high, rx: 8 }),
+      h("text", { x: 12, y: 21, class: "hg-box-title" }, each.title),
+      h("text", { x: 12, y: 38, class: "hg-box-note" }, each.note),
+    ]));
+  const size = { width, height, viewBox: `0 0 ${width} ${height}` };
+  return h("svg", { ...size, role: "img", "aria-label": label }, [...lines, ...tips, ...boxes]);
+}
 
 function options(spec, width) {
   const style = getComputedStyle(document.documentElement);

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from service.domain.chat import keyed_hash
+from service.domain.hashing import keyed_hash
 from service.domain.clock import new_id
 from service.domain.errors import Conflict, HeadgateError, NotFound, Overloaded, PermissionDenied
 from service.domain.records import Key
