@@ -132,6 +132,10 @@ def test_every_registered_thing_stands_in_the_docs() -> None:
 
 # Modules whose behaviour is tested through another one's tests, with the reason in the name.
 MIRRORED: dict[str, str] = {
+    "service/rehearsal/counting.py": "service/rehearsal/test_playing.py",
+    "service/rehearsal/report.py": "service/rehearsal/test_playing.py",
+    "service/rehearsal/shown.py": "service/rehearsal/test_playing.py",
+    "service/cli/rehearse.py": "service/rehearsal/test_playing.py",
     "learning/cues.py": "learning/test_taxonomy.py",
     "service/api/classify.py": "service/routing/test_classified.py",
     "service/cli/classify.py": "service/routing/test_classified.py",

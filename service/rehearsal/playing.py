@@ -13,7 +13,9 @@ from service.bootstrap.build import build
 from service.config import Settings
 from service.domain.clock import moment_us, parse_id
 from service.plan.whole import Plan
+from service.providers.calling import OverHTTP
 from service.providers.registry import PROVIDERS
+from service.providers.simulated import Weather
 from service.rehearsal.inside import App, Exchange, Inside, ask
 from service.rehearsal.traffic import DAY_S, Day, Wish, day
 from service.rehearsal.virtual import SeededIds, VirtualClock, VirtualLoop, play
@@ -120,7 +122,9 @@ class _Play:
         self._loop.before_time(runtime.learner.turn)
         providers = SimulatedProviders(self._world).app()
         for dialect in runtime.providers:
-            speaks = PROVIDERS[dialect](Inside(providers))
+            kind = PROVIDERS[dialect]
+            assert issubclass(kind, OverHTTP)
+            speaks = kind(Inside(providers))
             speaks.incidents.tell = runtime.telemetry.incident
             runtime.providers[dialect] = speaks
         if runtime.queue is not None:
@@ -209,3 +213,13 @@ class _Play:
         ):  # fmt: skip
             status, _, data = await ask(app, ("GET", path), KEY)
             self._found.told[name] = json.loads(data) if status == 200 else {}
+        prediction = self._found.told.pop("prediction")  # with CPU times, which are a machine's
+        if isinstance(prediction, dict):
+            self._found.told["skipping"] = prediction.get("skipping") or {}
+
+
+TROUBLES = (
+    Trouble("river", 37_800.0, 39_000.0, Weather(error_rate=1.0), "journeyman away, 10:30-10:50"),
+    Trouble("brook", 57_600.0, 59_100.0, Weather(latency_factor=30.0),
+            "apprentice 30 times slower, 16:00-16:25"),
+)  # fmt: skip

@@ -94,7 +94,7 @@ class Day:
 
 def day(count: int, seed: int) -> Day:
     """So many requests over a day by the curve of its hours; the same for the same seed."""
-    chance, made = random.Random(f"day:{seed}"), Day()  # noqa: S311
+    chance, made = random.Random(f"day:{seed}"), Day()
     asked: dict[str, list[str]] = {task: [] for task in SHARES}
     for number, at_s in enumerate(times(count, seed)):
         task = chance.choices(list(SHARES), list(SHARES.values()))[0]

@@ -1,4 +1,4 @@
-"""Time that is made: it stands while anything works, and jumps to the next timer when nothing does."""
+"""Time that is made: it stands while anything works, and else jumps to the next timer."""
 
 from __future__ import annotations
 
@@ -43,12 +43,16 @@ class _Jumping(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
-        if ready or timeout == 0 or any([each() for each in self.idle]):
+        if ready or timeout == 0 or self._stirred():
             return ready
         if timeout is None or self.children():  # only the real world can go on
             return super().select(CHILD_LOOK_S)
         self._clock.now_s += timeout
         return []
+
+    def _stirred(self) -> bool:
+        """All of it is done, whatever the first of them says."""
+        return True in [each() for each in self.idle]
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -95,7 +99,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class SeededIds:
-    """UUIDv7 of the virtual time, each thread's own fixed by the seed and the order of its calls."""
+    """UUIDv7 of the virtual time, in each thread fixed by the seed and the order of its calls."""
 
     def __init__(self, clock: VirtualClock, seed: int) -> None:
         self._clock, self._seed = clock, seed
@@ -106,7 +110,7 @@ class SeededIds:
         name = threading.current_thread().name
         chance = self._chances.get(name)
         if chance is None:
-            chance = self._chances[name] = random.Random(f"{self._seed}:{name}")  # noqa: S311
+            chance = self._chances[name] = random.Random(f"{self._seed}:{name}")
         now_ms = self._clock.wall_us() // 1000
         last_ms, count = self._last.get(name, (0, 0))
         count = count + 1 if last_ms == now_ms else 0
@@ -122,6 +126,4 @@ def play(main: Coroutine[Any, Any, T], loop: VirtualLoop, ids: SeededIds) -> T:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             return runner.run(main)
     finally:
-        Ids.make = before  # type: ignore[method-assign]
-
-
+        Ids.make = before

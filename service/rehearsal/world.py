@@ -59,7 +59,7 @@ WRITERS: Mapping[str, Writer] = {
 
 
 class World:
-    """The behaviour of the simulated providers on the day's clock. ``now_s``: seconds of the day."""
+    """What the simulated providers do on the day's clock. ``now_s``: seconds of the day."""
 
     def __init__(
         self, seed: int, now_s: Callable[[], float], troubles: tuple[Trouble, ...] = ()
