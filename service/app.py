@@ -68,6 +68,7 @@ from service.api.document import (
 from service.api.four_eyes import Held
 from service.api.fronts import Front
 from service.api.messages import CountEndpoint, Messages
+from service.api.modal import ModalEndpoint
 from service.api.responses import Responses
 from service.domain.bulk import check_bulk
 from service.domain.clock import new_id
@@ -78,6 +79,7 @@ from service.domain.errors import (
     NotFound,
     Unprocessable,
 )
+from service.domain.modal_requests import PATHS
 from service.runtime import Runtime
 
 log = logging.getLogger("headgate.api")
@@ -206,6 +208,7 @@ def create_app(runtime: Runtime) -> Headgate:
         MESSAGES_PATH: ChatEndpoint(runtime, messages),
         COUNT_PATH: CountEndpoint(runtime, messages),
         RESPONSES_PATH: ChatEndpoint(runtime, Responses()),
+        **{"/v1" + path: ModalEndpoint(runtime, name) for name, path in PATHS.items()},
     }
     app.state.runtime = runtime
     for part in (*PARTS, document):

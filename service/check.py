@@ -16,6 +16,7 @@ from service.domain.errors import PlanInvalid, Problem
 from service.domain.reachability import unreachable
 from service.feedback.versions import arm_of
 from service.orchestration.rubrics import SHIPPED
+from service.plan.modal_check import modal_problems
 from service.plan.refusals import SuggestionPlan
 from service.plan.routing import RulePlan
 from service.plan.taxonomy_check import taxonomy_problems
@@ -58,7 +59,7 @@ def check(plan: Plan, lines: Lines, secrets: bool = True) -> list[Problem]:
     _budgets(plan, found)
     _prices(plan, found)
     _feedback(plan, found)
-    for path, message, mend in taxonomy_problems(plan):
+    for path, message, mend in (*taxonomy_problems(plan), *modal_problems(plan)):
         found.add(path, message, mend)
     _judging(plan, found)
     if secrets:

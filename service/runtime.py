@@ -39,6 +39,7 @@ from service.orchestration.answering import Answering
 from service.orchestration.asking import Asker
 from service.orchestration.foretelling import Foretelling
 from service.orchestration.mirror import Mirror
+from service.orchestration.modalities import Modalities
 from service.orchestration.panel import Panel
 from service.people.whole import People
 from service.plan.whole import Plan
@@ -248,6 +249,7 @@ class Runtime:
     asker: Asker = field(init=False)
     benchmarks: BenchmarkDesk = field(init=False)
     budgets: BudgetDesk = field(init=False)
+    modalities: Modalities = field(init=False)
     notices: list[str] = field(default_factory=list)
     first_key: str | None = None
     reload: Reload | None = None

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
@@ -15,8 +16,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from service.domain.clock import new_id
+from service.domain.modal_requests import PATHS
 from service.orchestration.judge import FIRST, INSTRUCTIONS, NEITHER, SECOND
 from service.orchestration.simulated import answered, asked
+from service.providers import simulated_modal as modal
 from service.providers import simulated_native as native
 from service.providers.simulated import Behaviour, Simulated, Weather
 from service.providers.simulated_judge import JUDGES, JudgeCharacter
@@ -56,6 +59,8 @@ class SimulatedProviders:
 
     def __init__(self, behaviour: Behaviour, judges: Mapping[str, JudgeCharacter] = JUDGES) -> None:
         self.behaviour, self.judges = behaviour, judges
+        seed, speed = getattr(behaviour, "seed", 7), getattr(behaviour, "speed", 1.0)
+        self.modal = modal.ModalWorld(seed, speed)
         self.calls: Counter[str] = Counter()
         self.tokens: Counter[str] = Counter()
 
@@ -69,6 +74,10 @@ class SimulatedProviders:
                 Route("/v1/messages/count_tokens", self.count_messages, methods=["POST"]),
                 Route("/v1/models/{call}", self.content, methods=["POST"]),
                 Route("/v1beta/models/{call}", self.content, methods=["POST"]),
+                *(
+                    Route("/v1" + path, partial(self.made, modality), methods=["POST"])
+                    for modality, path in PATHS.items()
+                ),
                 Route("/control", self.control, methods=["POST"]),
                 Route("/calls", self.count),
             ]
@@ -76,14 +85,18 @@ class SimulatedProviders:
 
     async def models(self, _: Request) -> Response:
         """The names that are served."""
-        data = [{"id": name, "object": "model"} for name in self.behaviour.models]
+        names = (*self.behaviour.models, *self.modal.models)
+        data = [{"id": name, "object": "model"} for name in names]
         return JSONResponse({"object": "list", "data": data})
 
     async def control(self, request: Request) -> Response:
         """Change a deployment: {model, latency_factor, error_rate, quality_shift}."""
         body = await request.json()
         model = body.pop("model")
-        self.behaviour.set_weather(model, Weather(**body))
+        if model in self.modal.models:
+            self.modal.weather[model] = Weather(**body)
+        else:
+            self.behaviour.set_weather(model, Weather(**body))
         return JSONResponse({"model": model} | body)
 
     async def count(self, _: Request) -> Response:
@@ -127,6 +140,26 @@ class SimulatedProviders:
         self.tokens[f"{model}:in"] += shown.tokens_in
         self.tokens[f"{model}:out"] += shown.tokens_out
         return shown
+
+    async def made(self, modality: str, request: Request) -> Response:
+        """Images, speech or embeddings."""
+        try:
+            body = await request.json()
+            model = body["model"]
+            shown = self.modal.shown(modality, model, modal.prompt_of(modality, body))
+        except (ValueError, KeyError, TypeError):
+            return _error(400, "invalid_request_error", "not of the form, or no such model here")
+        self.calls[model] += 1
+        await asyncio.sleep(shown.latency_s if shown.status == 200 else shown.latency_s * 0.2)
+        if shown.status != 200:
+            return _error(shown.status, "server_error", "simulated failure")
+        try:
+            given = modal.answer(modality, body)
+        except (modal.NotOfTheForm, KeyError, TypeError, IndexError) as error:
+            return _error(400, "invalid_request_error", str(error))
+        if given.sound is not None:
+            return StreamingResponse(given.sound, media_type=given.media)
+        return Response(given.body, given.status, media_type=given.media)
 
     # the vendors' own dialects ------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from service.domain.capability import BenchmarkCell
 from service.domain.clock import new_id
 from service.domain.errors import NotFound, Unprocessable
 from service.domain.knowledge import Entry
+from service.domain.modalities import CHAT
 from service.plan.words import NAME
 from service.runtime import Runtime
 from service.storage.benchmark_runs import served
@@ -107,6 +108,7 @@ async def setting(request: Request) -> dict[str, Any]:
                 "tasks": sorted(each.tasks),
             }
             for each in runtime.catalog
+            if each.modality == CHAT
         ],
         "tasks": list(runtime.plan.task_names),
         "judges": list(runtime.plan.judging.judges),

@@ -14,6 +14,7 @@ from service.api.admission import read_request
 from service.api.schemas import ErrorAnswer, FeedbackBody, FeedbackTaken
 from service.domain.clock import parse_id
 from service.domain.errors import NotFound
+from service.domain.modalities import CHAT
 from service.domain.records import Key
 from service.feedback.intake import Given
 from service.runtime import Runtime
@@ -34,8 +35,10 @@ async def models(request: Request) -> dict[str, Any]:
     auto, *virtual = runtime.router.table.virtual
     names = [auto, *(each.name for each in runtime.catalog), *virtual]
     owners = {each.name: each.provider for each in runtime.catalog}
+    others = {each.name: each.modality for each in runtime.catalog if each.modality != CHAT}
     data = [
         {"id": name, "object": "model", "created": 0, "owned_by": owners.get(name, "headgate")}
+        | ({"modality": others[name]} if name in others else {})
         for name in names
     ]
     return {"object": "list", "data": data}

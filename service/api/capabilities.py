@@ -94,6 +94,7 @@ def _limits(runtime: Runtime) -> dict[str, dict[str, Any]]:
         each.name: {
             "context_window": each.context_window,
             "max_output_tokens": each.max_output_tokens or None,
+            "modality": each.modality,
             "capabilities": sorted(each.capabilities),
             "region": each.region or None,
             "data_policy": [word for word in DATA_POLICIES if word in each.data_policy],

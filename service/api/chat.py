@@ -37,7 +37,7 @@ WATCH_AFTER_S = 0.05
 LONG_BODY = 100_000
 
 
-class _Work(NamedTuple):
+class Work(NamedTuple):
     """A request that is decided, and what its front keeps of it."""
 
     decision: Decision
@@ -54,7 +54,7 @@ class ChatEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime, front = self._runtime, self._front
         request_id = new_id()
-        watch, load, body = _Watch(receive, request_id), runtime.load, b""
+        watch, load, body = Watch(receive, request_id), runtime.load, b""
         arrival: Arrival | None = None
         load.under_way += 1
         try:
@@ -68,7 +68,7 @@ class ChatEndpoint:
             wish = request.options
             if (wish.queue or wish.webhook) and await known(runtime, arrival, request_id, send):
                 return
-            decision = await _decided(runtime, request, key, arrival.session)
+            decision = await self._decided(request, key, arrival.session, memo)
             runtime.ledger.decision(decision)
             if (tracer := runtime.ledger.tracer) is not None:
                 tracer.begin(decision.id, header(scope, b"traceparent"))
@@ -78,7 +78,7 @@ class ChatEndpoint:
             watch.begin()
             await runtime.refusals.check(decision, request, request_id)
             try:
-                await self._answer(_Work(decision, request, memo), grant, watch, send)
+                await self._answer(Work(decision, request, memo), grant, watch, send)
             except ContentRefused as refused:
                 raise await runtime.refusals.take(refused, decision, request, request_id) from None
         except HeadgateError as error:
@@ -101,20 +101,29 @@ class ChatEndpoint:
             load.held_bytes -= len(body)
             watch.end()
 
-    async def _answer(self, work: _Work, grant: Grant, watch: _Watch, send: Send) -> None:
+    async def _decided(self, request: ChatRequest, key: Key, session: str, memo: Any) -> Decision:
+        """The decision, its task asked for first where the plan wants that; else nothing is
+        awaited.
+        """
+        runtime = self._runtime
+        if runtime.asker.wanted:
+            return await runtime.asker.decide(request, key, session)
+        return runtime.router.decide(request, key, session)
+
+    async def _answer(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
         decision, request, memo = work
         if request.stream:
             await self._stream(work, grant, watch, send)
             return
         answer, served = await self._runtime.answering.complete(decision, request)
         grant.settle(served.usage)
-        headers = _headers(decision, served, watch.request_id) + grant.headers()
+        headers = headers_of(decision, served, watch.request_id) + grant.headers()
         body = await self._front.answer(memo, decision, answer, served)
         await send_bytes(send, 200, body, headers)
         self._runtime.mirror.saw(decision, request, answer, served)
         self._runtime.panel.sampler.saw(decision, request, answer.body, served)
 
-    async def _stream(self, work: _Work, grant: Grant, watch: _Watch, send: Send) -> None:
+    async def _stream(self, work: Work, grant: Grant, watch: Watch, send: Send) -> None:
         decision, request, memo = work
         request_id = watch.request_id
         stream = await self._runtime.answering.open(decision, request)
@@ -122,7 +131,7 @@ class ChatEndpoint:
             headers: Headers = [
                 (b"content-type", b"text/event-stream; charset=utf-8"),
                 (b"cache-control", b"no-cache"),
-                *_headers(decision, stream.served, request_id, with_cost=False),
+                *headers_of(decision, stream.served, request_id, with_cost=False),
                 *grant.headers(),
             ]
             watch.turn = turn = self._front.turn(memo, decision, request)
@@ -136,20 +145,13 @@ class ChatEndpoint:
         if listener is not None and whole:
             self._runtime.panel.sampler.streamed(decision, request, listener, stream.served)
 
-    async def _cut_off(self, error: HeadgateError, watch: _Watch, send: Send) -> None:
+    async def _cut_off(self, error: HeadgateError, watch: Watch, send: Send) -> None:
         """End an answer that a stop leaves no time for, with an error; a stream's last event."""
         if watch.turn is not None:
             body = watch.turn.broken(error, watch.request_id)
             await send({"type": "http.response.body", "body": body})
         else:
             await self._front.tell(send, error, watch.request_id)
-
-
-async def _decided(runtime: Runtime, request: ChatRequest, key: Key, session: str) -> Decision:
-    """The decision, its task asked for first where the plan wants that; else nothing is awaited."""
-    if runtime.asker.wanted:
-        return await runtime.asker.decide(request, key, session)
-    return runtime.router.decide(request, key, session)
 
 
 async def _forward(
@@ -180,9 +182,10 @@ def hundredths(confidence: float) -> bytes:
     return b"%.2f" % (int(100.0 * confidence) / 100.0)
 
 
-def _headers(
+def headers_of(
     decision: Decision, served: Served, request_id: str, with_cost: bool = True
 ) -> Headers:
+    """What an answer's headers tell of it."""
     mark = decision.policy
     headers: Headers = [
         (b"x-request-id", request_id.encode()),
@@ -210,7 +213,7 @@ def _headers(
     return headers
 
 
-class _Watch:
+class Watch:
     """Cancels the request's task when its caller leaves.
 
     Watching costs a task, so it begins only when the answer takes longer than a moment.

@@ -11,6 +11,8 @@ from fastapi import APIRouter, FastAPI, Request, Response
 
 from service.domain.chat import ROLES
 from service.domain.demands import DATA_POLICIES
+from service.domain.modal_requests import MOST_IMAGES, PATHS
+from service.domain.modalities import EMBEDDING, FORMATS, IMAGE, SPEECH
 
 CHAT_PATH = "/v1/chat/completions"
 MESSAGES_PATH = "/v1/messages"
@@ -198,6 +200,62 @@ def _dialects(paths: dict[str, Any], problem: dict[str, Any]) -> None:
     }
 
 
+_IMAGE = {
+    "type": "object",
+    "required": ["model", "prompt"],
+    "additionalProperties": True,
+    "properties": {
+        "model": _MODEL, "prompt": {"type": "string", "minLength": 1},
+        "n": {"type": "integer", "minimum": 1, "maximum": MOST_IMAGES},
+        "size": {"type": "string"}, "response_format": {"enum": ["b64_json", "url"]},
+        "user": {"type": "string"}, "headgate": _OPTIONS,
+    },
+}  # fmt: skip
+_SPEECH = {
+    "type": "object",
+    "required": ["model", "input", "voice"],
+    "additionalProperties": True,
+    "properties": {
+        "model": _MODEL, "input": {"type": "string", "minLength": 1},
+        "voice": {"type": ["string", "object"]},
+        "response_format": {"enum": list(FORMATS)}, "speed": {"type": "number"},
+        "stream_format": {"enum": ["audio"]}, "headgate": _OPTIONS,
+    },
+}  # fmt: skip
+_EMBEDDING = {
+    "type": "object",
+    "required": ["model", "input"],
+    "additionalProperties": True,
+    "properties": {
+        "model": _MODEL, "input": {"type": ["string", "array"], "minItems": 1},
+        "dimensions": {"type": "integer", "minimum": 1},
+        "encoding_format": {"enum": ["float", "base64"]},
+        "user": {"type": "string"}, "headgate": _OPTIONS,
+    },
+}  # fmt: skip
+
+
+def _modalities(paths: dict[str, Any], problem: dict[str, Any]) -> None:
+    """The routes of images, speech and embeddings."""
+    told = "OpenAI's form; fields that are not named here are passed through (docs/modalities.md)."
+    whole = {"application/json": {"schema": {"type": "object"}}}
+    sound = {
+        media: {"schema": {"type": "string", "format": "binary"}} for media in FORMATS.values()
+    }
+    for modality, schema, name, content in (
+        (IMAGE, _IMAGE, "pictures", whole), (SPEECH, _SPEECH, "speech", sound),
+        (EMBEDDING, _EMBEDDING, "embeddings", whole),
+    ):  # fmt: skip
+        path = f"/v1{PATHS[modality]}"
+        found = paths[path] = _operation(
+            name, (f"{name.capitalize()}, routed", told), schema, problem
+        )
+        found["post"]["responses"] = {
+            "200": {"description": "What was made", "content": content},
+            "4XX": problem, "5XX": problem,
+        }  # fmt: skip
+
+
 def describe(document: dict[str, Any]) -> None:
     """Add the raw routes to a document, in place."""
     problem = {
@@ -209,6 +267,7 @@ def describe(document: dict[str, Any]) -> None:
         "chat_completions", ("A chat completion, routed", told), _REQUEST, problem
     )
     _dialects(document["paths"], problem)
+    _modalities(document["paths"], problem)
     components = document.setdefault("components", {})
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     for path, operations in document["paths"].items():

@@ -11,6 +11,7 @@ import msgspec
 from service.api.asgi import Headers, Scope, Send, header, send_bytes, send_error
 from service.domain.chat import ChatRequest
 from service.domain.errors import BudgetExceeded, HeadgateError, InvalidRequest
+from service.domain.modalities import CHAT
 from service.domain.records import Key
 from service.domain.tickets import Ticket
 from service.queueing.desk import NOBODY, Arrival
@@ -69,7 +70,7 @@ async def turned_away(
 ) -> None:
     """Answer a request that failed: 202 with a ticket where that was asked for and helps."""
     waits = isinstance(error, NOBODY) or (isinstance(error, BudgetExceeded) and error.queued)
-    if arrival is None or not waits:
+    if arrival is None or not waits or arrival.request.modality != CHAT:
         await tell(send, error, request_id)
         return
     if _open_to_all(arrival.request) and not error.willed:

@@ -15,6 +15,7 @@ from service.bootstrap.capabilities import attach_capabilities
 from service.bootstrap.jobs import jobs
 from service.bootstrap.judging import attach_judging
 from service.bootstrap.learning import intake, learning, propensities, responses
+from service.bootstrap.modalities import attach_modalities
 from service.bootstrap.opening import hash_key, open_kept
 from service.bootstrap.overrides import attach_overrides, resume_pins
 from service.bootstrap.people import attach_people
@@ -83,6 +84,7 @@ def build(
             f"{len(skipped)} checkpoints were damaged or gone and were passed over (the newest is "
             f"{skipped[0]}); what was learned was taken from the one before and the logged updates"
         )
+    attach_modalities(runtime, way.modal)
     runtime.notices[:0] = notices  # the list itself is held by others
     runtime.first_key = first_key
     runtime.plan_standing = PlanStanding(

@@ -177,6 +177,7 @@ class Reloader:
             runtime.responses = responses(plan, runtime.kept, clock)
         runtime.plan, runtime.catalog, runtime.live = plan, way.catalog, live
         runtime.router, runtime.dispatcher = way.router, way.dispatcher
+        runtime.modalities.ways = way.modal
         runtime.fleet, runtime.load.bounds = way.fleet, plan.service
         runtime.refusals.rules = refusal_rules(plan)
         runtime.providers, self._way = way.providers, way

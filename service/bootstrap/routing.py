@@ -8,6 +8,8 @@ import random
 
 from service.domain.catalog import Deployment
 from service.domain.clock import Clock, new_id
+from service.domain.expressions import Expression, parse
+from service.domain.modalities import CHAT
 from service.domain.records import Act
 from service.plan.whole import Plan
 from service.routing.asked import OTHER, Dials, Requirement, RoutingTable, Rule
@@ -30,7 +32,9 @@ def table(
     plan: Plan, catalog: tuple[Deployment, ...], finder: TaskFinder | None = None
 ) -> RoutingTable:
     """What the router reads of the plan."""
-    conditions = {task.name: task.condition for task in plan.tasks}
+    conditions: dict[str, Expression | None] = {task.name: task.condition for task in plan.tasks}
+    for each in plan.modalities:
+        conditions.setdefault(each, parse(f'modality == "{each}"'))
     unconditional = [name for name in plan.task_names if name not in (*conditions, OTHER)]
     return RoutingTable(
         catalog=catalog,
@@ -102,8 +106,9 @@ def fleet(
 
 
 def sessions(plan: Plan, kept: Kept, clock: Clock) -> Sessions:
-    """The sessions that were held before the restart are held again."""
+    """The sessions that were held before the restart are held again; those of chat alone."""
     held, now_us = Sessions(plan.sessions.idle_s), clock.wall_us()
+    others = [each.name for each in plan.deployments if each.modality != CHAT]
     rows = rows_of(
         kept.database.cursor(),
         "SELECT session, arg_max(deployment, log_seq) FILTER (mode = 'randomised') AS deployment, "
@@ -111,8 +116,13 @@ def sessions(plan: Plan, kept: Kept, clock: Clock) -> Sessions:
         "arg_max({'experiments': experiments, 'variants': variants, "
         "'variant_probabilities': variant_probabilities, 'units': units}, log_seq) "
         "FILTER (mode = 'randomised') AS drawn FROM decisions "
-        "WHERE session <> '' AND ts >= ? GROUP BY session HAVING max(ts) >= ? AND id IS NOT NULL",
-        [at_time(now_us - SESSION_SPAN_US), at_time(now_us - int(plan.sessions.idle_s * 1e6))],
+        "WHERE session <> '' AND ts >= ? AND NOT list_contains(?, deployment) "
+        "GROUP BY session HAVING max(ts) >= ? AND id IS NOT NULL",
+        [
+            at_time(now_us - SESSION_SPAN_US),
+            others,
+            at_time(now_us - int(plan.sessions.idle_s * 1e6)),
+        ],
     )
     for row in rows:
         assigned = assigned_from(row["drawn"])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from learning.features import Featurizer
+from service.bootstrap.modalities import modal_ways, providers_of, seen_by
 from service.bootstrap.prediction import prediction
 from service.bootstrap.routing import bounds, fleet, table
 from service.bootstrap.taxonomy import finder_of
 from service.domain.catalog import Deployment
 from service.domain.clock import Clock
 from service.domain.live import LivePolicy
+from service.domain.modalities import CHAT, CHAT_KIND
+from service.orchestration.modalities import ModalWays
 from service.plan.whole import Plan
 from service.providers.base import Provider
 from service.providers.registry import PROVIDERS
@@ -49,6 +52,7 @@ class WayOut:
     router: Router
     dispatcher: Dispatcher
     providers: dict[str, Provider]
+    modal: ModalWays
 
 
 def way_out(
@@ -81,13 +85,18 @@ def way_out(
         budgets=ground.budgets,
     )
     finder = finder_of(plan, ground.kept.state_dir)
-    router = Router(table(plan, catalog, finder), parts)
+    whole = table(plan, catalog, finder)
+    chat = seen_by(whole, CHAT_KIND)
+    router = Router(chat, parts)
     providers = dict(before.providers) if before else {}
-    for dialect in {each.dialect for each in catalog} - set(providers):
+    for dialect in {each.dialect for each in catalog if each.modality == CHAT} - set(providers):
         providers[dialect] = PROVIDERS[dialect]()
         providers[dialect].incidents.tell = ground.telemetry.incident
+    providers_of(catalog, providers, ground.telemetry)
     means = Means(
         catalog, providers, router.alternatives, health, ground.ledger, clock, bounds(plan),
         allowed=router.allowed, traceparent=ground.ledger.traceparent, budgets=ground.budgets,
     )  # fmt: skip
-    return WayOut(catalog, health, router, Dispatcher(means), providers)
+    modal = modal_ways(whole, parts, means, providers)
+    means = replace(means, bounds=replace(means.bounds, ladders=chat.ladders))
+    return WayOut(catalog, health, router, Dispatcher(means), providers, modal)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
+from service.domain.modalities import CHARACTERS_PER_TOKEN, CHAT, IMAGE, IMAGE_UNITS, Kind
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -78,6 +80,13 @@ class Deployment:
     endpoints: tuple[Endpoint, ...] = ()  # several addresses or keys; empty: the one above
     endpoint: int = 0  # which of them this is
     family: str = ""  # whose kin it is: nobody of it judges its answers
+    modality: str = CHAT
+    space: str = ""  # of embeddings: whose vectors may be compared
+
+    @property
+    def kind(self) -> Kind:
+        """Which requests it may meet."""
+        return Kind(self.modality, self.space)
 
     @property
     def ends(self) -> tuple[Deployment, ...]:
@@ -132,7 +141,24 @@ def typical_usd(deployment: Deployment, at_us: int) -> float:
     """What a request of typical size costs at list prices, US dollars: which one is the dearer."""
     price = deployment.price_at(at_us)
     whole = price.input_micro_usd_mtok * TYPICAL_IN + price.output_micro_usd_mtok * TYPICAL_OUT
+    if deployment.modality != CHAT:  # an image, or as many characters as tokens
+        whole += (
+            price.image_micro_usd * 1_000_000
+            + price.mchar_micro_usd * CHARACTERS_PER_TOKEN * TYPICAL_IN
+        )
     return whole / 1e12
+
+
+def asked_micro_usd_mtok(deployment: Deployment, price: Price) -> int:
+    """Of a million tokens that are asked, as choices reckon: where an image counts as IMAGE_UNITS
+    of them, and four characters of a text to be spoken as one.
+    """
+    if deployment.modality == CHAT:
+        return price.input_micro_usd_mtok
+    each = (price.image_micro_usd + price.request_micro_usd) * (1_000_000 // IMAGE_UNITS)
+    if deployment.modality == IMAGE:
+        return each
+    return price.input_micro_usd_mtok + CHARACTERS_PER_TOKEN * price.mchar_micro_usd
 
 
 @dataclass(frozen=True, slots=True)

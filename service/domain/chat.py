@@ -6,13 +6,14 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from learning.features import RequestShape
 from service.domain.dialects import LATE_SYSTEM, NOTHING, beyond
 from service.domain.errors import InvalidRequest
+from service.domain.modalities import CHAT
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 LABELS = ("tags", "tenant", "feature", "session", "type")
@@ -94,6 +95,12 @@ class ChatRequest:
     messages: tuple[Message, ...]
     prompt_hash: str = ""  # of the messages, where it was made beside the event loop
     beyond: frozenset[str] = NOTHING  # what is asked that not every dialect can say
+    modality: ClassVar[str] = CHAT
+
+    @property
+    def said(self) -> bytes:
+        """What a deployment is to answer to, as bytes: by it a request is known again."""
+        return bytes(self.fields["messages"])
 
     def lean(self) -> ChatRequest:
         """The same without the texts that only the decision reads: what is sent on stays."""
@@ -215,6 +222,9 @@ def _plain(error: msgspec.ValidationError) -> str:
     return text[:200]
 
 
+top, field_of = _top, _field  # other modalities are read by them, too
+
+
 def _check_messages(messages: Sequence[Message]) -> None:
     if not messages:
         raise InvalidRequest("messages is empty; give at least one message", param="messages")
@@ -279,6 +289,9 @@ def _labels(fields: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
                 param=f"metadata.{name}",
             )
     return labels
+
+
+labels_of = _labels
 
 
 def _tags(value: Any) -> tuple[str, ...]:

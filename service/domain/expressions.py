@@ -17,7 +17,7 @@ from typing import Any
 SCORES = ("complexity", "ambiguity", "difficulty")
 NUMBERS = ("word_count", "tokens", "turns", "images", "tools", "max_tokens", *SCORES)
 FLAGS = ("has_code", "has_maths", "json_mode", "stream", "system")
-TEXTS = ("type", "tier", "tenant", "feature")
+TEXTS = ("type", "tier", "tenant", "feature", "modality")
 SETS = ("tags",)
 NAMES = (*NUMBERS, *FLAGS, *TEXTS, *SETS)
 MAX_LENGTH = 500

@@ -79,7 +79,7 @@ def from_outcome(
                 revises_quality=None,
                 cost_usd=cost_usd,
                 latency_s=attempt.latency_s if lost or (timed and not silent) else None,
-                tokens_out=attempt.usage.tokens_out if kind is None and not judge else None,
+                tokens_out=(attempt.usage.tokens_out if kind is None and not judge else 0) or None,
                 failed=None if silent else blames,
                 feedback_id=None,
                 version_id=version_id,

@@ -13,7 +13,7 @@ from learning.interaction import Arm
 from learning.policies import registry
 from learning.policies.base import Policy, PolicySetup
 from learning.reward import RewardScale
-from service.domain.catalog import Deployment
+from service.domain.catalog import Deployment, asked_micro_usd_mtok
 from service.domain.clock import new_id
 from service.domain.experiments import How, Promotion
 from service.domain.records import Version
@@ -73,7 +73,7 @@ def arm_of(deployment: Deployment, at_us: int) -> Arm:
     price = deployment.price_at(at_us)
     return Arm(
         deployment.name,
-        price.input_micro_usd_mtok / 1e6,
+        asked_micro_usd_mtok(deployment, price) / 1e6,
         price.output_micro_usd_mtok / 1e6,
         deployment.prior_quality,
         deployment.prior_latency_s,

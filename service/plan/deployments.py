@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from service.domain.catalog import Deployment, Endpoint, Limits, Price, family_of
 from service.domain.demands import promised
+from service.domain.modalities import CHAT, DIALECTS, EMBEDDING, FORMATS, SPEECH
 from service.plan.words import DataPolicy, Money, Name, Region, Seconds, Share, Strict
 
 ADDRESS = r"^https?://[^\s@?#]+$"
 VARIABLE = r"^[A-Z_][A-Z0-9_]*$"
 
 
+MODAL_WINDOW = 1_000_000  # tokens of one request that is not chat, where the plan says nothing
+NO_TOKENS = {"input_usd_per_mtok": 0.0, "output_usd_per_mtok": 0.0}
 Factor = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 
 
@@ -102,6 +105,47 @@ class DeploymentPlan(Strict):
     region: Region | None = None
     data_policy: list[DataPolicy] = []
     family: str = Field(default="", max_length=64)
+    modality: Literal["chat", "image", "speech", "embedding"] = "chat"
+    formats: list[Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]] = []
+    space: str = Field(default="", max_length=200)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unpriced(cls, data: Any) -> Any:
+        """What is not chat is priced by what its provider asks for, and need not price tokens; its
+        context window is that of a whole request.
+        """
+        if not isinstance(data, dict) or data.get("modality", CHAT) == CHAT:
+            return data
+        data = {"context_window": MODAL_WINDOW} | data
+        given = data.get("price")
+        prices = given if isinstance(given, list) else [given]
+        if given and all(isinstance(each, dict) and set(each) - {"from"} for each in prices):
+            data["price"] = [NO_TOKENS | each for each in prices]
+        return data
+
+    @model_validator(mode="after")
+    def _of_its_modality(self) -> DeploymentPlan:
+        if self.formats and self.modality != SPEECH:
+            raise ValueError("formats are those of modality: speech; drop them")
+        if self.space and self.modality != EMBEDDING:
+            raise ValueError("space is that of modality: embedding; drop it")
+        if self.modality != CHAT:
+            if "capabilities" in self.model_fields_set:
+                raise ValueError("capabilities are those of modality: chat; drop them")
+            if self.dialect not in DIALECTS:
+                raise ValueError(
+                    f"the dialect {self.dialect} is spoken for chat alone; modality: "
+                    f"{self.modality} takes {', '.join(DIALECTS)}"
+                )
+        return self
+
+    @property
+    def can(self) -> frozenset[str]:
+        """What it may be asked for beyond the plain."""
+        if self.modality == CHAT:
+            return frozenset(self.capabilities)
+        return frozenset(self.formats or FORMATS) if self.modality == SPEECH else frozenset()
 
     @field_validator("price", mode="before")
     @classmethod
@@ -138,7 +182,7 @@ class DeploymentPlan(Strict):
             provider=self.provider or host,
             context_window=self.context_window,
             max_output_tokens=self.max_output_tokens,
-            capabilities=frozenset(self.capabilities),
+            capabilities=self.can,
             limits=self.limits.limits(),
             most_in_flight=self.most_in_flight,
             endpoints=self._endpoints(environment),
@@ -149,4 +193,6 @@ class DeploymentPlan(Strict):
             region=self.region or "",
             data_policy=promised(frozenset(self.data_policy)),
             family=self.family or family_of(self.provider or host, self.model),
+            modality=self.modality,
+            space=(self.space or self.model) if self.modality == EMBEDDING else "",
         )

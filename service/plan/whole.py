@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from learning.taxonomies import default
 from service.domain.catalog import Deployment
+from service.domain.modalities import in_use
 from service.plan import alerts as alert
 from service.plan.approvals import ApprovalPlan
 from service.plan.budgets import BudgetPlan, NamedBudget
@@ -120,11 +121,17 @@ class Plan(Strict):
 
     @property
     def task_names(self) -> tuple[str, ...]:
-        """Every task, ``other`` last."""
+        """Every task, ``other`` last; the modalities that are not chat are tasks of their own."""
         named = [t.name for t in self.tasks if t.name != OTHER]
+        named += [each for each in self.modalities if each not in named]
         if self.taxonomy is not None and self.taxonomy.use == "default":
             named += [each for each in default.NAMES if each not in named and each != OTHER]
         return (*named, OTHER)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those that it serves beside chat."""
+        return in_use(each.modality for each in self.deployments)
 
     def catalog(self, environment: Mapping[str, str]) -> tuple[Deployment, ...]:
         """The deployments, with their secrets from the environment."""

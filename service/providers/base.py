@@ -20,7 +20,8 @@ reached: ContextVar[bool] = ContextVar("reached", default=True)
 class Tokens:
     """What the provider says it used; ``estimated`` where it contradicts itself.
 
-    ``cache_write`` is a part of ``tokens_in``, ``reasoning`` of ``tokens_out``.
+    ``cache_write`` is a part of ``tokens_in``, ``reasoning`` of ``tokens_out``; ``characters``: of
+    input, where they are known.
     """
 
     tokens_in: int
@@ -29,6 +30,7 @@ class Tokens:
     estimated: bool = False
     cache_write: int = 0
     reasoning: int = 0
+    characters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Answer:
     tokens: Tokens | None
     content_chars: int
     images: int = 0
+    made: int = 0  # images or vectors in it
 
 
 @dataclass(frozen=True, slots=True)

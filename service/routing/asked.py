@@ -16,6 +16,7 @@ from service.domain.demands import DATA_POLICIES, NO_DEMAND, Demand
 from service.domain.errors import InvalidRequest
 from service.domain.expressions import Expression
 from service.domain.guesses import ASKED, CLASSIFIER, Guess
+from service.domain.modalities import CHAT_KIND, Kind
 from service.domain.records import Caller, Key
 from service.routing.finding import TaskFinder
 from service.routing.foreseeing import Ahead, Foreseer
@@ -76,6 +77,7 @@ class RoutingTable:
     confidences: Mapping[str, float] = field(default_factory=dict)  # of a task's condition; else 1
     finder: TaskFinder | None = None
     requirements: tuple[Requirement, ...] = ()
+    kind: Kind = CHAT_KIND  # of those that may answer
     ways: tuple[str, ...] = ()  # of answering by several calls, that may be asked for by name
 
     @property
@@ -298,6 +300,7 @@ def names_of(request: ChatRequest, signals: Signals, caller: Caller) -> dict[str
         "stream": request.stream,
         "system": shape.system,
         "type": request.labels.get("type", ""),
+        "modality": request.modality,
         "tier": caller.tier,
         "tenant": caller.tenant,
         "feature": caller.feature,

@@ -59,9 +59,9 @@ def usage_of(
             made, odd = -(-seen.content_chars // CHARACTERS_PER_TOKEN), True
         used = Amounts(
             tokens.tokens_in, made, tokens.cached, tokens.cache_write, tokens.reasoning,
-            seen.images, _characters(price, tokens_in),
+            seen.images, _characters(price, tokens_in, tokens.characters),
         )  # fmt: skip
-        return _billed(price, used, odd)
+        return _billed(price, used, odd or (bool(used.characters) and tokens.characters is None))
     answered = bool(seen.content_chars) or (kind is ErrorKind.POLICY and seen.sent)
     if kind in _UNBILLED and not answered:
         return Usage(0, 0, 0, 0)
@@ -72,15 +72,16 @@ def usage_of(
     return _billed(price, used, True)
 
 
-def _characters(price: Price, tokens_in: int) -> int:
-    """Characters of the prompt, by our own count of its tokens, where they are priced."""
-    return tokens_in * CHARACTERS_PER_TOKEN if price.mchar_micro_usd else 0
+def _characters(price: Price, tokens_in: int, known: int | None = None) -> int:
+    """Characters of the prompt where they are priced, by our own count of its tokens if need be."""
+    if not price.mchar_micro_usd:
+        return 0
+    return tokens_in * CHARACTERS_PER_TOKEN if known is None else known
 
 
 def _billed(price: Price, used: Amounts, odd: bool) -> Usage:
     extras = None
     if used.cache_write or used.reasoning or used.images or used.characters:
         extras = Extras(used.cache_write, used.reasoning, used.images, used.characters)
-        odd = odd or bool(used.characters)
     cost = charge_micro_usd(price, used)
     return Usage(used.tokens_in, used.tokens_out, used.cached, cost, odd, extras)

@@ -9,6 +9,7 @@ from service.domain.chat import ChatRequest
 from service.domain.demands import DATA_POLICY, NO_DEMAND, REGION, Demand
 from service.domain.dialects import param_of, unsaid
 from service.domain.errors import CapabilityMissing
+from service.domain.modalities import CHAT_KIND, Kind
 from service.domain.records import Decision, Disqualified, Role
 from service.routing.fleet import Fleet
 
@@ -21,9 +22,10 @@ HARD = frozenset({"context_window", "max_output_tokens", *GUARDED})
 class Eligibility:
     """The hard disqualifiers, in an order in which the plainest reason is told first."""
 
-    def __init__(self, catalog: Sequence[Deployment], fleet: Fleet) -> None:
+    def __init__(self, catalog: Sequence[Deployment], fleet: Fleet, kind: Kind = CHAT_KIND) -> None:
         self.catalog = tuple(catalog)
-        self._fleet = fleet
+        self._fleet, self._kind = fleet, kind
+        self._own = [(i, each) for i, each in enumerate(self.catalog) if each.kind == kind]
 
     def incapable(
         self, deployment: Deployment, request: ChatRequest, task: str, demand: Demand = NO_DEMAND
@@ -33,6 +35,9 @@ class Eligibility:
         """
         if demand is not NO_DEMAND and (unmet := demand.unmet(deployment)):
             return unmet
+        if deployment.kind != self._kind:
+            other = deployment.modality != self._kind.modality
+            return LACKS + (self._kind.modality if other else f"space {self._kind.space}")
         missing = request.needs - deployment.capabilities
         if missing:
             return LACKS + "+".join(sorted(missing))
@@ -60,7 +65,7 @@ class Eligibility:
         reserve = min(shape.tokens_out_limit or ANSWER_RESERVE, ANSWER_RESERVE)
         tokens = shape.tokens_in + (shape.tokens_out_limit or ANSWER_RESERVE)
         free = demand is NO_DEMAND
-        for index, each in enumerate(self.catalog):
+        for index, each in self._own:
             fits = (
                 needs <= each.capabilities
                 and shape.tokens_in + reserve <= each.context_window

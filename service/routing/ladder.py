@@ -41,11 +41,11 @@ class Ladders:
     """The ladder of each task; ``""`` stands for the tasks without their own."""
 
     def __init__(self, by_task: Mapping[str, Ladder]) -> None:
-        self._by_task = dict(by_task)
+        self.by_task = dict(by_task)
 
     def of(self, task: str) -> Ladder | None:
         """The ladder of a task, None where the policy alone decides the order."""
-        return self._by_task.get(task) or self._by_task.get("")
+        return self.by_task.get(task) or self.by_task.get("")
 
 
 NO_LADDERS = Ladders({})

@@ -10,6 +10,7 @@ from service.domain.budgets import AtCap, Budget, Scope
 from service.domain.catalog import Amounts, Deployment, dearest_in, dearest_out, worst_micro_usd
 from service.domain.chat import ChatRequest
 from service.domain.errors import BudgetExceeded
+from service.domain.modalities import EMBEDDING
 from service.domain.periods import Period
 from service.domain.records import Decision
 from service.routing.budgets import Budgets, Counted, Hold
@@ -61,6 +62,8 @@ class Worst:
             if "tools" in fields:
                 size += memoryview(fields["tools"]).nbytes
             tokens_in = max(tokens_in, -(-size // BYTES_PER_TOKEN))
+        elif request.modality == EMBEDDING:
+            tokens_in = max(tokens_in, -(-memoryview(fields["input"]).nbytes // BYTES_PER_TOKEN))
         self.tokens_in = tokens_in
         self.choices = _choices(fields["n"]) if "n" in fields else 1
         self.limit, self.reserve = request.shape.tokens_out_limit, reserve_out

@@ -75,7 +75,7 @@ class Router:
         self.table, self._virtual = table, table.virtual
         self._parts = parts
         self._index = {each.name: i for i, each in enumerate(table.catalog)}
-        self._eligibility = Eligibility(table.catalog, parts.fleet)
+        self._eligibility = Eligibility(table.catalog, parts.fleet, table.kind)
         self._narrowing = Narrowing(table, parts.fleet)
         self._overriding = Overriding(
             table, self._narrowing, self._eligibility, parts.live, parts.clock
@@ -141,7 +141,7 @@ class Router:
 
     def prompt_hash(self, request: ChatRequest) -> str:
         """The keyed hash of the messages."""
-        return keyed_hash(self._parts.secret, bytes(request.fields["messages"]))
+        return keyed_hash(self._parts.secret, request.said)
 
     # what is asked ----------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ from service.domain.expressions import NAMES, Expression, ExpressionInvalid, neg
 VALUES = {
     "word_count": 120, "tokens": 200, "turns": 1, "images": 0, "tools": 2, "max_tokens": 0,
     "has_code": True, "has_maths": False, "json_mode": False, "stream": True, "system": True,
-    "type": "social_post", "tier": "basic", "tenant": "acme", "feature": "", "tags": ("a", "b"),
+    "type": "social_post", "tier": "basic", "tenant": "acme", "feature": "", "modality": "chat",
+    "tags": ("a", "b"),
     "complexity": 61.5, "ambiguity": 12.0, "difficulty": 48.25,
 }  # fmt: skip
 
