@@ -14,7 +14,6 @@ from service.config import Settings
 from service.domain.clock import moment_us, parse_id
 from service.plan.whole import Plan
 from service.providers.calling import OverHTTP
-from service.providers.registry import PROVIDERS
 from service.providers.simulated import Weather
 from service.rehearsal.inside import App, Exchange, Inside, ask
 from service.rehearsal.traffic import DAY_S, Day, Wish, day
@@ -59,6 +58,7 @@ class Seen:
     decision_id: str = ""
     deployment: str = ""
     tier: int = 0
+    cache: str = ""
     took_s: float = 0.0
     first_s: float = 0.0
     ticket: str = ""
@@ -120,13 +120,12 @@ class _Play:
         runtime.learner.stop()  # its thread; it learns in the loop's, before time goes on
         runtime.learner.checkpoint_s = CHECKPOINT_S
         self._loop.before_time(runtime.learner.turn)
-        providers = SimulatedProviders(self._world).app()
-        for dialect in runtime.providers:
-            kind = PROVIDERS[dialect]
-            assert issubclass(kind, OverHTTP)
-            speaks = kind(Inside(providers))
-            speaks.incidents.tell = runtime.telemetry.incident
-            runtime.providers[dialect] = speaks
+        simulated = SimulatedProviders(self._world)
+        simulated.modal = self._world.studio
+        inside = Inside(simulated.app())
+        for provider in runtime.providers.values():
+            assert isinstance(provider, OverHTTP)
+            provider.through(inside)
         if runtime.queue is not None:
             runtime.queue.chance.seed(f"queue:{self._wanted.seed}")
         for job in runtime.scheduler.jobs:
@@ -159,13 +158,14 @@ class _Play:
         began_s = self._clock.now_s
         headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
         body = json.dumps(seen.wish.body()).encode()
-        exchange = Exchange(app, ("POST", "/v1/chat/completions"), headers, body)
+        exchange = Exchange(app, ("POST", seen.wish.path), headers, body)
         seen.status, told = await exchange.head()
         seen.first_s = self._clock.now_s - began_s
         data = await exchange.body()
         seen.took_s = self._clock.now_s - began_s
         seen.decision_id = told.get("x-headgate-decision-id", "")
         seen.deployment = told.get("x-headgate-deployment", "")
+        seen.cache = told.get("x-headgate-cache", "")
         seen.tier = int(told.get("x-headgate-tier", "0"))
         if seen.status == 202:
             seen.ticket = json.loads(data)["id"]
@@ -178,7 +178,7 @@ class _Play:
     async def _rate(self, app: App, seen: Seen) -> None:
         assert self._found.world is not None
         model = self._model(seen.deployment)
-        true = self._found.world.fair(model, seen.wish.prompt, 1).quality
+        true = self._found.world.quality(model, seen.wish.prompt)
         stars = min(max(round(1.0 + 4.0 * true + seen.wish.noise), 1), 5)
         given = {"id": seen.decision_id, "metric": "stars", "value": stars,
                  "user": f"user-{seen.wish.number % 400}"}  # fmt: skip
@@ -219,6 +219,7 @@ class _Play:
 
 
 TROUBLES = (
+    Trouble("pigment", 45_000.0, 46_200.0, Weather(error_rate=1.0), "fresco away, 12:30-12:50"),
     Trouble("river", 37_800.0, 39_000.0, Weather(error_rate=1.0), "journeyman away, 10:30-10:50"),
     Trouble("brook", 57_600.0, 59_100.0, Weather(latency_factor=30.0),
             "apprentice 30 times slower, 16:00-16:25"),

@@ -30,9 +30,8 @@ def show(report: Report, console: Console) -> None:
         for each in report.sums if each.name.startswith("spend") for part, amount in
         each.parts.items()))  # fmt: skip
     falls = f["fallbacks"]
-    line(
-        f"\nanswers by tier of the ladder, where a rule may begin in a later one: {falls['answers_by_tier']}"
-    )
+    line("\nanswers by tier of the ladder (a rule may begin in a later one): "
+         f"{falls['answers_by_tier']}")  # fmt: skip
     _table(console, "calls after a failure", ("failed", "how", "then", "calls", "answered"),
            (each.values() for each in falls["calls"]))  # fmt: skip
     _table(console, "breakers", ("deployment", "opened", "minutes", "openings"),
@@ -79,8 +78,11 @@ def _savings(console: Console, report: Report, line: Any) -> None:
     _table(console, "saved in truth, $, beside one deployment for everything",
            ("beside", *names, "in all", "quality gained"), rows)  # fmt: skip
     skip = saved["checks"]
-    line(f"checks: {skip['state']} ({skip['reason']}); {skip['skipped']} skipped, "
-         f"{skip['audited']} audited" if skip else "checks: none are skipped by the plan")  # fmt: skip
+    told = "none are skipped by the plan"
+    if skip:
+        told = f"{skip['state']} ({skip['reason']}); {skip['skipped']} skipped"
+        told += f", {skip['audited']} audited"
+    line(f"checks: {told}")
     for name, why in saved["missing"].items():
         line(f"{name}: {why}")
 

@@ -15,15 +15,17 @@ REFUSED = "simulate a refusal"  # words that the simulated providers refuse
 # How busy each hour of the day is, the night first.
 HOURS = (2, 1, 1, 1, 1, 2, 4, 8, 14, 19, 21, 20, 16, 19, 22, 21, 18, 13, 9, 8, 7, 6, 4, 3)
 SHARES: Mapping[str, float] = {
-    "long_article": 0.15, "social_post": 0.45, "photo_text": 0.20, "illustration_text": 0.12,
-    "voice_script": 0.08,
+    "long_article": 0.15, "social_post": 0.40, "photo_text": 0.06, "illustration_text": 0.04,
+    "voice_script": 0.08, "product_photo": 0.14, "illustration": 0.08, "voice_over": 0.05,
 }  # fmt: skip
 TYPES: Mapping[str, str] = {
-    "long_article": "article", "social_post": "social_post", "photo_text": "product_photo",
-    "illustration_text": "illustration", "voice_script": "voice_over",
+    "long_article": "article", "photo_text": "product_photo", "illustration_text": "illustration",
 }  # fmt: skip
 LENGTHS = {"long_article": 900, "social_post": 60, "photo_text": 80, "illustration_text": 90,
            "voice_script": 130}  # fmt: skip
+PATHS = {"product_photo": "/v1/images/generations", "illustration": "/v1/images/generations",
+         "voice_over": "/v1/audio/speech"}  # fmt: skip
+CHAT = "/v1/chat/completions"
 PREMIUM, UNTYPED, REPEATED, REFUSALS, RATED = 0.3, 0.12, 0.12, 0.003, 0.3
 _THINGS = ("a ceramic mug", "our new sneakers", "a beeswax candle", "the blue kettle",
            "olive oil from Crete", "a leather bag", "the oak table", "a linen shirt", "rye bread",
@@ -31,6 +33,11 @@ _THINGS = ("a ceramic mug", "our new sneakers", "a beeswax candle", "the blue ke
 _PLACES = ("Lisbon", "the workshop", "our shop in Ghent", "the harbour", "a small office",
            "the orchard", "the winter market", "a quiet street", "the reading room")  # fmt: skip
 _MOODS = ("warm", "calm", "playful", "plain", "proud", "curious", "festive")
+_PIECES: Mapping[str, tuple[str, ...]] = {
+    "product_photo": ("Product photo of {thing} at {place}, {mood} light",),
+    "illustration": ("Illustration of {thing} and {place}, {mood}, two colours",),
+    "voice_over": ("Look at {thing}. We found it in {place}, and it stayed.",),
+}
 _PATTERNS: Mapping[str, tuple[str, ...]] = {
     "long_article": ("Write a long article about {thing} and {place}, with five sections, {mood}",
                      "A post for our blog of about nine hundred words: what {thing} has to do with "
@@ -67,21 +74,37 @@ class Wish:
     @property
     def type(self) -> str:
         """The type that the caller gives, empty where they give none."""
-        return TYPES[self.task] if self.typed else ""
+        return TYPES.get(self.task, self.task) if self.typed else ""
+
+    @property
+    def path(self) -> str:
+        """Where it is sent."""
+        return PATHS.get(self.task, CHAT)
+
+    @property
+    def queues(self) -> bool:
+        """Whether it asks for a ticket where nobody can answer: whole answers of chat alone can."""
+        return self.path == CHAT and not self.stream
 
     def body(self) -> dict[str, object]:
         """As it is sent."""
-        made: dict[str, object] = {
-            "model": "auto",
-            "messages": [{"role": "user", "content": self.prompt}],
-            "max_tokens": max(2 * LENGTHS[self.task], 64),
-            "metadata": {
-                "tenant": f"studio-{self.tier}", "feature": self.task,
-                "user": f"user-{self.number % 400}",
-            } | ({"type": self.type} if self.typed else {}),
-            "headgate": {"tier": self.tier} | ({} if self.stream else {"queue": True}),
-        }  # fmt: skip
+        labels = {
+            "tenant": f"studio-{self.tier}", "feature": self.task, "user": self.user,
+        } | ({"type": self.type} if self.typed else {})  # fmt: skip
+        made: dict[str, object] = {"model": "auto", "metadata": labels}
+        made["headgate"] = {"tier": self.tier} | ({"queue": True} if self.queues else {})
+        if self.task == "voice_over":
+            return made | {"input": self.prompt, "voice": "alloy", "response_format": "wav"}
+        if self.path != CHAT:
+            return made | {"prompt": self.prompt, "size": "64x64"}
+        made["messages"] = [{"role": "user", "content": self.prompt}]
+        made["max_tokens"] = max(2 * LENGTHS[self.task], 64)
         return made | ({"stream": True} if self.stream else {})
+
+    @property
+    def user(self) -> str:
+        """Who asks."""
+        return f"user-{self.number % 400}"
 
 
 @dataclass(slots=True)
@@ -103,17 +126,18 @@ def day(count: int, seed: int) -> Day:
         repeats = repeats and task != "long_article"
         refused = chance.random() < REFUSALS
         prompt = chance.choice(before[-200:]) if repeats else _prompt(task, number, chance)
+        refused = refused or (task in PATHS and task != "voice_over" and chance.random() < 0.01)
         refused = refused and not repeats
         if refused:
             prompt += f" ({REFUSED})"
         elif not repeats:
             before.append(prompt)
-        hard, length = chance.random(), LENGTHS[task] * (0.6 + 0.8 * chance.random())
+        hard, length = chance.random(), LENGTHS.get(task, 0) * (0.6 + 0.8 * chance.random())
         made.texts.setdefault(prompt, Text(task, round(length), hard))
         made.wishes.append(Wish(
             number, at_s, task, prompt,
             "premium" if chance.random() < PREMIUM else "basic",
-            chance.random() >= UNTYPED,
+            chance.random() >= UNTYPED or task in PATHS,
             task == "long_article" and chance.random() < 0.6,
             repeats, refused, chance.random() < RATED, chance.gauss(0.0, 0.35),
         ))  # fmt: skip
@@ -130,7 +154,7 @@ def times(count: int, seed: int) -> Sequence[float]:
 
 
 def _prompt(task: str, number: int, chance: random.Random) -> str:
-    pattern = chance.choice(_PATTERNS[task])
+    pattern = chance.choice(({**_PATTERNS, **_PIECES})[task])
     text = pattern.format(
         thing=chance.choice(_THINGS), place=chance.choice(_PLACES), mood=chance.choice(_MOODS)
     )

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from service.plan.whole import Plan
 from service.rehearsal.money import Sum, charged
 from service.rehearsal.playing import Seen
-from service.rehearsal.traffic import Wish
+from service.rehearsal.traffic import CHAT, Wish
 from service.rehearsal.world import World
 
 BASIC, DRAW = "basic tier to the cheap deployment", "routing by the policy"
+CACHE, PIECES = "answers that were kept", "pictures and voices, as they were"
 ELSEWHERE = "tries that answered nobody"
 
 
@@ -36,16 +37,17 @@ class Truth:
         self._world = world
         self._of = {each.name: (each.model, (each.price[-1].input_usd_per_mtok,
                                              each.price[-1].output_usd_per_mtok))
-                    for each in plan.deployments}  # fmt: skip
+                    for each in plan.deployments if each.modality == "chat"}  # fmt: skip
+        self._models = {each.name: each.model for each in plan.deployments}
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The deployments."""
+        """The deployments that write."""
         return tuple(self._of)
 
     def quality(self, deployment: str, wish: Wish) -> float:
         """The true quality of its answer, 0 to 1."""
-        return self._world.fair(self._of[deployment][0], wish.prompt, 1).quality
+        return self._world.quality(self._models[deployment], wish.prompt)
 
     def cost(self, deployment: str, wish: Wish) -> int:
         """What its answer costs, in micro-dollars, at the first call."""
@@ -57,16 +59,27 @@ class Truth:
     def beside(self, name: str, seen: Sequence[Seen], spent: Mapping[str, int]) -> Beside:
         """``spent``: micro-dollars by decision, of all decisions of the day."""
         answered = [each for each in seen if each.deployment]
-        parts = {BASIC: 0, DRAW: 0, ELSEWHERE: 0}
+        parts = dict.fromkeys((BASIC, DRAW, CACHE, PIECES, ELSEWHERE), 0)
         whole, left = 0, dict(spent)
         for each in answered:
-            theirs, ours = self.cost(name, each.wish), left.pop(each.decision_id, 0)
+            ours = left.pop(each.decision_id, 0)
+            theirs = self.cost(name, each.wish) if each.wish.path == CHAT else ours
             whole += theirs
-            parts[BASIC if each.wish.tier == "basic" else DRAW] += theirs - ours
+            parts[_measure(each)] += theirs - ours
         parts[ELSEWHERE] = -sum(left.values())
-        number = max(len(answered), 1)
+        written = [each for each in answered if each.wish.path == CHAT]
+        number = max(len(written), 1)
         return Beside(
             name, whole, Sum(f"saved beside {name}", whole - sum(spent.values()), parts),
-            sum(self.quality(name, each.wish) for each in answered) / number,
-            sum(self.quality(each.deployment, each.wish) for each in answered) / number,
+            sum(self.quality(name, each.wish) for each in written) / number,
+            sum(self.quality(each.deployment, each.wish) for each in written) / number,
         )  # fmt: skip
+
+
+def _measure(seen: Seen) -> str:
+    """Which measure a request's saving is counted under: each under one."""
+    if seen.wish.path != CHAT:
+        return PIECES
+    if seen.cache == "hit":
+        return CACHE
+    return BASIC if seen.wish.tier == "basic" else DRAW

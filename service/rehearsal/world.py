@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from service.providers.simulated import Simulated, Weather
+from service.providers.simulated_modal import ModalWorld
 
 UNKNOWN = 120  # tokens of an answer to a prompt that the world did not write
 
@@ -58,6 +59,40 @@ WRITERS: Mapping[str, Writer] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """A simulated painter or speaker: median seconds of a piece, share of failures, quality."""
+
+    latency_s: float
+    error_rate: float
+    quality: float
+
+
+MAKERS: Mapping[str, Maker] = {
+    "pigment": Maker(3.5, 0.005, 0.90), "charcoal": Maker(1.4, 0.008, 0.72),
+    "herald": Maker(1.1, 0.004, 0.88),
+}  # fmt: skip
+
+
+class Studio(ModalWorld):
+    """Pictures and voices by the day's clock."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(MAKERS)
+
+    def shown(self, modality: str, model: str, prompt: str) -> Simulated:
+        maker, weather = MAKERS[model], self._world.weather(model)
+        luck, pace = self._world.turn(model, prompt)
+        rate = maker.error_rate if weather.error_rate is None else weather.error_rate
+        seconds = maker.latency_s * math.exp(0.5 * (2.0 * pace - 1.0)) * weather.latency_factor
+        return Simulated(503 if luck < rate else 200, seconds, 0, 0, maker.quality)
+
+
 class World:
     """What the simulated providers do on the day's clock. ``now_s``: seconds of the day."""
 
@@ -68,6 +103,7 @@ class World:
         self.texts: dict[str, Text] = {}
         self._laid: dict[str, Weather] = {}
         self._turns: dict[tuple[str, str], int] = {}
+        self.studio = Studio(self)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -88,9 +124,8 @@ class World:
 
     def answer(self, model: str, prompt: str, tokens_in: int) -> Simulated:
         """What a call shows now; the same call again may fail or last otherwise, not be better."""
-        turn = self._turns[model, prompt] = self._turns.get((model, prompt), -1) + 1
         shown, weather = self.fair(model, prompt, tokens_in), self.weather(model)
-        luck, pace = self._uniforms("turn", model, prompt, str(turn))[:2]
+        luck, pace = self.turn(model, prompt)
         rate = WRITERS[model].error_rate if weather.error_rate is None else weather.error_rate
         spread = math.exp(0.3 * (2.0 * pace - 1.0))
         return Simulated(
@@ -107,6 +142,19 @@ class World:
         quality = level - writer.slope * text.hard + 0.10 * (b - 0.5)
         latency_s = writer.first_s + tokens_out / writer.tokens_per_s
         return Simulated(200, latency_s, tokens_in, tokens_out, min(max(quality, 0.0), 1.0))
+
+    def quality(self, model: str, prompt: str) -> float:
+        """The true quality of what a model makes of a prompt, 0 to 1."""
+        if model in WRITERS:
+            return self.fair(model, prompt, 1).quality
+        luck = self._uniforms("piece", model, prompt)[0]
+        return min(max(MAKERS[model].quality + 0.10 * (luck - 0.5), 0.0), 1.0)
+
+    def turn(self, model: str, prompt: str) -> tuple[float, float]:
+        """Two lots of this call, others than those of the call before."""
+        turn = self._turns[model, prompt] = self._turns.get((model, prompt), -1) + 1
+        luck, pace = self._uniforms("turn", model, prompt, str(turn))[:2]
+        return luck, pace
 
     def _uniforms(self, *parts: str) -> list[float]:
         key = "\x1f".join((str(self.seed), *parts)).encode("utf-8", "replace")

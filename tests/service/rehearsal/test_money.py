@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.rehearsal.money import Arithmetic, Sum, charged, divided, mean_usd, month
@@ -10,6 +10,7 @@ from service.rehearsal.money import Arithmetic, Sum, charged, divided, mean_usd,
 ROWS = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(-(10**9), 10**12)), max_size=40)
 
 
+@settings(deadline=None, derandomize=True, max_examples=60)
 @given(rows=ROWS, off=st.integers(-5, 5))
 def test_any_division_of_rows_adds_up_and_a_wrong_total_is_seen(
     rows: list[tuple[str, int]], off: int
@@ -22,6 +23,7 @@ def test_any_division_of_rows_adds_up_and_a_wrong_total_is_seen(
     assert month(total) == 30 * total
 
 
+@settings(deadline=None, derandomize=True, max_examples=60)
 @given(
     tokens=st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)),
     price=st.tuples(st.integers(0, 4_000), st.integers(0, 4_000)),

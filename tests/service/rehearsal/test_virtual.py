@@ -75,7 +75,7 @@ def test_what_is_to_be_done_before_time_goes_on_is_done_first() -> None:
 
 def test_ids_are_the_same_for_a_seed_in_order_and_of_the_made_time() -> None:
     def drawn(seed: int) -> list[str]:
-        clock, loop, ids = made(seed)
+        _, loop, ids = made(seed)
 
         async def main() -> list[str]:
             found = [new_id(), new_id()]

@@ -32,3 +32,15 @@ def test_the_strong_are_better_where_they_should_be() -> None:
     best, middle, least = (world.fair(m, "long", 50).quality for m in ("fall", "river", "brook"))
     assert best > middle > least
     assert world.models == ("fall", "river", "brook")
+    assert world.quality("pigment", "a mug") > world.quality("charcoal", "a mug")
+
+
+def test_pictures_and_voices_live_by_the_same_clock() -> None:
+    now = [0.0]
+    trouble = Trouble("herald", 10.0, 20.0, Weather(error_rate=1.0), "no voice")
+    world = World(3, lambda: now[0], (trouble,))
+    fair = [world.studio.shown("speech", "herald", "hello") for _ in range(20)]
+    assert 200 in {each.status for each in fair} and len({each.latency_s for each in fair}) > 15
+    now[0] = 10.0
+    assert world.studio.shown("speech", "herald", "hello").status == 503
+    assert set(world.studio.models) == {"pigment", "charcoal", "herald"}
