@@ -102,7 +102,7 @@ def _queue(runtime: Runtime, plan: QueuePlan, hash_key: bytes) -> Queue:
     workers = Workers(WorkParts(store, thread, gate, pace, way, clock, chance, plan.lease_s))
     desk.cancel = workers.cancel
     hooks = Webhooks(HookParts(store, thread, outbound, clock, chance, hash_key))
-    return Queue(desk, workers, hooks, store, thread, outbound, hash_key)
+    return Queue(desk, workers, hooks, store, thread, outbound, hash_key, chance)
 
 
 def _died(runtime: Runtime, ended: Ended) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.output import JsonFlag, StateOption, err, fail, give, out, say
+from service.cli.rehearse import contentforge
 
 if TYPE_CHECKING:
     from service.plan.whole import Plan
@@ -22,7 +23,11 @@ def register(app: typer.Typer) -> None:
     )
     app.command(epilog="Example: headgate check examples/simulated.yaml")(check)
     app.command(epilog="Example: headgate simulate --port 9100")(simulate)
-    app.command(epilog="Example: headgate demo --seconds 40")(demo)
+    demos = typer.Typer(invoke_without_command=True, epilog="Example: headgate demo --seconds 40")
+    demos.callback()(demo)
+    example = "Example: headgate demo contentforge --requests 1000 --seed 7"
+    demos.command(epilog=example)(contentforge)
+    app.add_typer(demos, name="demo")
 
 
 def serve(
@@ -132,12 +137,15 @@ def simulate(
 
 
 def demo(
+    context: typer.Context,
     seconds: Annotated[float, typer.Option(help="How long it runs.", min=5.0, max=3600.0)] = 40.0,
     rate: Annotated[float, typer.Option(help="Requests per second.", min=1, max=200)] = 30.0,
     seed: Annotated[int, typer.Option(help="Fixes traffic and providers.")] = 7,
     as_json: JsonFlag = False,
 ) -> None:
     """Show the main job without keys: learning, a failing deployment, its return, the savings."""
+    if context.invoked_subcommand is not None:
+        return
     import asyncio
 
     from service.config import one_blas_thread

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -44,9 +45,15 @@ def moment_us(text: str) -> int:
     return found
 
 
+class Ids:
+    """Where ids come from; who plays a day again puts a source here that can be drawn again."""
+
+    make: Callable[[], object] = staticmethod(uuid_utils.uuid7)
+
+
 def new_id() -> str:
     """A fresh UUIDv7 (RFC 9562): sortable by the time it was made."""
-    return str(uuid_utils.uuid7())
+    return str(Ids.make())
 
 
 def parse_id(text: str) -> str | None:

@@ -52,6 +52,7 @@ class Learner:
         self._published_seq = -1
         self._saved_s = parts.clock.monotonic_s()
         self._published_s = 0.0
+        self.checkpoint_s = CHECKPOINT_S
         self._queue: deque[Callable[[], None]] = deque()
         self._urgent: deque[Callable[[], None]] = deque()
         self._halt = threading.Event()
@@ -201,7 +202,14 @@ class Learner:
         Nobody wakes the learner: a thread woken by every request would cost each of them a
         switch. It looks by itself, as often as it publishes.
         """
-        halting = self._halt.wait(PUBLISH_S)
+        return self._take_in(self._halt.wait(PUBLISH_S))
+
+    def turn(self) -> bool:
+        """A round by who drives the learner in place of its thread; whether anything had come."""
+        waits = bool(self._queue or self._urgent)
+        return waits and not self._take_in(False)
+
+    def _take_in(self, halting: bool) -> bool:
         for _ in range(MAX_ROUND):
             while self._urgent:
                 self._urgent.popleft()()
@@ -221,7 +229,7 @@ class Learner:
         if now_s - self._published_s >= PUBLISH_S:
             self._publish()
         behind = self.seq - self.fold.saved_seq
-        if behind and (now_s - self._saved_s >= CHECKPOINT_S or behind >= CHECKPOINT_UPDATES):
+        if behind and (now_s - self._saved_s >= self.checkpoint_s or behind >= CHECKPOINT_UPDATES):
             self._save()
         return False
 

@@ -108,6 +108,10 @@ class OverHTTP(Provider):
     async def close(self) -> None:
         await self._transport.close()
 
+    def through(self, transport: Transport) -> None:
+        """Go this way from the next call on."""
+        self._transport = transport
+
     # what a dialect that is not OpenAI's does otherwise ------------------------------------------
 
     def said(self, deployment: Deployment, body: bytes) -> bytes:

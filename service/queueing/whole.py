@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, field
 
 from service.outbound import Outbound
 from service.queueing.desk import Desk
@@ -23,6 +24,7 @@ class Queue:
     thread: StoreThread
     outbound: Outbound
     hash_key: bytes
+    chance: random.Random = field(default_factory=random.Random)  # of what waits and tries again
 
     async def sweep(self) -> None:
         """What time does to the tickets."""

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +64,7 @@ class EventLog:
         self._halt = threading.Event()
         self._seq = database.last_seq
         self._doubt: _Doubt | None = None
+        self.at_once = False  # who appends durably waits itself: for a clock that is made
         self.committed_through: Callable[[int], None] = lambda seq: None
         self.healthy = True
         self.failure = ""
@@ -117,6 +118,8 @@ class EventLog:
         else:
             self._queue.append(items[0])
         self._wake.set()
+        if self.at_once:
+            wait([ack], timeout=30)
         return ack
 
     def flush(self, soon: bool = True) -> _Ack:
@@ -125,8 +128,10 @@ class EventLog:
         """
         ack: _Ack = Future()
         self._queue.append((_TOGETHER, (), ack))
-        if soon:
+        if soon or self.at_once:
             self._wake.set()
+        if self.at_once:
+            wait([ack], timeout=30)
         return ack
 
     def stop(self) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from service.domain.hashing import keyed_hash
 from service.domain.clock import new_id
 from service.domain.errors import Conflict, HeadgateError, NotFound, Overloaded, PermissionDenied
+from service.domain.hashing import keyed_hash
 from service.domain.records import Key
 from service.orchestration.workflows.allowance import Allowance
 from service.orchestration.workflows.asks import Calls, Memory

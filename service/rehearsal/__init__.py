@@ -1,0 +1,1 @@
+"""A simulated day of the real service on a clock that is made."""
