@@ -148,6 +148,12 @@ def _joined(
         plan_standing=PlanStanding("", 0),
     )
     attach(runtime, hash_key(settings), process_environment())
+    _attached(runtime, ground)
+    return runtime, ground, way
+
+
+def _attached(runtime: Runtime, ground: Ground) -> None:
+    """What stands beside the requests, in the order in which one part needs another."""
     runtime.scheduler = Scheduler(jobs(runtime))
     experiments.attach(runtime, ground.assignments)
     attach_overrides(runtime)
@@ -166,4 +172,3 @@ def _joined(
     attach_relearning(runtime)
     attach_budgets(runtime, ground.budgets)
     attach_workflows(runtime, ground.secret)
-    return runtime, ground, way

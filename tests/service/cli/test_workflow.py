@@ -58,7 +58,8 @@ def test_inputs_are_read_one_by_one_and_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "in.yaml").write_text("n: 4", "utf-8")
     assert read_inputs(tmp_path / "in.yaml") == {"n": 4}
     for wrong in (lambda: one_by_one(["n"]), lambda: one_by_one(["n=@/nowhere"]),
-                  lambda: read_inputs(tmp_path / "none"), lambda: read_inputs(tmp_path / "text")):  # fmt: skip
+                  lambda: read_inputs(tmp_path / "none"),
+                  lambda: read_inputs(tmp_path / "text")):  # fmt: skip
         with pytest.raises(output.typer.Exit) as ended:
             wrong()
         assert ended.value.exit_code == 2
