@@ -15,7 +15,7 @@ import msgspec
 from service.domain.chat import ChatRequest
 from service.domain.clock import Clock, new_id
 from service.domain.judging import Drawn, Judging, Origin, Scored
-from service.domain.records import Decision, Feedback, Key
+from service.domain.records import Decision, Feedback, Key, Mode
 from service.feedback.intake import Given, Intake
 from service.orchestration.judge import conversation_of, judgeable, said_by
 from service.orchestration.judging import AFTER_OTHERS, About, Judges
@@ -70,6 +70,7 @@ class _Held:
     attempts: int
     probability: float
     at_s: float
+    chosen: bool  # of several for being good, so that it is no sample of its deployment's answers
 
 
 class Sampler:
@@ -151,7 +152,8 @@ class Sampler:
             return
         self._held.append(
             _Held(decision, request, answer, streamed, served.deployment.name, served.attempts,
-                  drawn.probability, self._parts.clock.monotonic_s())
+                  drawn.probability, self._parts.clock.monotonic_s(),
+                  served.mode is Mode.ENSEMBLE)
         )  # fmt: skip
         self._next()
 
@@ -221,7 +223,7 @@ class Sampler:
         )
         about = Judging(
             new_id(), self._parts.clock.wall_us(), "score", Origin.SAMPLE, "", decision.id,
-            decision.task, held.deployment, scored.judge,
+            decision.task, "" if held.chosen else held.deployment, scored.judge,
             f"{scored.rubric}@{scored.rubric_version}", scored.digest, scored.value, *scored.said,
             scored.consistent, held.probability, *measured(text), scored.cost_micro_usd, teaches,
         )  # fmt: skip

@@ -140,7 +140,7 @@ SELECT task, served AS deployment, count(quality) AS rated,
        sum(round(quality * 1e6)::HUGEINT) / 1e6 AS quality,
        sum(round(quality * 1e6)::HUGEINT * round(quality * 1e6)::HUGEINT) / 1e12 AS squares
 FROM {_ROUNDS} AND decided = 'randomised' AND quality IS NOT NULL
-  AND served IS NOT NULL GROUP BY ALL ORDER BY ALL"""
+  AND served IS NOT NULL AND served_mode <> 'ensemble' GROUP BY ALL ORDER BY ALL"""
 
 WEIGHTS = f"""
 SELECT task, deployment, date_diff('hour', TIMESTAMP '<<since>>', ts) // 3 AS step,

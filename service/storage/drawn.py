@@ -28,7 +28,8 @@ _FROM = """
         ORDER BY log_seq DESC LIMIT $most)"""
 
 # The newest draws of the span, in the order of the log. A draw answers for what its session held;
-# the reward is that of the view `rounds`.
+# the reward is that of the view `rounds`. What an
+# ensemble answered, by a lot that knew nothing of the draw, shows nothing of the drawn deployment.
 _DRAWN = """
     WITH held AS (
         SELECT d.session_decision_id AS id, count(*) AS requests,
@@ -56,6 +57,7 @@ _DRAWN = """
                                     - o.latency_s / s.patience_s)) END AS reward,
            coalesce(1 / s.worth_usd, 0.0) AS per_usd, coalesce(1 / s.patience_s, 0.0) AS per_second
     FROM drawn d JOIN outcomes o ON o.decision_id = d.id AND o.ts >= $from
+                                AND o.mode <> 'ensemble'
     LEFT JOIN held h ON h.id = d.id
     LEFT JOIN (SELECT decision_id, avg(quality) AS quality FROM ratings
                WHERE quality IS NOT NULL AND ts >= $from GROUP BY decision_id) r

@@ -36,7 +36,8 @@ _EVIDENCE = """
         LEFT JOIN rated r ON r.decision_id = d.decision_id
         WHERE o.status <> 499),
     worth AS (
-        SELECT *, greatest(-1.0, least(1.0, quality - usd / $3)) AS utility FROM told)
+        SELECT *, CASE WHEN quality IS NOT NULL THEN
+                      greatest(-1.0, least(1.0, quality - usd / $3)) END AS utility FROM told)
     SELECT ensemble, task, digest, episode, arm, count(*) AS answers, avg(usd) AS usd,
            avg(latency_s) AS latency_s, quantile_cont(latency_s, 0.95) AS p95_s,
            count(quality) AS rated, avg(quality) AS quality, var_pop(quality) AS quality_var,

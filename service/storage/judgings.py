@@ -20,7 +20,7 @@ _SCORED = """
         SELECT decision_id, task, deployment, judge, value, consistent, probability, length,
                decoration, ts
         FROM judgings WHERE origin = 'sample' AND kind = 'score' AND ts >= $1 AND judge = $2
-            AND digest = $3
+            AND digest = $3 AND deployment <> ''
         ORDER BY log_seq DESC LIMIT $5),
     latest AS (
         SELECT decision_id, kind, author, quality,

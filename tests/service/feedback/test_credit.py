@@ -197,3 +197,25 @@ def test_calls_beside_an_answer_change_nothing_of_what_the_answer_teaches() -> N
     alone = from_outcome(made, calls, ended(made, *calls), "v")
     more = [beside(made, "w", Role.SHADOW), beside(made, "z", Role.JUDGE)]
     assert from_outcome(made, [*calls, *more], ended(made, *calls), "v") == alone
+
+
+def test_an_ensembles_answer_is_no_sample_of_its_deployment_but_its_calls_are() -> None:
+    of = case()
+    assert of.outcome is not None
+    of.outcome = replace(of.outcome, mode=Mode.ENSEMBLE)
+    assert told(of, rated(of)) is None, "it was chosen for being good"
+    made = decision()
+    calls = [
+        replace(call(made, name, kind, number), role=role)
+        for number, (name, kind, role) in enumerate((
+            ("x", None, Role.ENSEMBLE), ("y", ErrorKind.CANCELLED, Role.ENSEMBLE),
+            ("z", None, Role.FUSION),
+        ), 1)
+    ]  # fmt: skip
+    x, y, z = from_outcome(made, calls, ended(made, *calls), "v")
+    assert (x.failed, x.latency_s, x.tokens_out) == (
+        False, calls[0].latency_s, calls[0].usage.tokens_out
+    )  # fmt: skip
+    assert (y.failed, y.latency_s, y.tokens_out) == (None, calls[1].latency_s, None)
+    assert (z.failed, z.latency_s, z.tokens_out) == (False, None, None), "it read all candidates"
+    assert z.cost_usd is not None and x.cost_usd is None
