@@ -157,7 +157,7 @@ class Escalation:
         if not (rules.verify or rules.judge or rules.logprobs):
             told.append(
                 "escalation: nobody is asked about answers (verify, judge, logprobs), so it goes "
-                "by faults of form and by what was foreseen before, which loses to plain routing"
+                "by faults of form and by what was foreseen, which loses to plain routing"
             )
         if self.rule.state == "aside":
             told.append(

@@ -12,7 +12,7 @@ QUESTION = "how wide is the river at its mouth in spring when the snow has gone"
 words = st.lists(st.sampled_from(QUESTION.split()), max_size=30).map(" ".join)
 
 
-@settings(derandomize=True, max_examples=60)
+@settings(derandomize=True, max_examples=30)
 @given(words, words)
 def test_likeness_is_a_share_and_whole_for_the_same(one: str, two: str) -> None:
     a, b = sketch_of(one), sketch_of(two)

@@ -25,6 +25,8 @@ from service.storage.cases import rows_of
 from tests.conftest import KEY, Server, Service, make_runtime
 from tests.service.orchestration.escalation.frail import GOOD, TOWN, Frail, plan_of
 
+pytestmark = pytest.mark.slow
+
 AUTH = {"Authorization": f"Bearer {KEY}"}
 
 

@@ -56,7 +56,7 @@ values = st.recursive(
 )
 
 
-@settings(derandomize=True, max_examples=150)
+@settings(derandomize=True, max_examples=60)
 @given(values)
 def test_it_says_what_a_whole_validator_says(value: Any) -> None:
     assert conforms(value, PERSON) is jsonschema.Draft202012Validator(PERSON).is_valid(value)

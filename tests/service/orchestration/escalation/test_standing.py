@@ -30,6 +30,7 @@ from service.storage.event_log import EventLog
 from tests.conftest import HandClock
 from tests.service.routing.world import CATALOG
 
+pytestmark = pytest.mark.slow
 RUNGS = ("small", "wide")
 
 
