@@ -39,10 +39,10 @@ outputs: {text: {value: third.text}, each: {type: list of text, value: several.t
 chat_input: topic
 chat_output: text
 steps:
-  - {id: first, kind: chat, prompt: "step-one {{ inputs.topic }}", max_tokens: 50}
+  - {id: begin, kind: chat, prompt: "step-one {{ inputs.topic }}", max_tokens: 50}
   - id: several
     kind: chat
-    prompt: "step-map {{ first.text }} {{ item }}"
+    prompt: "step-map {{ begin.text }} {{ item }}"
     max_tokens: 50
     map: {over: inputs.items, at_once: 1}
   - id: third
