@@ -21,13 +21,13 @@ name: measured
 version: 1
 purpose: A draft, a map and a join, to be measured.
 inputs: {topic: {type: text}, items: {type: list of text}}
-outputs: {text: {value: join.text}}
+outputs: {text: {value: final.text}}
 limits: {max_cost_usd: 50, max_steps: 100}
 steps:
   - {id: draft, kind: chat, prompt: "Describe {{ inputs.topic }}", max_tokens: 600}
   - {id: each, kind: chat, map: {over: inputs.items, at_once: 3}, max_tokens: 300,
      prompt: "{{ item }}: {{ inputs.topic }}"}
-  - {id: join, kind: chat, prompt: "{{ draft.text }} {{ each.text | join }}", max_tokens: 600}
+  - {id: final, kind: chat, prompt: "{{ draft.text }} {{ each.text | join }}", max_tokens: 600}
 """
 
 
