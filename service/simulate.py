@@ -22,7 +22,7 @@ from service.orchestration.simulated import answered, asked
 from service.providers import simulated_modal as modal
 from service.providers import simulated_native as native
 from service.providers.simulated import Behaviour, Simulated, Weather
-from service.providers.simulated_form import made
+from service.providers.simulated_form import described, made
 from service.providers.simulated_judge import JUDGES, JudgeCharacter
 
 CHUNK_TOKENS = 12
@@ -261,9 +261,13 @@ def _texts(shown: Simulated) -> tuple[str, str]:
 
 
 def _schema(body: dict[str, Any]) -> Any:
-    """The JSON schema that is asked for, if any."""
+    """The JSON schema that is asked for, by the request or in the words of its first message."""
     form = body.get("response_format") or {}
-    return (form.get("json_schema") or {}).get("schema") if form else None
+    schema = (form.get("json_schema") or {}).get("schema") if form else None
+    if schema is None and form.get("type") == "json_object":
+        first = body["messages"][0].get("content")
+        return described(first) if isinstance(first, str) else None
+    return schema
 
 
 def _text(body: dict[str, Any], shown: Simulated) -> str:

@@ -1,4 +1,4 @@
-"""What a simulated deployment says where a JSON schema is asked for: a seeded value of it."""
+"""What a simulated deployment says where JSON of a form is asked for: a seeded value of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ WORDS = 9  # of a text whose length nobody bounds
 LONGEST = 3  # a list without a bound of its own, at most
 SPAN = 10.0  # of numbers without bounds
 YES = 0.75  # how often a flag is true
+MEMBERS = "JSON object and nothing else, with the members: "
+_KINDS = {"integer": "integer", "number": "number", "boolean": "boolean", "object": "object"}
 _SAID = (
     "water", "finds", "its", "way", "down", "to", "the", "quiet", "field", "and", "on", "past",
     "old", "mills", "until", "evening",
@@ -25,6 +27,28 @@ def made(schema: Any, seed: str) -> Any:
     does not know it passes over.
     """
     return _Maker(schema if isinstance(schema, Mapping) else {}, seed).value(schema, "$", 0)
+
+
+def described(text: str) -> dict[str, Any] | None:
+    """The schema that a prompt describes in words, as in "one JSON object with the members: title
+    (text), marks (list of number)."; None where it describes none.
+    """
+    _, found, rest = text.rpartition(MEMBERS)
+    if not found:
+        return None
+    members: dict[str, Any] = {}
+    for part in rest.partition(".")[0].split(","):
+        name, _, kind = part.strip().partition(" (")
+        if not name.isidentifier() or not kind.endswith(")"):
+            return None
+        members[name] = _of_kind(kind[:-1])
+    return {"type": "object", "properties": members}
+
+
+def _of_kind(kind: str) -> dict[str, Any]:
+    if kind.startswith("list of "):
+        return {"type": "array", "items": _of_kind(kind.removeprefix("list of "))}
+    return {"type": _KINDS.get(kind, "string")}
 
 
 class _Maker:

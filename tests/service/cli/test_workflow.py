@@ -57,11 +57,13 @@ def test_inputs_are_read_one_by_one_and_from_a_file(tmp_path: Path) -> None:
     assert given == {"n": 3, "list": [1, 2], "words": "plain text", "text": "A long text."}
     (tmp_path / "in.yaml").write_text("n: 4", "utf-8")
     assert read_inputs(tmp_path / "in.yaml") == {"n": 4}
-    for wrong in (lambda: one_by_one(["n"]), lambda: one_by_one(["n=@/nowhere"]),
-                  lambda: read_inputs(tmp_path / "none"),
-                  lambda: read_inputs(tmp_path / "text")):  # fmt: skip
+    for wrong in ("n", "n=@/nowhere"):
         with pytest.raises(output.typer.Exit) as ended:
-            wrong()
+            one_by_one([wrong])
+        assert ended.value.exit_code == 2
+    for name in ("none", "text"):
+        with pytest.raises(output.typer.Exit) as ended:
+            read_inputs(tmp_path / name)
         assert ended.value.exit_code == 2
 
 

@@ -61,6 +61,8 @@ def acts_offered(found: list[Any]) -> set[str]:
 def of_page(busy: Service, path: str) -> str:
     if path.startswith("/decisions/"):
         return busy.runtime.kept.cases.latest(1)[0].decision.id
+    if path.startswith("/workflows/"):
+        return "draft-refine-check"
     return "brook" if path.startswith("/deployments/") else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.providers.simulated_form import made
+from service.providers.simulated_form import described, made
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -46,3 +46,12 @@ def test_what_has_no_form_is_nothing_and_what_turns_in_a_circle_ends() -> None:
     assert made("nonsense", "s") is None and isinstance(made({}, "s"), str)
     circle = {"$ref": "#/$defs/self", "$defs": {"self": {"$ref": "#/$defs/self"}}}
     assert made(circle, "s") is None
+
+
+def test_a_form_in_words_is_understood() -> None:
+    told = "Sort it.\nGive one JSON object and nothing else, with the members: label (text), sure "
+    schema = described(told + "(number), parts (list of object), ok (boolean).\n")
+    value = made(schema, "s")
+    assert isinstance(value["label"], str) and isinstance(value["sure"], float)
+    assert isinstance(value["parts"][0], dict) and isinstance(value["ok"], bool)
+    assert described("Give an object with members.") is None and described(told) is None

@@ -10,16 +10,14 @@ import struct
 import wave
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from service.domain.records import Key, Usage
 from service.orchestration.workflows.allowance import Allowance
-from service.orchestration.workflows.asks import Ask, Memory, Said
+from service.orchestration.workflows.asks import Memory
 from service.orchestration.workflows.engine import Ended, Engine
-from service.orchestration.workflows.forms import ChatForm
 from service.orchestration.workflows.routed import Routed, RoutedParts
-from service.orchestration.workflows.schemas import response_format
 from service.orchestration.workflows.steps import Workflow
 from tests.conftest import KEY, Service
 
@@ -78,17 +76,6 @@ def wav() -> bytes:
     return held.getvalue()
 
 
-class Asking(Routed):
-    """As the calls of a run are made, each JSON answer asked for by the schema of its step."""
-
-    async def make(self, ask: Ask, bill: list[Usage]) -> Said:
-        form = ask.form
-        if isinstance(form, ChatForm) and form.returns is not None:
-            wanted = response_format(form.returns.kind, form.id)
-            ask = replace(ask, body={**ask.body, "response_format": wanted})
-        return await super().make(ask, bill)
-
-
 def run(service: Service, workflow: Workflow, inputs: Mapping[str, Any] | None = None) -> Ended:
     """One run to its end, on the service's own loop; without inputs its example."""
     runtime = service.runtime
@@ -104,7 +91,7 @@ def run(service: Service, workflow: Workflow, inputs: Mapping[str, Any] | None =
     given = {name: each.default for name, each in workflow.form.inputs.items()}
     given |= inputs if inputs is not None else example.inputs if example is not None else {}
     engine = Engine(
-        workflow, given, Asking(parts, key, f"workflow:{workflow.name}", {}), Memory(),
+        workflow, given, Routed(parts, key, f"workflow:{workflow.name}", {}), Memory(),
         Allowance(workflow.form.limits, runtime.clock.monotonic_s),
     )  # fmt: skip
     task = next(iter(runtime.scheduler._tasks.values()))
