@@ -28,29 +28,30 @@ CACHE = {"max_bytes": 64_000_000}
 KINDS = ("direct", "bare", "hit", "miss", "bypass")
 
 
-def asked(kind: str, number: int) -> bytes:
-    """A request of about a kilobyte; of misses each is another one."""
+MARK = b"000000000"
+
+
+def asked(kind: str) -> bytes:
+    """A request of about a kilobyte, with a mark in it."""
     data = json.loads(body()) | {"temperature": 0.7 if kind == "bypass" else 0}
-    if kind == "miss":
-        data["messages"][1]["content"] += f" {number}"
+    data["messages"][1]["content"] += MARK.decode()
     return request(json.dumps(data).encode())
 
 
 async def window(port: int, kind: str, connections: int, seconds: float, at: int) -> list[float]:
-    """Closed loops; seconds of each request, negative where it failed."""
-    until = time.perf_counter() + seconds
-    made = [asked(kind, at + number) for number in range(20_000 if kind == "miss" else 1)]
+    """Closed loops; seconds of each request, negative where it failed. Each miss is another one."""
+    until, data = time.perf_counter() + seconds, asked(kind)
     times: list[float] = []
-    number = 0
+    number = at
 
     async def work() -> None:
         nonlocal number
         connection = Connection(port)
-        while time.perf_counter() < until and number < 10**9:
-            data = made[number % len(made)]
+        while time.perf_counter() < until:
             number += 1
+            sent = data.replace(MARK, b"%09d" % number) if kind == "miss" else data
             began = time.perf_counter()
-            fine = await connection.ask(data)
+            fine = await connection.ask(sent)
             times.append((time.perf_counter() - began) * (1 if fine else -1))
         connection.close()
 
@@ -63,7 +64,6 @@ def measure(
 ) -> dict[str, float]:
     """One window: CPU and latency in microseconds."""
     child = children[kind]
-    prepared = time.perf_counter()
     before = child.cpu_s()
     times = uvloop.run(window(child.port, kind, connections, seconds, at))
     cpu = child.cpu_s() - before
@@ -74,7 +74,6 @@ def measure(
         "p50_us": good[len(good) // 2] * 1e6,
         "p99_us": good[int(0.99 * len(good))] * 1e6,
         "failed": len(times) - len(good),
-        "took_s": time.perf_counter() - prepared,
     }
 
 
@@ -110,6 +109,7 @@ def main() -> None:
 def _gateway(folder: Path, upstream: str, cached: bool, core: int) -> Child:
     folder.mkdir()
     content = json.loads(plan(upstream)) | ({"cache": CACHE} if cached else {})
+    content["service"] = {"most_lag_s": 60}  # measured on machines with other work too
     (folder / "plan.yaml").write_text(json.dumps(content))
     child = Child("-m", "service.cli", "serve", "--plan", str(folder / "plan.yaml"), "--state",
                   str(folder / "state"), "--port", "0", core=core)  # fmt: skip
@@ -148,9 +148,10 @@ def report(found: Found) -> None:
             beside = [w["cpu_us"] - b["cpu_us"]
                       for w, b in zip(windows, kinds["bare"], strict=True)]  # fmt: skip
             ratio = [w["per_s"] / b["per_s"] for w, b in zip(windows, kinds["bare"], strict=True)]
+            rate = statistics.median(w["per_s"] for w in windows)
             print(f"  {kind:7} p50 {_median([w['p50_us'] for w in windows])} us, over direct "
                   f"{_median(over)} us; CPU {_median([w['cpu_us'] for w in windows])} us, beside "
-                  f"bare {_median(beside)}; {statistics.median(w['per_s'] for w in windows):.0f}/s, "
+                  f"bare {_median(beside)}; {rate:.0f}/s, "
                   f"{statistics.median(ratio):.2f} of bare; failed "
                   f"{sum(w['failed'] for w in windows):.0f}")  # fmt: skip
 
