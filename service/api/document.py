@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
+from service.domain.caching import LONGEST_S, MAX_TAG, MOST_TAGS, WISHES
 from service.domain.chat import ROLES
 from service.domain.demands import DATA_POLICIES
 from service.domain.modal_requests import MOST_IMAGES, PATHS
@@ -59,6 +60,24 @@ _OPTIONS = {
             ]
         },
         "data_policy": {"type": "array", "items": {"enum": list(DATA_POLICIES)}},
+        "cache": {
+            "anyOf": [
+                {"enum": list(WISHES)},
+                {
+                    "type": "object",
+                    "properties": {
+                        "mode": {"enum": list(WISHES)},
+                        "ttl_s": {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_S},
+                        "tags": {
+                            "type": "array",
+                            "items": {"type": "string", "minLength": 1, "maxLength": MAX_TAG},
+                            "maxItems": MOST_TAGS,
+                        },
+                    },
+                    "additionalProperties": False,
+                },
+            ]
+        },
     },
 }
 

@@ -40,8 +40,10 @@ def test_S01_S02_no_field_of_a_request_leads_elsewhere(http: httpx.Client, field
             canary.accept()
 
 
-def test_S13_a_cache_that_could_mix_tenants_is_not_there(http: httpx.Client) -> None:
-    """No answer is kept for another request: the option is refused, every answer is a call."""
+def test_S13_nothing_is_kept_where_the_plan_does_not_say_so(http: httpx.Client) -> None:
+    """Every answer is a call. Where answers are kept, tenants and keys are strangers:
+    tests/service/caching/test_desk.py and test_canonical.py.
+    """
     assert ask(http, headgate={"cache": True}).status_code == 400
     first, second = ask(http), ask(http)
     assert first.headers["x-headgate-cache"] == second.headers["x-headgate-cache"] == "bypass"
