@@ -57,6 +57,20 @@ _OPTIONS = {
             ]
         },
         "data_policy": {"type": "array", "items": {"enum": list(DATA_POLICIES)}},
+        "conversation": {
+            "oneOf": [
+                {"type": "boolean"},
+                {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {
+                        "pin": {"type": "array", "items": {"type": "string"}},
+                        "unpin": {"type": "array", "items": {"type": "string"}},
+                        "store": {"type": "boolean"},
+                    },
+                },
+            ]
+        },
     },
 }
 

@@ -86,6 +86,7 @@ def way_out(
         prediction=prediction(plan, catalog),
         budgets=ground.budgets,
         leaving=stays,
+        caches=ground.caches,
     )
     finder = finder_of(plan, ground.kept.state_dir)
     router = Router(table(plan, catalog, finder), parts)
