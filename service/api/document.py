@@ -78,6 +78,20 @@ _OPTIONS = {
                 },
             ]
         },
+        "conversation": {
+            "oneOf": [
+                {"type": "boolean"},
+                {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {
+                        "pin": {"type": "array", "items": {"type": "string"}},
+                        "unpin": {"type": "array", "items": {"type": "string"}},
+                        "store": {"type": "boolean"},
+                    },
+                },
+            ]
+        },
     },
 }
 

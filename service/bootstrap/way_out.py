@@ -92,6 +92,7 @@ def way_out(
         budgets=ground.budgets,
         climbing=climbing(plan, catalog, clock, ground.secret),
         leaving=stays,
+        caches=ground.caches,
     )
     finder = finder_of(plan, ground.kept.state_dir)
     whole = table(plan, catalog, finder)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from service.domain.catalog import Deployment
 from service.domain.records import Attempt, Decision, Mode, Role
+from service.routing.narrowing import Draft
+from service.routing.sessions import Held
 
 FADE = 0.98  # of what is known, a call
 PRIOR_TOKENS = 2_000.0  # without any cached, that are believed before the first call
@@ -34,6 +38,20 @@ class PromptCaches:
         """The share that is expected of a deployment."""
         cached, tokens = self._known.get(name, (0.0, 0.0))
         return cached / (tokens + PRIOR_TOKENS)
+
+    def credit(
+        self, draft: Draft, held: Held | None, catalog: Sequence[Deployment], at_us: int
+    ) -> tuple[int, float] | None:
+        """Who holds a session (its place), and what its prompt is expected to cost less than at
+        the full price, US dollars; None while nobody does, or the cache has gone cold.
+        """
+        if held is None:
+            return None
+        index = next(i for i, each in enumerate(catalog) if each.name == held.deployment)
+        if draft.now_s - held.seen_s > catalog[index].prompt_cache_s:
+            return None
+        tokens_in = draft.asked.context.tokens_in
+        return index, self.discount_usd(catalog[index], tokens_in, at_us)
 
     def discount_usd(self, deployment: Deployment, tokens_in: int, at_us: int) -> float:
         """What a warm cache takes off such a prompt, US dollars."""

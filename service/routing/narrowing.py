@@ -53,6 +53,7 @@ class Draft:
     will: Will = NO_WILL
     pinned: str | None = None  # the override whose version draws
     stay: Stay | None = None  # whether its session should leave
+    credit: tuple[int, float] | None = None  # who holds it, and what its warm cache saves, in USD
     foreseen: tuple[str, tuple[str, ...]] = ("", ())  # what was done by the chances, and to whom
     climb: ClimbStart | None = None
 
@@ -97,7 +98,11 @@ class Narrowing:
         scores = draft.published.chooser.scores(draft.asked.context, draft.eligible)
         fits = np.ones(len(draft.eligible), dtype=bool)
         if options.max_cost_usd is not None:
-            fits &= scores.cost_usd <= options.max_cost_usd
+            cost = scores.cost_usd
+            if draft.credit is not None and draft.credit[0] in draft.eligible:
+                cost = cost.copy()
+                cost[draft.eligible.index(draft.credit[0])] -= draft.credit[1]
+            fits &= cost <= options.max_cost_usd
         if options.min_quality is not None:
             fits &= scores.quality >= options.min_quality
         use = [self._names[i] for i, fit in zip(draft.eligible, fits, strict=True) if fit]

@@ -27,6 +27,7 @@ from service.routing.asked import Asked, Reader, RoutingTable
 from service.routing.assignments import AssignmentHolder
 from service.routing.budgeting import Budgeting
 from service.routing.budgets import Budgets
+from service.routing.caching import PromptCaches
 from service.routing.climbing import Climbing
 from service.routing.eligibility import Eligibility, unsaid_param
 from service.routing.fleet import Fleet
@@ -65,6 +66,7 @@ class RouterParts:
     budgets: Budgets | None = None
     climbing: Climbing | None = None
     leaving: Leaving | None = None
+    caches: PromptCaches | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,9 @@ class Router:
                 return self._settled(draft, settled[0], Mode.OVERRIDE, settled[1])
         self._assign(draft, request, key)
         self._narrowing.rules(draft)
+        if self._parts.caches is not None and request.options.max_cost_usd is not None:
+            at_us, catalog = self._parts.clock.wall_us(), self.table.catalog
+            draft.credit = self._parts.caches.credit(draft, self._held(draft), catalog, at_us)
         self._narrowing.options(draft)
         if draft.asked.unsure and self._held(draft) is None:
             self._narrowing.unsure(draft)

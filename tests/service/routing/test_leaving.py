@@ -13,6 +13,7 @@ import pytest
 from learning.interaction import Context, Vector
 from learning.policies.base import Chooser, Scores
 from service.domain.catalog import Price
+from service.domain.errors import CapabilityMissing
 from service.domain.records import Attempt, Decision, Mode, Role, Usage
 from service.domain.staying import HELD_OUT, LEFT, STAYED
 from service.routing.caching import PromptCaches
@@ -30,13 +31,15 @@ class Told(Chooser):
 
     arms = ("one", "two")
 
-    def __init__(self, utility: Sequence[float], spread: float | None = 0.001) -> None:
-        self.utility, self.spread = np.array(utility), spread
+    def __init__(
+        self, utility: Sequence[float], spread: float | None = 0.001, cost: float = 0.0
+    ) -> None:
+        self.utility, self.spread, self.cost = np.array(utility), spread, cost
 
     def scores(self, context: Context, eligible: Sequence[int]) -> Scores:
         at, zeros = list(eligible), np.zeros(len(eligible))
         spread = None if self.spread is None else zeros + self.spread
-        return Scores(zeros + 0.5, zeros, zeros, zeros, self.utility[at], spread)
+        return Scores(zeros + 0.5, zeros + self.cost, zeros, zeros, self.utility[at], spread)
 
     def propensities(self, scores: Scores) -> Vector:
         weights = np.exp(8.0 * scores.utility)
@@ -202,3 +205,21 @@ def test_shares_are_learned_from_held_sessions_alone() -> None:
     expected = caches.share("one") * 10_000 * 900_000 / 1e12
     assert caches.discount_usd(one, 10_000, 0) == pytest.approx(expected)
     assert caches.discount_usd(replace(one, prices=(Price(1, 1),)), 10_000, 0) == 0.0
+
+
+def test_the_cost_of_a_held_session_counts_its_warm_cache() -> None:
+    """A bound on cost that the full price breaks is kept by what is read from the cache."""
+    stage = Stage(price=DEAR)
+    stage.router._parts = replace(stage.router._parts, leaving=None, caches=stage.leaving.caches)
+    stage.cached(0.9)
+    stage.begun(text=LONG)
+    full = 0.25
+    stage.live.current = replace(stage.live.current, chooser=Told((5.0, 0.0), cost=full))
+    options = {"session_id": "s", "max_cost_usd": full - 0.05}
+    stage.clock.advance(1.0)
+    made = stage.router.decide(ask(LONG, headgate=options), KEY)
+    assert made.mode is Mode.STICKY and made.deployment == "one"
+    stage.sessions.idle_s = 1e6
+    stage.clock.advance(400.0)
+    with pytest.raises(CapabilityMissing, match="max_cost_usd"):
+        stage.router.decide(ask(LONG, headgate=options), KEY)
