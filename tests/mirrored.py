@@ -115,6 +115,7 @@ MIRRORED: dict[str, str] = {
     "service/domain/escalation.py": "service/routing/test_climbing.py",
     "service/domain/hashing.py": "service/domain/test_chat.py",
     "service/storage/plain_tables.py": "service/storage/test_tables.py",
+    "service/routing/elsewhere.py": "service/routing/test_router.py",
     "service/routing/pinning.py": "service/routing/test_router.py",
     "service/storage/escalations.py": "service/orchestration/escalation/test_standing.py",
     "service/storage/escalation_tables.py": "service/orchestration/escalation/test_standing.py",

@@ -7,22 +7,16 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from learning import exploration
 from learning.features import Featurizer
-from learning.interaction import Context
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest
 from service.domain.clock import Clock, new_id
 from service.domain.errors import CapabilityMissing, ModelNotFound
-from service.domain.escalation import EARLIER_RUNG, LATER_RUNG
-from service.domain.guesses import UNSURE
 from service.domain.hashing import keyed_hash
 from service.domain.live import LivePolicy
-from service.domain.prediction import UNLIKELY
 from service.domain.records import Candidates, Decision, Key, Mode, Override
-from service.domain.will import NO_WILL
+from service.domain.will import NO_WILL, Will
 from service.routing.asked import Asked, Reader, RoutingTable
 from service.routing.assignments import AssignmentHolder
 from service.routing.budgeting import Budgeting
@@ -30,9 +24,10 @@ from service.routing.budgets import Budgets
 from service.routing.caching import PromptCaches
 from service.routing.climbing import Climbing
 from service.routing.eligibility import Eligibility, unsaid_param
+from service.routing.elsewhere import Elsewhere
 from service.routing.fleet import Fleet
 from service.routing.leaving import Leaving
-from service.routing.narrowing import LATER_TIER, Draft, Narrowing
+from service.routing.narrowing import Draft, Narrowing
 from service.routing.overriding import PINNED, Overriding
 from service.routing.pinning import pin_stands
 from service.routing.placed import placed
@@ -40,13 +35,6 @@ from service.routing.predicting import Prediction
 from service.routing.scored import candidates
 from service.routing.sessions import Held, Sessions
 from service.routing.treatments import DEPLOYMENT, VERSION
-
-LATER = (
-    LATER_TIER,
-    UNSURE,
-    LATER_RUNG,
-    EARLIER_RUNG,
-)  # who may be called after a failure, though not drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +88,7 @@ class Router:
         book = parts.budgets
         self._budgeting = None if book is None else Budgeting(book, self._narrowing)
         self._names = tuple(each.name for each in table.catalog)
+        self._elsewhere = Elsewhere(table, parts.live)
 
     def decide(
         self,
@@ -322,53 +311,23 @@ class Router:
         )
 
     def alternatives(self, decision: Decision) -> list[Deployment]:
-        """Where to go after a failure: the others that were eligible, in the order of the tiers,
-        the policy's best first within a tier. Whether each may be called is asked at the call.
-        """
-        who, holding = decision.caller, self._parts.holding()
-        will = self._overriding.will(decision.task, holding, who.tenant, who.tier)
-        if will.killed is not None and will.killed.deployment == decision.deployment:
-            return []
-        names = [*decision.candidates.names]
-        names += [each.deployment for each in decision.disqualified if each.reason in LATER]
-        unlikely = [each.deployment for each in decision.disqualified if each.reason == UNLIKELY]
-        names += unlikely
-        others = [
-            self._index[name]
-            for name in names
-            if name != decision.deployment and name in self._index
-            and (name not in will.excluded if will.killed is None
-                 else name == will.killed.deployment)
-        ]  # fmt: skip
-        catalog = self.table.catalog
-        if len(others) > 1:
-            context = Context(
-                decision.features, decision.tokens_in, decision.tokens_out_limit, decision.cost_dial
-            )
-            utility = self._parts.live.current.chooser.scores(context, others).utility
-            others = [others[i] for i in np.argsort(-utility, kind="stable")]
-        unsure = {d.deployment for d in decision.disqualified if d.reason == UNSURE}
-        ladder = self.table.ladders.of(decision.task)
-        if ladder is not None and not unsure:
-            tiers = {i: ladder.tier(self._names[i]) for i in others}
-            others = [i for i in others if tiers[i] is not None]
-            others.sort(key=lambda i: tiers[i] or 0)
-        if unsure:  # the safe ones first
-            others.sort(key=lambda i: self._names[i] in unsure)
-        if unlikely:  # better than no answer, and worse than any other
-            others.sort(key=lambda i: self._names[i] in unlikely)
-        return [catalog[i] for i in others]
+        """Where to go after a failure."""
+        return self._elsewhere.after(decision, self._will(decision))
 
     def allowed(self, decision: Decision, deployment: str) -> bool:
         """Whether no kill or exclusion, laid at whatever moment, keeps a call from a deployment."""
-        holding = self._parts.holding()
-        if not holding:
-            return True
-        who = decision.caller
-        will = self._overriding.will(decision.task, holding, who.tenant, who.tier)
+        will = self._will(decision)
         if will.killed is not None:
             return will.killed.deployment == deployment
         return deployment not in will.excluded
+
+    def _will(self, decision: Decision) -> Will:
+        """What operators want for such a request at this moment."""
+        holding = self._parts.holding()
+        if not holding:
+            return NO_WILL
+        who = decision.caller
+        return self._overriding.will(decision.task, holding, who.tenant, who.tier)
 
     def _decision(self, draft: Draft, verdict: _Verdict) -> Decision:
         asked, at_us = draft.asked, self._parts.clock.wall_us()
