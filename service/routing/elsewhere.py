@@ -6,6 +6,7 @@ import numpy as np
 
 from learning.interaction import Context
 from service.domain.catalog import Deployment
+from service.domain.escalation import EARLIER_RUNG, LATER_RUNG
 from service.domain.guesses import UNSURE
 from service.domain.live import LivePolicy
 from service.domain.prediction import UNLIKELY
@@ -14,7 +15,12 @@ from service.domain.will import Will
 from service.routing.asked import RoutingTable
 from service.routing.narrowing import LATER_TIER
 
-LATER = (LATER_TIER, UNSURE)  # who may be called after a failure, though not drawn
+LATER = (
+    LATER_TIER,
+    UNSURE,
+    LATER_RUNG,
+    EARLIER_RUNG,
+)  # who may be called after a failure, though not drawn
 
 
 class Elsewhere:
