@@ -324,4 +324,11 @@ MIRRORED: dict[str, str] = {
     "service/storage/audits.py": "service/monitoring/test_audit.py",
     "service/storage/responses.py": "service/monitoring/test_responses.py",
     "service/storage/updates.py": "service/feedback/test_learner.py",
+    "service/orchestration/workflows/": "service/orchestration/workflows/test_engine.py",
+    "service/api/shown_workflows.py": "service/api/test_workflows.py",
+    "service/api/workflow_chat.py": "service/api/test_workflows.py",
+    "service/domain/workflows.py": "service/test_workflow_stops.py",
+    "service/plan/workflows.py": "service/api/test_workflows.py",
+    "service/storage/run_store.py": "service/test_workflow_stops.py",
+    "service/storage/workflow_tables.py": "service/storage/test_tables.py",
 }

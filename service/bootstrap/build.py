@@ -105,8 +105,7 @@ def _joined(
     catalog = plan.catalog(process_environment())
     live, learner, refitter = learning(plan, catalog, Featurizer(plan.task_names), kept, clock)
     board = LiveBoard(tuple(each.name for each in catalog), clock)
-    weights = WeightBoard(live, kept.overrides.holding, clock)
-    telemetry = Telemetry()
+    weights, telemetry = WeightBoard(live, kept.overrides.holding, clock), Telemetry()
     provider_names = {each.name: each.provider for each in catalog}
     outage = OutageWatch(clock)
     ledger = Ledger(kept, learner, (board, weights, outage), telemetry, provider_names, clock)

@@ -20,6 +20,13 @@ ROUTES = [
     ("POST", "/v1/feedback", "caller"), ("GET", "/v1/decisions/x", "caller"),
     ("GET", "/admin/status", "analyst"), ("GET", "/admin/weights", "analyst"),
     ("GET", "/admin/overrides", "analyst"), ("GET", "/admin/overrides/x", "analyst"),
+    ("GET", "/v1/workflows", "caller"), ("GET", "/v1/workflows/n", "caller"),
+    ("POST", "/v1/workflows/n/estimate", "caller"), ("POST", "/v1/workflows/n/runs", "caller"),
+    ("GET", "/v1/workflows/runs", "caller"), ("GET", "/v1/workflows/runs/x", "caller"),
+    ("GET", "/v1/workflows/runs/x/events", "caller"),
+    ("POST", "/v1/workflows/runs/x/cancel", "caller"),
+    ("POST", "/v1/workflows/runs/x/replay", "caller"),
+    ("DELETE", "/v1/workflows/runs/x", "caller"),
     ("GET", "/v1/tickets/x", "caller"), ("DELETE", "/v1/tickets/x", "caller"),
     ("GET", "/v1/tickets/signing-secret", "caller"), ("GET", "/admin/queue", "analyst"),
     ("GET", "/admin/queue/x", "analyst"), ("POST", "/admin/queue/x/retry", "operator"),
@@ -144,6 +151,8 @@ def test_all_routes_are_listed_here(service: Service) -> None:
              .replace("silences/x", "silences/{silence_id}")
              .replace("review/x", "review/{review_id}")
              .replace("shadows/x", "shadows/{version_id}")
+             .replace("workflows/n", "workflows/{name}")
+             .replace("workflows/runs/x", "workflows/runs/{run_id}")
              .replace("tickets/x", "tickets/{ticket_id}")
              .replace("benchmarks/x", "benchmarks/{run_id}")
              .replace("queue/x", "queue/{ticket_id}")) for m, p, _ in ROUTES}  # fmt: skip

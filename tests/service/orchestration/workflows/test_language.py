@@ -88,7 +88,8 @@ def test_what_is_not_there_is_absent_and_what_cannot_be_is_a_fault() -> None:
         with pytest.raises(Absent):
             compiled(text, SCOPE)(NAMES)
     for text in ("1 / (a.n - 4)", "parse(a.text)", "mean([])", "a.value + 1", "a.value and true",
-                 "number(\"none\")", "chunks(a.text, 0)", "range(99999)", "words(a.value)"):  # fmt: skip
+                 "number(\"none\")", "chunks(a.text, 0)", "range(99999)",
+                 "words(a.value)"):  # fmt: skip
         with pytest.raises(ValueFault):
             compiled(text, SCOPE)(NAMES)
 

@@ -93,8 +93,9 @@ def judging(letters: Mapping[str, str]) -> Scripted:
 
 async def test_a_judge_compares_both_ways_round_and_scores_both_ways() -> None:
     by = "{judge: {question: q, rubric: r}}"
-    flow = workflow(SELECT.replace("BY", by) + '  - {id: j, kind: judge, of: s.value, question: q, '
-                    'rubric: "right"}', "{v: {value: s.value}, s: {type: number, value: j.score}}")  # fmt: skip
+    graded = '  - {id: j, kind: judge, of: s.value, question: q, rubric: "right"}'
+    out = "{v: {value: s.value}, s: {type: number, value: j.score}}"
+    flow = workflow(SELECT.replace("BY", by) + graded, out)
     calls = judging({"0": "1", "1": "3", "2": "2"})
     ended, _ = await ran(flow, calls)
     assert ended.outputs == {"v": "1", "s": 1.0}, ended
