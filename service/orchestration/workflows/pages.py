@@ -118,6 +118,8 @@ def _figures(figures: Mapping[str, Any] | None) -> list[str]:
         "The example below on the simulated deployments, in means: the estimate learned from as "
         f"many runs as were measured after it ({figures['runs']}; in brackets, eight runs in ten):",
         _table(("", "cost", "time", "calls"), rows),
+        "Costs swing with who is drawn (the dearest of these deployments costs eighty times the "
+        "cheapest), so few runs say little of a mean cost.",
     ]
 
 
