@@ -31,14 +31,15 @@ _BREAKERS = """
     SELECT deployment, strftime(opened, '%H:%M'), round(lasted_s / 60, 1), openings
     FROM breaker_episodes ORDER BY opened, deployment"""
 _PEOPLE = """
-    SELECT kind, why, count(*), avg(confidence) FROM review_items GROUP BY ALL ORDER BY ALL"""
+    SELECT kind, why, count(*), round(avg(confidence), 6) FROM review_items
+    GROUP BY ALL ORDER BY ALL"""
 _SURE = """
     SELECT count(*), count(*) FILTER (task_confidence < 0.75) FROM decisions
     WHERE task_source <> 'condition'"""
 _REFUSED = "SELECT count(*), count(repeat_of) FROM refusals"
-_STARS = (
-    "SELECT count(*), avg(quality), stddev_samp(quality) FROM ratings WHERE quality IS NOT NULL"
-)
+_STARS = """
+    SELECT count(*), round(avg(quality), 9), round(stddev_samp(quality), 9) FROM ratings
+    WHERE quality IS NOT NULL"""
 _DRAWN = "SELECT mode, count(*) FROM decisions GROUP BY ALL ORDER BY ALL"
 
 
