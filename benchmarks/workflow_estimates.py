@@ -1,5 +1,5 @@
 """How far estimates of workflows are off: simulated providers of a stated scatter, runs before and
-after; prints one line a workflow. Run as ``python benchmarks/workflow_estimates.py [--runs 60]``.
+after; prints one line. ``python benchmarks/workflow_estimates.py [--runs 60] [--model river]``.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ def main() -> None:
     """Learn from half of the runs, then compare the estimate with the mean of the other half."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--runs", type=int, default=60)
-    runs = arguments.parse_args().runs
+    arguments.add_argument("--model", default="auto", help="who answers each step")
+    given = arguments.parse_args()
+    runs, flow = given.runs, FLOW.replace("kind: chat", f"kind: chat, model: {given.model}")
     world = Server(SimulatedProviders(Stream(seed=3, speed=20.0)).app())
     with tempfile.TemporaryDirectory() as folder, world:
         state = Path(folder)
-        (state / "measured.yaml").write_text(FLOW, "utf-8")
+        (state / "measured.yaml").write_text(flow, "utf-8")
         plan = plan_text(world.url) + "\nworkflows: {files: [measured.yaml], library: false}\n"
         with Server(create_app(make_runtime(state, plan))) as server:
             print(json.dumps(_measured(server.url, runs)))
