@@ -50,6 +50,16 @@ CONTENT = json.dumps(
 ).encode()
 
 
+VECTORS = json.dumps(
+    {
+        "object": "list",
+        "data": [{"object": "embedding", "index": 0, "embedding": "A" * 8_192}],
+        "model": "fixed",
+        "usage": {"prompt_tokens": 250, "total_tokens": 250},
+    }
+).encode()  # of 1,536 dimensions, as base64
+
+
 def reply(answer: bytes) -> bytes:
     """A whole HTTP answer."""
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
@@ -57,7 +67,8 @@ def reply(answer: bytes) -> bytes:
 
 
 REPLY = reply(ANSWER)
-NATIVE = {b"/messages ": reply(MESSAGE), b":generateContent ": reply(CONTENT)}
+NATIVE = {b"/messages ": reply(MESSAGE), b":generateContent ": reply(CONTENT),
+          b"/embeddings ": reply(VECTORS)}  # fmt: skip
 
 
 class Fixed(asyncio.Protocol):

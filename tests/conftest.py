@@ -112,11 +112,24 @@ def plan_text(providers_url: str, **replace: str) -> str:
     return text
 
 
+def calm(text: str) -> str:
+    """The plan of a service that turns nobody away for want of CPU: it shares its process with the
+    test, and the machine with others.
+    """
+    if "most_lag_s" in text:
+        return text
+    if "\nservice: {" in text:
+        return text.replace("\nservice: {", "\nservice: {most_lag_s: 60, ")
+    if "\nservice:\n" in text:
+        return text.replace("\nservice:\n", "\nservice:\n  most_lag_s: 60\n")
+    return f"{text}\nservice: {{most_lag_s: 60}}\n"
+
+
 def make_runtime(state_dir: Path, text: str, seed: int = 5, clock: Any = None) -> Runtime:
     """A runtime on a plan's text."""
     state_dir.mkdir(parents=True, exist_ok=True)
     path = state_dir / "plan.yaml"
-    path.write_text(text, "utf-8")
+    path.write_text(calm(text), "utf-8")
     plan, _ = load(path)
     settings = Settings(state_dir=state_dir, bootstrap_key=KEY)
     source = PlanSource(path, load_checked)
@@ -134,7 +147,6 @@ class Service:
 def service(providers: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service against the simulated providers, one a module."""
     state = tmp_path_factory.mktemp("state")
-    calm = {"deadline_s: 75": "deadline_s: 75\n  most_lag_s: 60"}  # its tests share this process
-    runtime = make_runtime(state, plan_text(providers.url, **calm))
+    runtime = make_runtime(state, plan_text(providers.url))
     with Server(create_app(runtime)) as server:
         yield Service(runtime, server)

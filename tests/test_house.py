@@ -225,7 +225,6 @@ MIRRORED: dict[str, str] = {
     "service/storage/spent.py": "service/storage/test_costs.py",
     "service/bootstrap/": "service/test_restart.py",
     "service/domain/modalities.py": "service/domain/test_modal_requests.py",
-    "service/orchestration/modalities.py": "service/api/test_modal.py",
     "service/providers/simulated_modal.py": "service/api/test_modal.py",
     "service/providers/simulated_image.py": "service/api/test_modal.py",
     "service/providers/simulated_speech.py": "service/api/test_modal.py",

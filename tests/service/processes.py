@@ -28,7 +28,7 @@ class Process:
         self.url = self._listening(log)
 
     def _listening(self, log: Path) -> str:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         start = self._log.tell()
         while time.monotonic() < deadline:
             text = log.read_text("utf-8")[start:]
@@ -41,7 +41,7 @@ class Process:
 
     def ready(self) -> None:
         """Wait until it answers."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 if httpx.get(self.url + "/health/live", timeout=1.0).status_code == 200:

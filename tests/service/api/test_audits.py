@@ -56,6 +56,10 @@ def test_a_replay_of_another_tenants_decision_does_not_exist(service: Service) -
     assert seen == [200, 404]
 
 
+def warned(status: dict[str, Any]) -> bool:
+    return any("do not follow the logged propensities" in word for word in status["warnings"])
+
+
 def wait_for(service: Service, alarm: bool) -> dict[str, Any]:
     deadline = time.monotonic() + 15
     while True:
@@ -70,7 +74,7 @@ def test_an_alarm_is_shown_and_told_until_it_is_acknowledged(service: Service) -
     assert acknowledge(service).status_code == 409
     identity = parse_id(ask(service))
     case = service.runtime.kept.cases.load(str(identity))
-    assert case is not None and not get(service, "/admin/status").json()["warnings"]
+    assert case is not None and not warned(get(service, "/admin/status").json())
     spoiled = Candidates(("brook", "mill"), (1.0, 0.0))
     service.runtime.kept.log.append(
         replace(case.decision, id=new_id(), candidates=spoiled, deployment="mill")
@@ -78,14 +82,14 @@ def test_an_alarm_is_shown_and_told_until_it_is_acknowledged(service: Service) -
     found = wait_for(service, alarm=True)
     told = found["propensities"]
     assert told["evidence"] is None and told["decisions"] >= 1 and told["worst"] is not None
-    assert any("do not follow the logged propensities" in word for word in found["warnings"])
+    assert warned(found)
     metrics = httpx.get(service.url + "/metrics", headers=AUTH).text
     assert "headgate_propensity_alarm 1.0" in metrics
     assert acknowledge(service, reason="short").status_code == 422
     ended = acknowledge(service)
     assert ended.status_code == 200 and ended.json()["alarm"] is None
     assert ended.json()["decisions"] == 0 and acknowledge(service).status_code == 409
-    assert not wait_for(service, alarm=False)["warnings"]
+    assert not warned(wait_for(service, alarm=False))
     acts = rows_of(
         service.runtime.kept.database.cursor(),
         "SELECT act, actor, author FROM acts WHERE act LIKE 'propensities.%' ORDER BY log_seq",
