@@ -39,6 +39,7 @@ from service.bootstrap.generated_records import (
 from service.bootstrap.generated_refusals import Reviewing, refused
 from service.bootstrap.generated_weights import Weights
 from service.bootstrap.learning import policy_wanted
+from service.domain.modalities import CHAT
 from service.domain.records import Checkpoint
 from service.plan.whole import Plan
 from service.storage.generated import GeneratedHistory, batch_of, batches_of, write_truth
@@ -73,7 +74,7 @@ class Generator:
 
     def __init__(self, plan: Plan, wish: Wish) -> None:
         self._plan, self._wish = plan, wish
-        catalog = plan.catalog({})
+        catalog = tuple(each for each in plan.catalog({}) if each.modality == CHAT)
         start_us = wish.end_us - wish.days * DAY_US
         cast = cast_of(plan, catalog, wish.seed, wish.end_us)
         popular = int(np.argmax(task_shares(cast, 0.68)))
