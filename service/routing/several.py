@@ -5,7 +5,8 @@ end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from service.domain.catalog import Deployment
@@ -16,7 +17,7 @@ from service.providers.base import Answer, ProviderFailure
 from service.routing.dispatch import Dispatcher
 from service.routing.exhaustion import Failed, verdict
 from service.routing.purse import purse_of
-from service.routing.run import Call, Run, Served
+from service.routing.run import OF_SEVERAL, Call, Run, Served
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Several:
         self._run = dispatcher.begin(decision, request)
         self._failures: list[Failed] = []
         self._ended = False
+        self._waits, self._since_s = 0, 0.0
 
     def __enter__(self) -> Several:
         return self
@@ -71,6 +73,22 @@ class Several:
     def calls(self) -> int:
         """How many were begun."""
         return self._run.attempts
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """While others are waited for, those who check an answer too: time side by side counts
+        once, and none of it is the gateway's own.
+        """
+        clock = self._dispatcher.clock
+        if not self._waits:
+            self._since_s = clock.monotonic_s()
+        self._waits += 1
+        try:
+            yield
+        finally:
+            self._waits -= 1
+            if not self._waits:
+                self._run.upstream_s += clock.monotonic_s() - self._since_s
 
     def others(self) -> list[Deployment]:
         """The other deployments that were eligible, as a fallback would take them."""
@@ -101,11 +119,12 @@ class Several:
         try:
             call = self._dispatcher.call(part, target, role)
             self._run.attempts = part.attempts
+            self._run.several = OF_SEVERAL.get(role, self._run.several)
             if timeout_s is not None:
                 call = replace(call, timeout_s=max(min(call.timeout_s, timeout_s), 0.001))
-            told = await self._dispatcher.whole(part, call)
+            with self.elsewhere():
+                told = await self._dispatcher.whole(part, call)
         finally:
-            self._run.upstream_s += part.upstream_s
             self._run.cost += part.cost
             if part.purse is not self._run.purse:
                 part.put_by()

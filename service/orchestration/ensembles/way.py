@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest
 from service.domain.clock import Clock
-from service.domain.ensembles import Arm, Ensembled
+from service.domain.ensembles import NAMED, Arm, Ensembled
 from service.domain.errors import HeadgateError
 from service.domain.records import Decision, Role
 from service.orchestration.ensembles.choosing import Asked, Chooser, Chosen, by_tie_rule
@@ -34,7 +34,6 @@ from service.routing.run import Served
 from service.routing.several import Heard, Several
 
 NAME = "ensemble"
-ASKED = f"auto:{NAME}"
 WORDS_ALONE = frozenset({"json"})
 KEEP = {FUSION: 0.4, JUDGE: 0.3, SCORER: 0.2}  # of the deadline, for what makes one answer
 MOST_FALLBACKS = 2
@@ -104,7 +103,7 @@ class EnsembleWay:
 
     def course(self, decision: Decision, request: ChatRequest) -> Course | None:
         """How a request is to be answered; None where no ensemble is for it."""
-        asked = request.model == ASKED
+        asked = request.model == NAMED
         if not asked and request.model not in self._parts.plain():
             return None
         rules = rules_for(self.standings.rules, decision.task, asked)
@@ -143,10 +142,16 @@ class EnsembleWay:
         assert drawn is not None
         asked = request if alone else sampled(request, course.rules.temperature)
         with Several(dispatcher, decision, asked) as run:
-            if alone:
-                made = await self._single(run, course, drawn)
-            else:
-                made = await self._several(run, course, decision, request)
+            try:
+                if alone:
+                    made = await self._single(run, course, drawn)
+                else:
+                    made = await self._several(run, course, decision, request)
+            except HeadgateError as error:  # its arm is to be held to it
+                latency_s = self._parts.clock.monotonic_s() - started_s
+                row = self._row(decision, course, latency_s, None, run.total.cost_micro_usd)
+                self._keep(replace(row, stopped=error.code, multiplier=None))
+                raise
             served = run.serve(made.heard)
             latency_s = self._parts.clock.monotonic_s() - started_s
             self._keep(self._row(decision, course, latency_s, made, run.total.cost_micro_usd))
@@ -194,7 +199,8 @@ class EnsembleWay:
                 return _Made(fused, f"{why}; {course.why}", gathered)
             chosen = by_tie_rule(asked, good, f"{rules.fuser} made no answer of them")
         else:
-            chosen = await self._parts.chooser(rules, asked, good, run.left_s)
+            with run.elsewhere():  # judges, or nobody
+                chosen = await self._parts.chooser(rules, asked, good, run.left_s)
         best = chosen.output.heard
         assert best is not None
         return _Made(best, f"{chosen.why}; {course.why}", gathered, chosen)

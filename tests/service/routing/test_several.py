@@ -9,6 +9,7 @@ import pytest
 from service.domain.errors import UpstreamExhausted
 from service.domain.records import ErrorKind, Mode, Role
 from service.routing.several import Several
+from tests.conftest import HandClock
 from tests.service.routing.test_dispatch import fails
 from tests.service.routing.test_tiers import Scene, poor
 from tests.service.routing.world import CATALOG, KEY, ask
@@ -79,8 +80,24 @@ async def test_a_caller_who_leaves_is_recorded_once_with_all_that_was_spent() ->
         await task
     assert [a.error_kind for a in scene.book.attempts] == [None, ErrorKind.CANCELLED]
     (outcome,) = scene.book.outcomes
-    assert outcome.status == 499
+    assert outcome.status == 499 and outcome.mode is Mode.ESCALATION
     assert outcome.usage.cost_micro_usd == sum(a.usage.cost_micro_usd for a in scene.book.attempts)
+
+
+async def test_waiting_for_others_is_none_of_the_gateways_own_time() -> None:
+    """A call and a check side by side: what is left of a clock turned by hand is ours."""
+    scene, clock = Scene(), HandClock()
+    scene.dispatcher.clock = clock
+    with begun(scene) as several:
+        heard = await several.ask(BY_NAME["small"], Role.ENSEMBLE)
+        clock.advance(0.25)  # ours
+        with several.elsewhere():
+            clock.advance(1.0)
+            with several.elsewhere():
+                clock.advance(2.0)
+            clock.advance(4.0)
+        served = several.serve(heard)
+    assert served.overhead_s == pytest.approx(0.25)
 
 
 async def test_a_call_can_be_given_less_time() -> None:

@@ -139,7 +139,10 @@ async def test_where_all_fail_somebody_else_answers_or_the_error_is_dispatchs(ma
     other.say(*[(name, failing) for name in (*THREE, *THREE)])
     with pytest.raises(UpstreamExhausted):
         await other.asks()
-    assert len(other.outcomes) == 1
+    assert len(other.outcomes) == 1 and other.outcomes[0].mode is Mode.ENSEMBLE
+    (row,) = other.rows  # so that its arm is held to what it failed to answer
+    assert (row.arm, row.stopped) == ("ensemble", "upstream_unavailable")
+    assert row.chosen is None and row.cost_micro_usd == other.outcomes[0].usage.cost_micro_usd
 
 
 async def test_a_refused_prompt_goes_to_nobody_else(make: Make) -> None:
