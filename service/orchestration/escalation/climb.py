@@ -13,7 +13,7 @@ from service.domain.clock import Clock
 from service.domain.errors import BudgetExceeded
 from service.domain.escalation import GO_ON, STOP, Began, By, ClimbStart, RungVerdict, Trigger
 from service.domain.lots import lot_for
-from service.domain.records import Decision, Role
+from service.domain.records import Decision, ErrorKind, Role
 from service.orchestration.escalation.assessing import (
     asking_logprobs,
     fault,
@@ -132,6 +132,9 @@ class Climb:
                 break
             level, role = act.level, Role.ESCALATION
             below = seen.chance if seen.trigger is Trigger.NONE else None
+        last = self._seen[-1].heard.failure
+        if last is not None and last.kind is ErrorKind.POLICY:
+            raise self._run.fail()  # what one refused is not for another to have answered
         best = self._best() or await self._anybody()
         answer, told = best.heard.answer, self._run.serve(best.heard)
         assert answer is not None
@@ -157,7 +160,8 @@ class Climb:
             return _Seen(level, heard, trigger, signals, None)
         signals, cost = replace(signals, logprob=logprob(body)), 0
         if self._reachable(level)[0]:  # where nothing can follow, nothing is paid to know
-            signals, cost = await self._checked(level, target, body, signals)
+            with self._run.elsewhere():
+                signals, cost = await self._checked(level, target, body, signals)
         chance = self._rule.chance(name, signals)
         if self._rules.below is not None and chance < self._rules.below:
             trigger = Trigger.LOW_SCORE
