@@ -29,9 +29,9 @@ TOWN = {
 
 
 class Frail:
-    """``thrift`` fails as the prompt names it; ``middle`` and ``strong`` answer well, but ``strong``
-    refuses what is "forbidden"; whoever is
-    asked whether an answer is right says no where the prompt has "doubt".
+    """``thrift`` fails as the prompt names it; ``middle`` and ``strong`` answer well, but
+    ``strong`` refuses what is "forbidden"; whoever is asked whether an answer is right says no
+    where the prompt has "doubt".
     """
 
     def __init__(self) -> None:
