@@ -11,7 +11,7 @@ from service.domain.chat import ChatRequest
 from service.domain.clock import Clock
 from service.domain.ensembles import NAMED, Arm, Ensembled
 from service.domain.errors import HeadgateError
-from service.domain.records import Decision, Role
+from service.domain.records import Decision, Mode, Role
 from service.orchestration.ensembles.choosing import Asked, Chooser, Chosen, by_tie_rule
 from service.orchestration.ensembles.fusing import question
 from service.orchestration.ensembles.gathering import Gathered, Gatherer, Reading, sampled
@@ -153,6 +153,8 @@ class EnsembleWay:
                 self._keep(replace(row, stopped=error.code, multiplier=None))
                 raise
             served = run.serve(made.heard)
+            if served.mode is Mode.ENSEMBLE:  # members are no tiers
+                served = replace(served, tier=1)
             latency_s = self._parts.clock.monotonic_s() - started_s
             self._keep(self._row(decision, course, latency_s, made, run.total.cost_micro_usd))
         assert made.heard.answer is not None

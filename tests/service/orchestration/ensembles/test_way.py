@@ -57,6 +57,7 @@ async def test_three_vote_and_every_call_is_an_attempt_of_one_decision(make: Mak
     assert outcome.usage.cost_micro_usd == row.cost_micro_usd == sum(
         a.usage.cost_micro_usd for a in stage.attempts
     )  # fmt: skip
+    assert stage.served is not None and stage.served.tier == 1, "members are no tiers"
     assert row.multiplier == pytest.approx(3.0) and row.arm == "ensemble" and row.probability == 1.0
 
 
