@@ -100,6 +100,13 @@ class Several:
         """
         return self._dispatcher.open_to(self._run, target, self._dispatcher.clock.monotonic_s())
 
+    def may_follow(self, target: Deployment) -> bool:
+        """Whether this deployment may be called after a failure: open, and within the fleet's
+        budget of extra calls. Where it may, the call counts as made.
+        """
+        retries, now_s = self._dispatcher.means.fleet.retries, self._dispatcher.clock.monotonic_s()
+        return self.open_to(target) and retries.spend(now_s)
+
     def affords(self, target: Deployment) -> bool:
         """Whether what bounds the request's spend has room for a call to this deployment."""
         return self._run.purse is None or self._run.purse.fits(target)

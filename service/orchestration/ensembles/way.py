@@ -316,7 +316,7 @@ async def _fallback(run: Several, drawn: Deployment, failed: Heard | None) -> He
     names = {each.call.deployment.name for each in tried}
     others = [each for each in (drawn, *run.others()) if each.name not in names]
     for target in others[:MOST_FALLBACKS]:
-        if tried and (run.left_s <= 0.0 or not run.open_to(target)):
+        if tried and (run.left_s <= 0.0 or not run.may_follow(target)):
             continue
         heard = await run.ask(target, Role.FALLBACK)
         if heard.good:

@@ -229,6 +229,9 @@ class Climb:
         levels, skipped = self._reachable(seen.level)
         if not levels:
             return _Act(STOP, By.END, skipped=skipped)
+        onward = self._catalog[self._start.rungs[levels[0] - 1]]
+        if seen.trigger is Trigger.FAILED and not self._run.may_follow(onward):
+            return _Act(STOP, By.END, skipped=(*skipped, f"{onward.name}: retries"))
         below = seen.chance if seen.trigger is Trigger.NONE else None
         steps = [self._step(level, below) for level in levels]
         at, gain = best_step(seen.chance or 0.0, steps, self._rules.worth_usd)
@@ -277,7 +280,9 @@ class Climb:
         if last is None or last.kind not in FINAL:
             tried = {each.heard.call.deployment.name for each in self._seen}
             for other in self._run.others():
-                if other.name in tried or self._run.left_s <= 0.0 or not self._run.open_to(other):
+                if other.name in tried or self._run.left_s <= 0.0:
+                    continue
+                if not self._run.may_follow(other):
                     continue
                 heard = await self._run.ask(other, Role.FALLBACK)
                 if heard.answer is not None:

@@ -8,6 +8,7 @@ import pytest
 
 from service.domain.errors import UpstreamExhausted
 from service.domain.records import ErrorKind, Mode, Role
+from service.routing.fleet import FleetRules
 from service.routing.several import Several
 from tests.conftest import HandClock
 from tests.service.routing.test_dispatch import fails
@@ -98,6 +99,13 @@ async def test_waiting_for_others_is_none_of_the_gateways_own_time() -> None:
             clock.advance(4.0)
         served = several.serve(heard)
     assert served.overhead_s == pytest.approx(0.25)
+
+
+async def test_calls_after_failures_end_with_the_budget_of_extra_calls() -> None:
+    scene = Scene(FleetRules(retry_share=0.0, retry_reserve=2.0))
+    with begun(scene) as several:
+        assert [several.may_follow(BY_NAME["wide"]) for _ in range(4)] == [True, True, False, False]
+        several.serve(await several.ask(BY_NAME["seeing"], Role.FIRST))
 
 
 async def test_a_call_can_be_given_less_time() -> None:
