@@ -119,10 +119,14 @@ class Several:
         timeout_s: float | None = None,
     ) -> Heard:
         """One call to its end, recorded. ``request``: another one than the caller's (a question
-        about its answers, say), sized and reserved for by itself, but for one of the same shape.
+        about its answers, say, with the same cap), sized by itself unless it has the same shape.
         Raises BudgetExceeded where there is no room for it, NoDeployment where it was not eligible.
         """
         part = self._part(request)
+        purse, own = self._run.purse, part.purse if part.purse is not self._run.purse else None
+        before = 0 if purse is None else purse.spent + purse.reserved
+        if own is not None:
+            own.spent = before  # what bounds a request bounds all its calls
         try:
             call = self._dispatcher.call(part, target, role)
             self._run.attempts = part.attempts
@@ -133,8 +137,10 @@ class Several:
                 told = await self._dispatcher.whole(part, call)
         finally:
             self._run.cost += part.cost
-            if part.purse is not self._run.purse:
-                part.put_by()
+            if own is not None:
+                own.close()
+                if purse is not None:
+                    purse.spent += own.spent - before
         failure = told if isinstance(told, ProviderFailure) else None
         answer = told if isinstance(told, Answer) else part.poor and part.poor.answer
         self._failures += part.failures

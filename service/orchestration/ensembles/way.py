@@ -29,7 +29,6 @@ from service.orchestration.sampling import lot
 from service.orchestration.scorers import PLAIN
 from service.providers.base import Answer
 from service.routing.dispatch import Dispatcher
-from service.routing.purse import own_cap
 from service.routing.run import Served
 from service.routing.several import Heard, Several
 
@@ -212,11 +211,10 @@ class EnsembleWay:
     ) -> Heard | None:
         """The fuser's answer; None where it cannot be asked."""
         target = _named(self._parts.dispatcher(), rules.fuser)
-        cap = own_cap(request)
-        left_usd = None if cap is None else (cap - run.total.cost_micro_usd) / 1e6
         if target is None or run.left_s <= 0.0 or not run.open_to(target):
             return None
-        asked = question(request, [each.text for each in gathered.good], left_usd)
+        texts = [each.text for each in gathered.good]
+        asked = question(request, texts, request.options.max_cost_usd)
         try:
             return await run.ask(target, Role.FUSION, asked)
         except HeadgateError:  # no money, or it may not see this prompt
