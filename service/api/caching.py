@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -14,8 +15,10 @@ from service.caching.desk import Caching
 from service.caching.shelf import Which
 from service.domain.acting import Told
 from service.domain.errors import Conflict, StorageUnavailable, Unprocessable
+from service.domain.records import Decision, Mode
 from service.domain.will import Action
 from service.runtime import Runtime
+from service.storage.cases import rows_of
 from service.storage.errors import StorageError
 
 router = APIRouter(prefix="/admin/cache")
@@ -23,6 +26,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorAnswer},
     "5XX": {"model": ErrorAnswer},
 }
+_GIVEN = "SELECT * FROM cached_answers WHERE decision_id = ?::UUID LIMIT 1"
 Label = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -123,3 +127,19 @@ def _tasks(caching: Caching) -> list[dict[str, Any]]:
          "spent_on_misses_usd": each.spent_micro_usd / 1e6}
         for task, each in sorted(caching.tally.tasks.items())
     ]  # fmt: skip
+
+
+async def given_again(runtime: Runtime, decision: Decision) -> dict[str, Any] | None:
+    """Whose answer a decision was given; None where it was not given again one."""
+    if decision.mode is not Mode.CACHE:
+        return None
+    cursor = runtime.kept.database.cursor
+    rows = await asyncio.to_thread(lambda: rows_of(cursor(), _GIVEN, [decision.id]))
+    if not rows:
+        return None
+    row = rows[0]
+    return {
+        "kind": row["kind"], "of": str(row["source_decision_id"]),
+        "deployment": row["deployment"], "age_s": row["age_s"],
+        "saved_usd": row["saved_micro_usd"] / 1e6,
+    }  # fmt: skip

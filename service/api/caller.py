@@ -11,6 +11,7 @@ from learning.reward import RewardScale
 from service.api import shown, workflow_chat
 from service.api.access import allowed
 from service.api.admission import read_request
+from service.api.caching import given_again
 from service.api.ensembles import rationale
 from service.api.escalation import climbed
 from service.api.schemas import ErrorAnswer, FeedbackBody, FeedbackTaken
@@ -95,6 +96,8 @@ async def decision(request: Request, decision_id: str) -> dict[str, Any]:
             found["prediction"] = shown.predicted(foreseen)
     if (climb := await climbed(runtime, case.decision)) is not None:
         found["escalation"] = climb
+    if (again := await given_again(runtime, case.decision)) is not None:
+        found["cached"] = again
     known = case.decision
     if "session" not in found and (known.session_decision_id or known.reason == NOTE):
         cursor = runtime.kept.database.cursor

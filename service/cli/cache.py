@@ -93,3 +93,12 @@ def invalidate(
 
 def _taken(found: dict[str, Any]) -> None:
     say(f"{found['invalidated']} answers are taken back")
+
+
+def show_given_again(found: dict[str, Any]) -> None:
+    """Whose answer a request was given."""
+    waited = "waited for the same request's call" if found["kind"] == "shared" else "kept before"
+    say(
+        f"given again: the answer of {found['deployment']} to {found['of']}, {waited}, "
+        f"{found['age_s']:.0f} s old; its call cost ${found['saved_usd']:.6f}"
+    )

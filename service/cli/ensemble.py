@@ -94,6 +94,8 @@ def show_rationale(found: dict[str, Any]) -> None:
     say(f"ensemble {found['ensemble']}: {found['arm']} with probability "
         f"{found['probability']:g}; {found['why']}")  # fmt: skip
     if not found["outputs"]:
+        if found["stopped"]:
+            say(f"nobody's answer was taken: {found['stopped']}")
         return
     table(
         ("call", "deployment", "ended", "said", "weight"),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from service.cli.cache import show_given_again
 from service.cli.ensemble import show_rationale
 from service.cli.escalation import show_climb
 from service.cli.output import (
@@ -265,6 +266,7 @@ _PARTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "prediction": show_foreseen,
     "escalation": show_climb,
     "ensemble": show_rationale,
+    "cached": show_given_again,
     "session": show_stay,
 }
 

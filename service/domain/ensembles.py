@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+NAMED = "auto:ensemble"  # who asks for one by name
+
 
 class Arm(StrEnum):
     """How a request that an ensemble is for was answered."""

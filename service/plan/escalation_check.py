@@ -28,6 +28,11 @@ def escalation_problems(plan: Plan) -> Iterator[Found]:
     for task in (*wanted.tasks, *wanted.by_task):
         if task not in plan.task_names:
             yield (*at, "tasks"), f"no task {task!r}", f"known: {', '.join(plan.task_names)}"
+    several = {task: each.name for each in plan.ensembles for task in each.tasks}
+    for task in wanted.tasks:
+        if task in several:
+            told = f"the requests of {task} are answered by the ensemble {several[task]}"
+            yield (*at, "tasks"), told, "name the task here or there"
     named = [*wanted.logprobs, *([wanted.verify] if wanted.verify else [])]
     for name in named:
         if name not in deployments:

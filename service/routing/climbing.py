@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from service.domain.catalog import Deployment
 from service.domain.clock import Clock
+from service.domain.ensembles import NAMED as ENSEMBLE
 from service.domain.escalation import (
     EARLIER_RUNG,
     IN_NO_RUNG,
@@ -56,7 +57,7 @@ class Climbing:
         """Leave only the rung at which this request begins; whether it is one that may climb."""
         asked, rules = draft.asked, self.rules
         named = asked.request.model == NAMED
-        if not named and asked.task not in rules.tasks:
+        if not named and (asked.task not in rules.tasks or asked.request.model == ENSEMBLE):
             return False
         if draft.will.bounds or draft.pinned is not None or draft.drawn.treatment:
             return False

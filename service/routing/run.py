@@ -131,6 +131,7 @@ class Run:
     closed: bool = False
     purse: Purse | None = None
     first: Role = Role.FIRST  # of its first call
+    several: Mode | None = None  # how it is served where it is a way of several calls
 
     def put_by(self) -> None:
         """Nothing stays reserved for calls that were never made."""
@@ -141,6 +142,8 @@ class Run:
         """How it was served: the decision's mode where the drawn deployment answered its first
         call, or where nobody answered one that no other was asked for.
         """
+        if served_by is None and self.several is not None:
+            return self.several
         if served_by is None:
             return Mode.FALLBACK if self.attempts > 1 else self.decision.mode
         if served_by.role in OF_SEVERAL:

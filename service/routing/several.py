@@ -5,7 +5,8 @@ end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from service.domain.catalog import Deployment
@@ -16,7 +17,7 @@ from service.providers.base import Answer, ProviderFailure
 from service.routing.dispatch import Dispatcher
 from service.routing.exhaustion import Failed, verdict
 from service.routing.purse import purse_of
-from service.routing.run import Call, Run, Served
+from service.routing.run import OF_SEVERAL, Call, Run, Served
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Several:
         self._run = dispatcher.begin(decision, request)
         self._failures: list[Failed] = []
         self._ended = False
+        self._waits, self._since_s = 0, 0.0
 
     def __enter__(self) -> Several:
         return self
@@ -72,6 +74,22 @@ class Several:
         """How many were begun."""
         return self._run.attempts
 
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """While others are waited for, those who check an answer too: time side by side counts
+        once, and none of it is the gateway's own.
+        """
+        clock = self._dispatcher.clock
+        if not self._waits:
+            self._since_s = clock.monotonic_s()
+        self._waits += 1
+        try:
+            yield
+        finally:
+            self._waits -= 1
+            if not self._waits:
+                self._run.upstream_s += clock.monotonic_s() - self._since_s
+
     def others(self) -> list[Deployment]:
         """The other deployments that were eligible, as a fallback would take them."""
         return self._dispatcher.means.alternatives(self._run.decision)
@@ -81,6 +99,13 @@ class Several:
         what operators have laid since.
         """
         return self._dispatcher.open_to(self._run, target, self._dispatcher.clock.monotonic_s())
+
+    def may_follow(self, target: Deployment) -> bool:
+        """Whether this deployment may be called after a failure: open, and within the fleet's
+        budget of extra calls. Where it may, the call counts as made.
+        """
+        retries, now_s = self._dispatcher.means.fleet.retries, self._dispatcher.clock.monotonic_s()
+        return self.open_to(target) and retries.spend(now_s)
 
     def affords(self, target: Deployment) -> bool:
         """Whether what bounds the request's spend has room for a call to this deployment."""
@@ -94,21 +119,28 @@ class Several:
         timeout_s: float | None = None,
     ) -> Heard:
         """One call to its end, recorded. ``request``: another one than the caller's (a question
-        about its answers, say), sized and reserved for by itself, but for one of the same shape.
+        about its answers, say, with the same cap), sized by itself unless it has the same shape.
         Raises BudgetExceeded where there is no room for it, NoDeployment where it was not eligible.
         """
         part = self._part(request)
+        purse, own = self._run.purse, part.purse if part.purse is not self._run.purse else None
+        before = 0 if purse is None else purse.spent + purse.reserved
+        if own is not None:
+            own.spent = before  # what bounds a request bounds all its calls
         try:
             call = self._dispatcher.call(part, target, role)
             self._run.attempts = part.attempts
+            self._run.several = OF_SEVERAL.get(role, self._run.several)
             if timeout_s is not None:
                 call = replace(call, timeout_s=max(min(call.timeout_s, timeout_s), 0.001))
-            told = await self._dispatcher.whole(part, call)
+            with self.elsewhere():
+                told = await self._dispatcher.whole(part, call)
         finally:
-            self._run.upstream_s += part.upstream_s
             self._run.cost += part.cost
-            if part.purse is not self._run.purse:
-                part.put_by()
+            if own is not None:
+                own.close()
+                if purse is not None:
+                    purse.spent += own.spent - before
         failure = told if isinstance(told, ProviderFailure) else None
         answer = told if isinstance(told, Answer) else part.poor and part.poor.answer
         self._failures += part.failures

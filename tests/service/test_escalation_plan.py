@@ -36,8 +36,9 @@ def problems(tmp_path: Path, section: str) -> list[str]:
         ("escalation: {by_task: {code: [brook, lake]}}\n", "no deployment 'lake'"),
         ("escalation: {verify: lake}\n", "no deployment 'lake'"),
         ("escalation: {explode: 1}\n", "explode"),
+        (f"{GOOD}ensembles: [{{name: both, tasks: [code]}}]\n", "answered by the ensemble both"),
     ],
-    ids=["unknown", "short", "twice", "order", "task", "own", "verify", "key"],
+    ids=["unknown", "short", "twice", "order", "task", "own", "verify", "key", "both"],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, section: str, said: str) -> None:
     found = problems(tmp_path, section)

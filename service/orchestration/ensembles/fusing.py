@@ -32,10 +32,10 @@ KEPT = ("max_tokens", "max_completion_tokens", "response_format", "stop", "seed"
 
 
 def question(
-    request: ChatRequest, candidates: Sequence[str], left_usd: float | None = None
+    request: ChatRequest, candidates: Sequence[str], most_usd: float | None = None
 ) -> ChatRequest:
     """The fuser's request. Candidates stand in JSON strings, which none can end by itself; no
-    deployment is named. ``left_usd``: what the caller's own cap leaves for it.
+    deployment is named. ``most_usd``: the caller's own cap, over all calls.
     """
     material = {
         "conversation": conversation_of(request),
@@ -49,6 +49,6 @@ def question(
         ],
     }
     body |= {name: request.fields[name] for name in KEPT if name in request.fields}
-    if left_usd is not None:
-        body["headgate"] = {"max_cost_usd": max(left_usd, 0.0)}
+    if most_usd is not None:
+        body["headgate"] = {"max_cost_usd": most_usd}
     return parse(msgspec.json.encode(body))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.domain.catalog import Deployment
 from service.domain.chat import ChatRequest
 from service.domain.clock import Clock
-from service.domain.ensembles import Arm, Ensembled
+from service.domain.ensembles import NAMED, Arm, Ensembled
 from service.domain.errors import HeadgateError
-from service.domain.records import Decision, Role
+from service.domain.records import Decision, Mode, Role
 from service.orchestration.ensembles.choosing import Asked, Chooser, Chosen, by_tie_rule
 from service.orchestration.ensembles.fusing import question
 from service.orchestration.ensembles.gathering import Gathered, Gatherer, Reading, sampled
@@ -29,12 +29,10 @@ from service.orchestration.sampling import lot
 from service.orchestration.scorers import PLAIN
 from service.providers.base import Answer
 from service.routing.dispatch import Dispatcher
-from service.routing.purse import own_cap
 from service.routing.run import Served
 from service.routing.several import Heard, Several
 
 NAME = "ensemble"
-ASKED = f"auto:{NAME}"
 WORDS_ALONE = frozenset({"json"})
 KEEP = {FUSION: 0.4, JUDGE: 0.3, SCORER: 0.2}  # of the deadline, for what makes one answer
 MOST_FALLBACKS = 2
@@ -104,7 +102,7 @@ class EnsembleWay:
 
     def course(self, decision: Decision, request: ChatRequest) -> Course | None:
         """How a request is to be answered; None where no ensemble is for it."""
-        asked = request.model == ASKED
+        asked = request.model == NAMED
         if not asked and request.model not in self._parts.plain():
             return None
         rules = rules_for(self.standings.rules, decision.task, asked)
@@ -143,11 +141,19 @@ class EnsembleWay:
         assert drawn is not None
         asked = request if alone else sampled(request, course.rules.temperature)
         with Several(dispatcher, decision, asked) as run:
-            if alone:
-                made = await self._single(run, course, drawn)
-            else:
-                made = await self._several(run, course, decision, request)
+            try:
+                if alone:
+                    made = await self._single(run, course, drawn)
+                else:
+                    made = await self._several(run, course, decision, request)
+            except HeadgateError as error:  # its arm is to be held to it
+                latency_s = self._parts.clock.monotonic_s() - started_s
+                row = self._row(decision, course, latency_s, None, run.total.cost_micro_usd)
+                self._keep(replace(row, stopped=error.code, multiplier=None))
+                raise
             served = run.serve(made.heard)
+            if served.mode is Mode.ENSEMBLE:  # members are no tiers
+                served = replace(served, tier=1)
             latency_s = self._parts.clock.monotonic_s() - started_s
             self._keep(self._row(decision, course, latency_s, made, run.total.cost_micro_usd))
         assert made.heard.answer is not None
@@ -194,7 +200,8 @@ class EnsembleWay:
                 return _Made(fused, f"{why}; {course.why}", gathered)
             chosen = by_tie_rule(asked, good, f"{rules.fuser} made no answer of them")
         else:
-            chosen = await self._parts.chooser(rules, asked, good, run.left_s)
+            with run.elsewhere():  # judges, or nobody
+                chosen = await self._parts.chooser(rules, asked, good, run.left_s)
         best = chosen.output.heard
         assert best is not None
         return _Made(best, f"{chosen.why}; {course.why}", gathered, chosen)
@@ -204,11 +211,10 @@ class EnsembleWay:
     ) -> Heard | None:
         """The fuser's answer; None where it cannot be asked."""
         target = _named(self._parts.dispatcher(), rules.fuser)
-        cap = own_cap(request)
-        left_usd = None if cap is None else (cap - run.total.cost_micro_usd) / 1e6
         if target is None or run.left_s <= 0.0 or not run.open_to(target):
             return None
-        asked = question(request, [each.text for each in gathered.good], left_usd)
+        texts = [each.text for each in gathered.good]
+        asked = question(request, texts, request.options.max_cost_usd)
         try:
             return await run.ask(target, Role.FUSION, asked)
         except HeadgateError:  # no money, or it may not see this prompt
@@ -308,7 +314,7 @@ async def _fallback(run: Several, drawn: Deployment, failed: Heard | None) -> He
     names = {each.call.deployment.name for each in tried}
     others = [each for each in (drawn, *run.others()) if each.name not in names]
     for target in others[:MOST_FALLBACKS]:
-        if tried and (run.left_s <= 0.0 or not run.open_to(target)):
+        if tried and (run.left_s <= 0.0 or not run.may_follow(target)):
             continue
         heard = await run.ask(target, Role.FALLBACK)
         if heard.good:

@@ -13,7 +13,7 @@ from service.domain.clock import Clock
 from service.domain.errors import BudgetExceeded
 from service.domain.escalation import GO_ON, STOP, Began, By, ClimbStart, RungVerdict, Trigger
 from service.domain.lots import lot_for
-from service.domain.records import Decision, Role
+from service.domain.records import Decision, ErrorKind, Role
 from service.orchestration.escalation.assessing import (
     asking_logprobs,
     fault,
@@ -132,6 +132,9 @@ class Climb:
                 break
             level, role = act.level, Role.ESCALATION
             below = seen.chance if seen.trigger is Trigger.NONE else None
+        last = self._seen[-1].heard.failure
+        if last is not None and last.kind is ErrorKind.POLICY:
+            raise self._run.fail()  # what one refused is not for another to have answered
         best = self._best() or await self._anybody()
         answer, told = best.heard.answer, self._run.serve(best.heard)
         assert answer is not None
@@ -157,7 +160,8 @@ class Climb:
             return _Seen(level, heard, trigger, signals, None)
         signals, cost = replace(signals, logprob=logprob(body)), 0
         if self._reachable(level)[0]:  # where nothing can follow, nothing is paid to know
-            signals, cost = await self._checked(level, target, body, signals)
+            with self._run.elsewhere():
+                signals, cost = await self._checked(level, target, body, signals)
         chance = self._rule.chance(name, signals)
         if self._rules.below is not None and chance < self._rules.below:
             trigger = Trigger.LOW_SCORE
@@ -225,6 +229,9 @@ class Climb:
         levels, skipped = self._reachable(seen.level)
         if not levels:
             return _Act(STOP, By.END, skipped=skipped)
+        onward = self._catalog[self._start.rungs[levels[0] - 1]]
+        if seen.trigger is Trigger.FAILED and not self._run.may_follow(onward):
+            return _Act(STOP, By.END, skipped=(*skipped, f"{onward.name}: retries"))
         below = seen.chance if seen.trigger is Trigger.NONE else None
         steps = [self._step(level, below) for level in levels]
         at, gain = best_step(seen.chance or 0.0, steps, self._rules.worth_usd)
@@ -273,7 +280,9 @@ class Climb:
         if last is None or last.kind not in FINAL:
             tried = {each.heard.call.deployment.name for each in self._seen}
             for other in self._run.others():
-                if other.name in tried or self._run.left_s <= 0.0 or not self._run.open_to(other):
+                if other.name in tried or self._run.left_s <= 0.0:
+                    continue
+                if not self._run.may_follow(other):
                     continue
                 heard = await self._run.ask(other, Role.FALLBACK)
                 if heard.answer is not None:

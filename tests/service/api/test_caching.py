@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,25 @@ def test_a_day_by_the_clock_and_a_clock_that_is_set_back(kept: Clocked) -> None:
     clock.advance(86_401.0)
     clock.wall -= 90_000_000_000
     assert cache(rig.ask("two days")) == "miss", "the wall clock brings nothing back"
+
+
+def test_why_tells_whose_answer_it_was(kept: Clocked) -> None:
+    rig = kept.rig
+    first = rig.ask("whose").headers["x-headgate-decision-id"]
+    again = rig.ask("whose").headers["x-headgate-decision-id"]
+    until = time.monotonic() + 20
+    while "cached" not in (found := rig.admin(f"/v1/decisions/{again}").json()):
+        assert time.monotonic() < until, "its row did not come"
+        time.sleep(0.02)
+    told = found["cached"]
+    assert (told["of"], told["kind"], told["deployment"]) == (first, "exact", "first")
+    shown = CliRunner().invoke(
+        app, ["why", again], env={"HEADGATE_KEY": KEY, "HEADGATE_URL": rig.url}
+    )
+    assert f"given again: the answer of first to {first}, kept before" in shown.output.replace(
+        "\n", " "
+    )
+    assert "cached" not in rig.admin(f"/v1/decisions/{first}").json()
 
 
 def test_it_is_shown_by_count_and_by_value(kept: Clocked) -> None:

@@ -53,6 +53,14 @@ def test_only_who_asks_for_it_and_the_tasks_of_the_plan_climb() -> None:
     assert coded.task == "code" and coded.climb is None
 
 
+def test_who_asks_for_an_ensemble_does_not_climb() -> None:
+    world, climbing = climbing_world(explore=0.0)
+    world.router._virtual = (*world.router._virtual, "auto:ensemble")
+    climbing.rules = ClimbRules({"": RUNGS}, frozenset({"other"}), 0.0)
+    made = decide(world, model="auto:ensemble")
+    assert made.climb is None and len(made.candidates.names) > 1
+
+
 def test_a_task_may_have_its_own_rungs() -> None:
     world, _ = climbing_world(explore=0.0)
     made = decide(world, "def f(x): return x")

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from service.domain.errors import UpstreamExhausted
+from service.domain.budgets import Budget, Scope
+from service.domain.clock import SystemClock
+from service.domain.errors import BudgetExceeded, UpstreamExhausted
+from service.domain.periods import Period
 from service.domain.records import ErrorKind, Mode, Role
+from service.routing.budgets import BudgetRules, Budgets
+from service.routing.dispatch import Dispatcher
+from service.routing.fleet import FleetRules
+from service.routing.purse import Worst
 from service.routing.several import Several
+from tests.conftest import HandClock
 from tests.service.routing.test_dispatch import fails
 from tests.service.routing.test_tiers import Scene, poor
 from tests.service.routing.world import CATALOG, KEY, ask
@@ -79,8 +88,66 @@ async def test_a_caller_who_leaves_is_recorded_once_with_all_that_was_spent() ->
         await task
     assert [a.error_kind for a in scene.book.attempts] == [None, ErrorKind.CANCELLED]
     (outcome,) = scene.book.outcomes
-    assert outcome.status == 499
+    assert outcome.status == 499 and outcome.mode is Mode.ESCALATION
     assert outcome.usage.cost_micro_usd == sum(a.usage.cost_micro_usd for a in scene.book.attempts)
+
+
+async def test_waiting_for_others_is_none_of_the_gateways_own_time() -> None:
+    """A call and a check side by side: what is left of a clock turned by hand is ours."""
+    scene, clock = Scene(), HandClock()
+    scene.dispatcher.clock = clock
+    with begun(scene) as several:
+        heard = await several.ask(BY_NAME["small"], Role.ENSEMBLE)
+        clock.advance(0.25)  # ours
+        with several.elsewhere():
+            clock.advance(1.0)
+            with several.elsewhere():
+                clock.advance(2.0)
+            clock.advance(4.0)
+        served = several.serve(heard)
+    assert served.overhead_s == pytest.approx(0.25)
+
+
+async def test_calls_after_failures_end_with_the_budget_of_extra_calls() -> None:
+    scene = Scene(FleetRules(retry_share=0.0, retry_reserve=2.0))
+    with begun(scene) as several:
+        assert [several.may_follow(BY_NAME["wide"]) for _ in range(4)] == [True, True, False, False]
+        several.serve(await several.ask(BY_NAME["seeing"], Role.FIRST))
+
+
+@pytest.mark.parametrize("short", [0, 1], ids=["room", "none"])
+@pytest.mark.parametrize("own", [False, True], ids=["plan", "caller"])
+async def test_what_bounds_a_request_bounds_a_question_about_its_answers(
+    own: bool, short: int
+) -> None:
+    """A fuser's prompt is another one, of the same money: what was spent before it counts."""
+    first, other = ask("hello there", max_tokens=50), ask("there hello", max_tokens=50)
+    worst = Worst(first, first.shape.tokens_in, 1_000, SystemClock().wall_us())
+    scene, book = Scene(), Budgets(SystemClock())
+    with begun(scene) as several:
+        heard = await several.ask(BY_NAME["seeing"], Role.FIRST)
+        several.serve(heard)
+    spent = heard.usage.cost_micro_usd
+    most = worst.of(BY_NAME["seeing"]) + spent - short
+    if own:
+        more = {"max_cost_usd": most / 1e6}
+        first, other = (
+            ask(t, max_tokens=50, headgate=more) for t in ("hello there", "there hello")
+        )
+    else:
+        each = Budget("one", Scope.GLOBAL, Period.REQUEST, hard_micro_usd=most)
+        book.follow(BudgetRules((each,)))
+    scene.dispatcher = Dispatcher(replace(scene.dispatcher.means, budgets=book))
+    decision = scene.world.router.decide(first, KEY)
+    with Several(scene.dispatcher, decision, first) as several:
+        heard = await several.ask(BY_NAME["seeing"], Role.FIRST)
+        if short:
+            with pytest.raises(BudgetExceeded):
+                await several.ask(BY_NAME["seeing"], Role.FUSION, other)
+        else:
+            await several.ask(BY_NAME["seeing"], Role.FUSION, other)
+            assert not several.affords(BY_NAME["seeing"]), "and what it spent counts after it"
+        several.serve(heard)
 
 
 async def test_a_call_can_be_given_less_time() -> None:

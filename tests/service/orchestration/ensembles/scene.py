@@ -24,6 +24,7 @@ from service.providers.base import Answer, Names, ProviderFailure, Tokens
 from service.routing.budgets import Budgets
 from service.routing.dispatch import Bounds, Dispatcher, Means
 from service.routing.router import Router
+from service.routing.run import Served
 from tests.service.orchestration.judges import Bench, Referee
 from tests.service.routing.world import KEY, World, ask, deployment
 from tests.upstream import answer_json
@@ -97,6 +98,7 @@ class Stage(Bench):
             Chooser(self.judges), self.rows.append, self.clock,
         )  # fmt: skip
         self.way = EnsembleWay(parts, self.standings)
+        self.served: Served | None = None  # the last one
 
     @property
     def router(self) -> Router:
@@ -117,7 +119,7 @@ class Stage(Bench):
         return await self.answered_by_ensemble(decision, request)
 
     async def answered_by_ensemble(self, decision: Decision, request: Any) -> tuple[str, Ensembled]:
-        answer, _ = await self.way.complete(decision, request)
+        answer, self.served = await self.way.complete(decision, request)
         return said_by(answer.body) or "", self.rows[-1]
 
 

@@ -57,6 +57,7 @@ async def test_three_vote_and_every_call_is_an_attempt_of_one_decision(make: Mak
     assert outcome.usage.cost_micro_usd == row.cost_micro_usd == sum(
         a.usage.cost_micro_usd for a in stage.attempts
     )  # fmt: skip
+    assert stage.served is not None and stage.served.tier == 1, "members are no tiers"
     assert row.multiplier == pytest.approx(3.0) and row.arm == "ensemble" and row.probability == 1.0
 
 
@@ -139,7 +140,10 @@ async def test_where_all_fail_somebody_else_answers_or_the_error_is_dispatchs(ma
     other.say(*[(name, failing) for name in (*THREE, *THREE)])
     with pytest.raises(UpstreamExhausted):
         await other.asks()
-    assert len(other.outcomes) == 1
+    assert len(other.outcomes) == 1 and other.outcomes[0].mode is Mode.ENSEMBLE
+    (row,) = other.rows  # so that its arm is held to what it failed to answer
+    assert (row.arm, row.stopped) == ("ensemble", "upstream_unavailable")
+    assert row.chosen is None and row.cost_micro_usd == other.outcomes[0].usage.cost_micro_usd
 
 
 async def test_a_refused_prompt_goes_to_nobody_else(make: Make) -> None:

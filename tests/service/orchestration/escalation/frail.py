@@ -29,8 +29,9 @@ TOWN = {
 
 
 class Frail:
-    """``thrift`` fails as the prompt names it; ``middle`` and ``strong`` answer well; whoever is
-    asked whether an answer is right says no where the prompt has "doubt".
+    """``thrift`` fails as the prompt names it; ``middle`` and ``strong`` answer well, but
+    ``strong`` refuses what is "forbidden"; whoever is asked whether an answer is right says no
+    where the prompt has "doubt".
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,8 @@ class Frail:
         self.calls[model] += 1
         if "down" in told and model == "thrift":
             return JSONResponse({"error": {"message": "no"}}, 503)
+        if "forbidden" in told and model == "strong":
+            return JSONResponse({"error": {"message": "no", "code": "content_filter"}}, 400)
         if model == "thrift":
             for name, (text, reason) in FAULTS.items():
                 if name in told:

@@ -105,6 +105,20 @@ def test_a_good_answer_is_taken_without_a_second_call(served: Service, frail: Fr
     assert verdict["settled_by"] == "rule" and verdict["chance"] > 0.5
 
 
+def test_what_a_later_rung_refuses_is_refused_and_not_sent_again(
+    served: Service, frail: Frail
+) -> None:
+    with openai.OpenAI(base_url=served.url + "/v1", api_key=KEY, max_retries=0) as client:
+        asked: Any = [{"role": "user", "content": f"truncated, forbidden {new_id()}"}]
+        calls: list[int] = []
+        for words in ("was refused by the provider", "was refused before"):
+            with pytest.raises(openai.BadRequestError, match=words) as caught:
+                client.chat.completions.create(model="auto:cascade", messages=asked)
+            assert caught.value.code == "content_policy_violation"
+            calls.append(frail.calls.total())
+    assert calls[0] == calls[1], "the second time nobody is asked"
+
+
 def test_a_failed_call_goes_on(served: Service) -> None:
     raw = ask(served, "down")
     assert raw.headers["x-headgate-deployment"] == "strong"
