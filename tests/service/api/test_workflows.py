@@ -109,6 +109,10 @@ def test_inputs_are_refused_by_name_before_anything_is_called(flows: Service) ->
         answer = call(flows, "POST", "/two-views/runs", json={"inputs": inputs})
         assert answer.status_code == 400 and answer.json()["error"]["param"] == param
     assert call(flows, "POST", "/two-views/runs", json={"modus": 1}).status_code == 422
+    head = {"content-type": "application/json"}
+    body = b'{"inputs": {"topic": "\\ud800"}}'
+    half = call(flows, "POST", "/two-views/runs", content=body, headers=head)
+    assert half.status_code == 400 and half.json()["error"]["param"] == "inputs.topic"
 
 
 def test_an_async_run_is_followed_replayed_and_erased(flows: Service) -> None:
