@@ -11,9 +11,11 @@ from service.api.admission import Grant
 from service.api.asgi import Headers, Send, send_bytes
 from service.api.chat import ChatEndpoint, Watch, Work, headers_of
 from service.api.fronts import Front
+from service.api.workflow_chat import PREFIX as WORKFLOW
 from service.caching.passage import Passage
 from service.domain.bulk import MOST_VALUES, check_bulk
 from service.domain.chat import ChatRequest
+from service.domain.errors import InvalidRequest
 from service.domain.modal_requests import ModalRequest, parse_modal
 from service.domain.modalities import SPEECH
 from service.domain.records import Decision
@@ -41,6 +43,11 @@ class ModalFront(Front):
         else:
             loop = asyncio.get_running_loop()
             request = await loop.run_in_executor(_ONE, _long, self.modality, body)
+        if request.model.startswith(WORKFLOW):
+            raise InvalidRequest(
+                "a workflow answers chat alone as a model; start it by "
+                "POST /v1/workflows/NAME/runs", param="model", code="not_offered",
+            )  # fmt: skip
         way = runtime.modalities.ways.of(request)
         return request.streamed() if self.modality == SPEECH else request, body, way
 

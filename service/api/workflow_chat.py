@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from service.domain.catalog import Deployment
-from service.domain.chat import ChatRequest
+from service.domain.chat import NO_OPTIONS, ChatRequest, Options
 from service.domain.clock import response_id
 from service.domain.errors import HeadgateError, InvalidRequest, UpstreamExhausted
 from service.domain.records import Caller, Candidates, Decision, Key, Mode, PolicyMark
@@ -21,6 +21,7 @@ from service.routing.run import Served
 from service.runtime import Runtime
 
 PREFIX = "workflow:"
+IGNORED = ("session_id", "conversation", "cache")  # options that a run may well do without
 ENDED = {"limit": "workflow_limit", "failed": "workflow_failed", "cancelled": "cancelled"}
 
 
@@ -53,6 +54,7 @@ async def answered(
             f"{form.name} takes no chat: start it by POST /v1/workflows/{form.name}/runs",
             param="model",
         )
+    _taken(request)
     said = [each.text for each in request.messages if each.role == "user"]
     if not said:
         raise InvalidRequest("a workflow needs a user message", param="messages")
@@ -69,6 +71,24 @@ async def answered(
     served = _served(runtime, run, ended)
     text = shown(ended.outputs[form.chat_output])
     return decision, _answer(run, decision, text, served), served
+
+
+def _taken(request: ChatRequest) -> None:
+    """Refuses what would be left out in silence: what narrows one call is not that of a run."""
+    for name in Options.__struct_fields__:
+        if name not in IGNORED and getattr(request.options, name) != getattr(NO_OPTIONS, name):
+            raise InvalidRequest(
+                f"headgate.{name} does not reach the steps of a workflow; its file says what each "
+                "may cost, how long it may take and who may answer (limits, route)",
+                param=f"headgate.{name}", code="invalid_option",
+            )  # fmt: skip
+    if request.needs:
+        raise InvalidRequest(
+            "a workflow as a model takes a text and gives one; leave out what needs "
+            f"{', '.join(sorted(request.needs))}", code="not_offered",
+        )  # fmt: skip
+    if bytes(request.fields.get("n", b"1")) not in (b"1", b"null"):
+        raise InvalidRequest("a workflow gives one answer; leave n out", param="n")
 
 
 def _failed(run: Run, ended: Ended) -> HeadgateError:

@@ -67,7 +67,7 @@ def attach_workflows(runtime: Runtime, secret: bytes) -> None:
         decided=decided,
         case=runtime.kept.cases.recent,
         refusals=lambda: runtime.refusals,
-        makes=lambda: getattr(runtime, "modalities", None),
+        modal=lambda: runtime.modalities.ways,
         clock=runtime.clock,
     )
     shelf = Shelf(RunStore(runtime.kept.state_dir))

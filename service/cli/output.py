@@ -71,20 +71,24 @@ def give(content: Any, as_json: bool, show: Callable[[Any], None]) -> None:
         show(content)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
-    """A plain table; numbers stand right."""
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "", whole: str = ""
+) -> None:
+    """A plain table; numbers stand right. Ids, and the column ``whole``, are never folded: they are
+    there to be copied.
+    """
     made = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
     for at, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[at], int | float) for row in rows)
         side: Literal["left", "right"] = "right" if numeric else "left"
-        # An id is shown whole, whatever the width: it is there to be copied.
-        made.add_column(
-            column, justify=side, no_wrap=column == "id", min_width=36 if column == "id" else None
-        )
+        copied = column in ("id", whole)
+        longest = max((len(text(row[at])) for row in rows), default=0) if copied else None
+        made.add_column(column, justify=side, no_wrap=copied, min_width=longest, overflow="fold")
     for row in rows:
         made.add_row(*(text(value) for value in row))
-    # Where nobody's screen sets a bound, nothing is cut.
-    out.print(made, width=None if out.is_terminal else max(out.width, WHOLE))
+    if not out.is_terminal:  # where nobody's screen sets a bound, nothing is cut
+        out.width = max(out.width, WHOLE)
+    out.print(made)
 
 
 def text(value: Any) -> str:

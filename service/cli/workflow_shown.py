@@ -21,7 +21,7 @@ def show_list(found: dict[str, Any]) -> None:
         (each["name"], each.get("version"), ", ".join(each.get("inputs") or ()), each["purpose"])
         for each in found["data"]
     ]
-    table(("name", "version", "inputs", "what it is for"), rows)
+    table(("name", "version", "inputs", "what it is for"), rows, whole="name")
 
 
 def show_one(found: dict[str, Any]) -> None:
@@ -72,14 +72,18 @@ def show_estimate(found: dict[str, Any]) -> None:
 
 
 def show_runs(found: dict[str, Any]) -> None:
-    """The latest runs."""
+    """The latest runs, in columns that a terminal of eighty characters has room for."""
     rows = [
-        (each["id"], each["workflow"], each["status"], each.get("created_at"),
-         f"${each.get('cost_usd') or 0:.6f}", _time(each.get("took_s")),
-         (each.get("error") or {}).get("code") or "-")
+        (each["id"], each["workflow"], _end(each), f"${each.get('cost_usd') or 0:.6f}",
+         _time(each.get("took_s")))
         for each in found["data"]
     ]  # fmt: skip
-    table(("id", "workflow", "status", "began", "cost", "took", "ended by"), rows)
+    table(("id", "workflow", "state", "cost", "took"), rows)
+
+
+def _end(run: dict[str, Any]) -> str:
+    code = (run.get("error") or {}).get("code")
+    return f"{run['status']}: {code}" if code else str(run["status"])
 
 
 def show_run(found: dict[str, Any], into: Path | None) -> None:
@@ -95,7 +99,9 @@ def show_run(found: dict[str, Any], into: Path | None) -> None:
     ]  # fmt: skip
     if rows:
         table(("step", "kind", "state", "deployment", "cost", "took", "failed by"), rows)
-    say(f"cost ${found.get('cost_usd') or 0:.6f}, took {_time(found.get('took_s'))}\n")
+    began = str(found.get("created_at") or "-")[:19].replace("T", " ")
+    cost, took = found.get("cost_usd") or 0, _time(found.get("took_s"))
+    say(f"began {began} UTC, cost ${cost:.6f}, took {took}\n")
     for name, value in (found.get("outputs") or {}).items():
         say(f"{name}: {_output(name, value, into)}")
 

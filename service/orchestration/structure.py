@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 FENCE = "```"
+HALF = "\\ud"  # how JSON writes half a character
 
 
 def held(wanted: Mapping[str, Any], answer: str) -> dict[str, bool]:
@@ -42,9 +43,14 @@ def parsed(answer: str) -> Any:
     if text.startswith(FENCE):
         text = code_in(text)
     try:
-        return json.loads(text)
+        found = json.loads(text)
+        if HALF in text.lower():  # half a character cannot be told to anybody
+            json.dumps(found, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("holds half a character") from None
+    return found
 
 
 def _json(want: Any, answer: str) -> bool:

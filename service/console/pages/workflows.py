@@ -42,6 +42,7 @@ _STEPS = (Column("Step"), Column("Does"), Column("State"), Column("Deployment"),
           Column("Calls", True), Column("Cost", True), Column("Took", True),
           Column("Failed by"))  # fmt: skip
 _INPUTS = (Column("Input"), Column("Type"), Column("Default"), Column("What it is", wide=True))
+_LATEST = 20  # runs shown, so that what can be run is not far below
 _UNREAD = "The service does not tell this now. Try again in a moment."
 
 
@@ -84,7 +85,7 @@ def _runs(found: list[dict[str, Any]] | None) -> Node:
             usd(each.get("cost_usd")), seconds(each.get("took_s")),
             str((each.get("error") or {}).get("code") or NONE),
         ))
-        for each in found
+        for each in found[:_LATEST]
     ]  # fmt: skip
     return table("The latest runs", _RUNS, rows)
 
@@ -179,13 +180,19 @@ def _executed(steps: list[dict[str, Any]]) -> Node:
     rows = [
         (str(each["path"]), (
             str(each["path"]), str(each.get("kind", NONE)), _state(state_of(each)),
-            str(each.get("deployment") or NONE), str(each.get("calls", NONE)),
+            _asked(each), str(each.get("calls", NONE)),
             usd(each.get("cost_usd")), seconds(each.get("latency_s")),
             str(each.get("code") or NONE),
         ))
         for each in steps
     ]  # fmt: skip
     return table("Executions of steps", _STEPS, rows)
+
+
+def _asked(step: dict[str, Any]) -> Node:
+    """Who was asked; where that was decided is a click away."""
+    name, decisions = str(step.get("deployment") or NONE), step.get("decisions") or ()
+    return link(name, f"/console/decisions/{decisions[-1]}") if decisions else h("span", name)
 
 
 PAGE = Page("/workflows", "Workflows", _draw)

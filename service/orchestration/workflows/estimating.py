@@ -29,10 +29,13 @@ ENOUGH = 3  # executions from which on a step is taken as it was
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """Of one call: what the router expects. ``shares`` add up to one."""
+    """Of one call: what the router expects. ``shares`` add up to one; ``cost_micro_usd``: of one
+    that is not priced by the tokens of its answer.
+    """
 
     shares: Mapping[str, float]
     latency_s: float
+    cost_micro_usd: float | None = None
 
 
 class Foresees(Protocol):
@@ -130,6 +133,8 @@ class Estimator:
             return _Call(0.0, seen.latency.value, seen.latency.spread)
         tokens_in = self._first_in(step)
         ahead = self._foresees.foresee(step, int(tokens_in))
+        if ahead.cost_micro_usd is not None:
+            return _Call(ahead.cost_micro_usd, ahead.latency_s, 0.3 * ahead.latency_s)
         out = first_out(step.form)
         times = 2.0 if step.kind == "judge" else 1.0
         out = 3.0 if step.kind == "judge" else out

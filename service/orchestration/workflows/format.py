@@ -142,6 +142,8 @@ def _problems(error: pydantic.ValidationError, lines: Lines) -> list[Problem]:
         message, mend = each["msg"].removeprefix("Value error, "), ""
         if each["type"] == "extra_forbidden":
             message, mend = "unknown key", _did_you_mean(tuple(each["loc"]))
+        elif each["type"] == "missing":
+            message, mend = "is missing", "add it"
         elif each["type"].startswith("union_tag"):
             path = (*path, "kind")
             message, mend = "is no kind of step", f"give one of {', '.join(STEP_FORMS)}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from service.domain.errors import InvalidRequest
 from service.orchestration.workflows.forms import InputForm
 from service.orchestration.workflows.kinds import fault
@@ -32,7 +34,7 @@ def checked(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]:
                 )
             found[name] = None
             continue
-        if why := fault(value, form.kind) or _beyond(value, form):
+        if why := fault(value, form.kind) or _beyond(value, form) or _unsent(value):
             raise InvalidRequest(f"inputs.{name} {why}", param=f"inputs.{name}")
         found[name] = value
     return found
@@ -47,4 +49,13 @@ def _beyond(value: Any, form: InputForm) -> str:
         return f"must be at most {form.max:g}"
     if form.max_length is not None and len(value) > form.max_length:
         return f"must have at most {form.max_length} characters or items"
+    return ""
+
+
+def _unsent(value: Any) -> str:
+    """Why no JSON can be made of it, as every call and every kept run needs."""
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return "holds half a character (a lone surrogate); send whole ones"
     return ""

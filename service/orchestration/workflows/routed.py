@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from service.domain.catalog import Deployment, family_of
 from service.domain.chat import ChatRequest, parse
 from service.domain.clock import Clock, new_id
-from service.domain.errors import (
-    CapabilityMissing,
-    ContentRefused,
-    HeadgateError,
-    UpstreamExhausted,
-)
+from service.domain.errors import ContentRefused, HeadgateError, UpstreamExhausted
+from service.domain.modal_requests import MAX_PROMPT, MAX_SPOKEN, ModalRequest, parse_modal
+from service.domain.modalities import EMBEDDING, IMAGE, SPEECH
 from service.domain.records import Decision, Key, Role, Usage
 from service.orchestration.answering import Answering
+from service.orchestration.modalities import ModalWay, ModalWays, media_of
 from service.orchestration.workflows.asks import NOTHING, Ask, Said, summed
 from service.orchestration.workflows.cached import StepCache, call_key
 from service.orchestration.workflows.estimating import Foreseen
-from service.orchestration.workflows.forms import CallForm
+from service.orchestration.workflows.forms import CallForm, ImageForm, SpeechForm
+from service.orchestration.workflows.media import media_fields
 from service.orchestration.workflows.steps import Step
 from service.providers.base import Answer
 from service.routing.dispatch import Dispatcher
@@ -32,43 +30,6 @@ from service.routing.refusals import Refusals
 from service.routing.router import Router
 from service.routing.run import Served
 from service.storage.cases import Case
-
-
-class Made(Protocol):
-    """An answer in another modality."""
-
-    @property
-    def body(self) -> bytes:
-        """JSON in OpenAI's form, or sound."""
-
-    @property
-    def media(self) -> str:
-        """Its media type."""
-
-    @property
-    def decision_id(self) -> str:
-        """By which it is rated."""
-
-    @property
-    def deployment(self) -> str:
-        """Who made it."""
-
-    @property
-    def usage(self) -> Usage:
-        """What it took, all calls together."""
-
-
-class Makes(Protocol):
-    """Images, speech and embeddings: each takes the body of its endpoint."""
-
-    async def image(self, request: Mapping[str, object], key: Key, session: str = "") -> Made:
-        """Pictures."""
-
-    async def speech(self, request: Mapping[str, object], key: Key, session: str = "") -> Made:
-        """Sound."""
-
-    async def embed(self, request: Mapping[str, object], key: Key, session: str = "") -> Made:
-        """Vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +42,7 @@ class RoutedParts:
     decided: Callable[[Decision, str], object]
     case: Callable[[str], Case | None]
     refusals: Callable[[], Refusals]
-    makes: Callable[[], Makes | None]
+    modal: Callable[[], ModalWays]
     clock: Clock
     cache: StepCache = field(default_factory=StepCache)
 
@@ -96,7 +57,7 @@ class _Whole(msgspec.Struct):
 
 
 _whole = msgspec.json.Decoder(_Whole).decode
-_json = msgspec.json.Decoder(dict[str, Any]).decode
+_MODALITIES = {"image": IMAGE, "speech": SPEECH, "embed": EMBEDDING}  # by kind of step
 
 
 class Routed:
@@ -115,17 +76,11 @@ class Routed:
 
     def worst_micro_usd(self, ask: Ask) -> tuple[int, int]:
         """One try at the cheapest and at the dearest of those that may be asked."""
-        dispatcher = self._parts.dispatcher()
-        targets = _may(dispatcher.means.catalog, ask)
-        if ask.kind == "chat":
-            request = self._request(ask)
-            budgets = dispatcher.means.budgets
-            reserve = 1_024 if budgets is None else budgets.rules.reserve_out
-            worst = Worst(request, request.shape.tokens_in, reserve, self._parts.clock.wall_us())
-            costs = [worst.of(each) for each in targets]
-        else:
-            at_us = self._parts.clock.wall_us()
-            costs = [_modal_micro_usd(each, ask, at_us) for each in targets]
+        request, dispatcher = self._request(ask), self._parts.dispatcher()
+        budgets = dispatcher.means.budgets
+        reserve = 1_024 if budgets is None else budgets.rules.reserve_out
+        worst = Worst(request, request.shape.tokens_in, reserve, self._parts.clock.wall_us())
+        costs = [worst.of(each) for each in _may(dispatcher.means.catalog, ask, request.modality)]
         return (min(costs), max(costs)) if costs else (0, 0)
 
     def price_micro_usd(self, deployment: str, tokens_in: float, tokens_out: float) -> float:
@@ -140,14 +95,11 @@ class Routed:
 
     def foresee(self, step: Step, tokens_in: int) -> Foreseen:
         """As the router would decide now, for a text of that length."""
-        form = step.form
-        assert isinstance(form, CallForm)
-        ask = Ask("chat", "", form, {"messages": [{"role": "user", "content": "x " * tokens_in}]},
-                  form.timeout_s or 60.0)  # fmt: skip
+        ask = _like(step, tokens_in)
         catalog = self._parts.dispatcher().means.catalog
         try:
             request = self._request(ask)
-            decision = self._parts.router().decide(request, self._key, dry_run=True)
+            decision = self._way(request).router.decide(request, self._key, dry_run=True)
         except HeadgateError:
             return Foreseen({}, 1.0)
         found = decision.candidates
@@ -155,7 +107,12 @@ class Routed:
         priors = {each.name: each.prior_latency_s for each in catalog}
         live = dict(zip(found.names, found.latency_s, strict=False))
         seconds = {name: live.get(name) or priors.get(name) or 1.0 for name in shares}
-        return Foreseen(shares, sum(share * seconds[name] for name, share in shares.items()))
+        latency_s = sum(share * seconds[name] for name, share in shares.items())
+        if not isinstance(request, ModalRequest):
+            return Foreseen(shares, latency_s)
+        worst = Worst(request, request.shape.tokens_in, 0, self._parts.clock.wall_us())
+        cost = sum(shares.get(each.name, 0.0) * worst.of(each) for each in catalog)
+        return Foreseen(shares, latency_s, cost)
 
     def kin(self, names: Sequence[str]) -> tuple[str, ...]:
         catalog = self._parts.dispatcher().means.catalog
@@ -173,36 +130,51 @@ class Routed:
             kept = self._parts.cache.get(key, began_s)
             if kept is not None:
                 return Said(kept.fields, kept.deployment, "", NOTHING, 0.0, cached=True)
-        said = await (self._chat(ask, bill) if ask.kind == "chat" else self._modal(ask, bill))
+        said = await self._called(ask, bill)
         now_s = self._parts.clock.monotonic_s()
         if key:
             self._parts.cache.put(key, said, now_s)
         return Said(said.fields, said.deployment, said.decision_id, said.usage, now_s - began_s)
 
-    async def _chat(self, ask: Ask, bill: list[Usage]) -> Said:
+    async def _called(self, ask: Ask, bill: list[Usage]) -> Said:
         parts, request = self._parts, self._request(ask)
-        decision = parts.router().decide(request, self._key)
+        way = self._way(request)
+        decision = way.router.decide(request, self._key)
         parts.decided(decision, self._parent)
         incident, refusals = new_id(), parts.refusals()
         served: Served | None = None
         try:
             await refusals.check(decision, request, incident)
             try:
-                answer, served = await self._answer(decision, request)
+                answer, served = await self._answer(way, decision, request)
             except ContentRefused as refused:
                 raise await refusals.take(refused, decision, request, incident) from None
         finally:
             bill.append(served.usage if served is not None else self._spent(decision, ask))
-        fields = fields_of(answer.body)
+        if isinstance(request, ModalRequest):
+            fields = media_fields(ask.kind, media_of(request), answer.body)
+            missing, code = f"the answer holds no {ask.kind}", "malformed"
+        else:
+            fields = fields_of(answer.body)
+            missing, code = "the answer has no text", "no_text"
         if fields is None:
-            raise UpstreamExhausted("the answer has no text", code="no_text")
+            raise UpstreamExhausted(missing, code=code)
         return Said(fields, served.deployment.name, decision.id, served.usage)
 
-    async def _answer(self, decision: Decision, request: ChatRequest) -> tuple[Answer, Served]:
-        way = self._parts.answering.way(decision, request)
-        if way is not None:
-            return await way.complete(decision, request)
-        return await self._parts.dispatcher().complete(decision, request, Role.STEP)
+    def _way(self, request: ChatRequest) -> ModalWay:
+        """Where a request is decided and sent; raises CapabilityMissing."""
+        if isinstance(request, ModalRequest):
+            return self._parts.modal().of(request)
+        return ModalWay(self._parts.router(), self._parts.dispatcher())
+
+    async def _answer(
+        self, by: ModalWay, decision: Decision, request: ChatRequest
+    ) -> tuple[Answer, Served]:
+        if not isinstance(request, ModalRequest):
+            way = self._parts.answering.way(decision, request)
+            if way is not None:
+                return await way.complete(decision, request)
+        return await by.dispatcher.complete(decision, request, Role.STEP)
 
     def _spent(self, decision: Decision, ask: Ask) -> Usage:
         """What a call without an answer took, as its attempts say; where they are not to be found,
@@ -220,19 +192,23 @@ class Routed:
             **ask.body, "model": form.model, "metadata": self._labels,
             "headgate": options_of(form, ask),
         }  # fmt: skip
-        return parse(msgspec.json.encode(body))
+        told = msgspec.json.encode(body)
+        return parse(told) if ask.kind == "chat" else parse_modal(_MODALITIES[ask.kind], told)
 
-    async def _modal(self, ask: Ask, bill: list[Usage]) -> Said:
-        makes = self._parts.makes()
-        if makes is None:
-            raise CapabilityMissing(f"there is nobody here who makes {ask.kind}")
-        body: dict[str, object] = {
-            **ask.body, "model": ask.form.model, "headgate": options_of(ask.form, ask)
-        }  # fmt: skip
-        make = {"image": makes.image, "speech": makes.speech, "embed": makes.embed}[ask.kind]
-        made = await make(body, self._key)
-        bill.append(made.usage)
-        return Said(_media(ask.kind, made), made.deployment, made.decision_id, made.usage)
+
+def _like(step: Step, tokens: int) -> Ask:
+    """A call as a step's, of a text of that length."""
+    form, text = step.form, "x " * tokens
+    assert isinstance(form, CallForm)
+    kind, body = "chat", dict[str, Any](messages=[{"role": "user", "content": text}])
+    if isinstance(form, ImageForm):
+        kind, body = "image", {"prompt": text[:MAX_PROMPT], "size": form.size, "n": 1}
+    elif isinstance(form, SpeechForm):
+        kind = "speech"
+        body = {"input": text[:MAX_SPOKEN], "voice": form.voice, "response_format": form.format}
+    elif step.kind == "embed":
+        kind, body = "embed", {"input": text}
+    return Ask(kind, "", form, body, form.timeout_s or 60.0)
 
 
 def options_of(form: CallForm, ask: Ask) -> dict[str, Any]:
@@ -264,36 +240,16 @@ def fields_of(body: bytes) -> dict[str, Any] | None:
     return {"text": content, "finish": choices[0].finish_reason or "stop"}
 
 
-def _media(kind: str, made: Made) -> dict[str, Any]:
-    """An answer in another modality as fields of a result."""
-    if kind == "speech":
-        sound = base64.b64encode(made.body).decode()
-        return {"audio": {"media_type": made.media, "b64": sound}}
-    try:
-        data = _json(made.body)["data"]
-        if kind == "embed":
-            return {"vectors": [each["embedding"] for each in data]}
-        return {"image": {"media_type": "image/png", "b64": data[0]["b64_json"]}}
-    except (msgspec.DecodeError, KeyError, IndexError, TypeError):
-        raise UpstreamExhausted(f"the answer holds no {kind}", code="malformed") from None
-
-
-def _may(catalog: Sequence[Deployment], ask: Ask) -> list[Deployment]:
+def _may(catalog: Sequence[Deployment], ask: Ask, modality: str) -> list[Deployment]:
     """Those whom the form lets answer, as far as it says."""
     form, route = ask.form, ask.form.route
     return [
         each for each in catalog
-        if (form.model.startswith("auto") or each.name == form.model)
+        if each.modality == modality
+        and (form.model.startswith("auto") or each.name == form.model)
         and (not route.deployments or each.name in route.deployments)
         and each.name not in route.exclude and each.name not in ask.exclude
     ]  # fmt: skip
-
-
-def _modal_micro_usd(target: Deployment, ask: Ask, at_us: int) -> int:
-    price, text = target.price_at(at_us), str(ask.body.get("prompt") or ask.body.get("input") or "")
-    size = len(text)
-    total = size * (price.mchar_micro_usd + price.input_micro_usd_mtok) // 1_000_000
-    return total + 1 + price.request_micro_usd + price.image_micro_usd * (ask.kind == "image")
 
 
 def _family(of: Deployment) -> str:

@@ -211,7 +211,9 @@ def test_no_request_meets_another_modality(service: Service, client: openai.Open
     others = {"fresco", "sketch", "announcer", "whisperer", "compass-south", "compass-north"}
     assert not others & set(case.decision.candidates.names)
     listed = [each.id for each in client.models.list()]
-    assert listed[0] == "auto" and listed[-1] == "auto:default" and others < set(listed)
+    assert listed[0] == "auto" and others < set(listed)
+    with pytest.raises(openai.BadRequestError, match="answers chat alone"):
+        client.images.generate(model="workflow:best-of-n", prompt="x")
 
 
 def test_a_refusal_is_not_sent_again(

@@ -109,6 +109,10 @@ def test_inputs_are_refused_by_name_before_anything_is_called(flows: Service) ->
         answer = call(flows, "POST", "/two-views/runs", json={"inputs": inputs})
         assert answer.status_code == 400 and answer.json()["error"]["param"] == param
     assert call(flows, "POST", "/two-views/runs", json={"modus": 1}).status_code == 422
+    head = {"content-type": "application/json"}
+    body = b'{"inputs": {"topic": "\\ud800"}}'
+    half = call(flows, "POST", "/two-views/runs", content=body, headers=head)
+    assert half.status_code == 400 and half.json()["error"]["param"] == "inputs.topic"
 
 
 def test_an_async_run_is_followed_replayed_and_erased(flows: Service) -> None:
@@ -202,3 +206,20 @@ def test_a_plan_with_a_bad_workflow_is_refused_with_file_and_line(
         load_checked(plan)
     told = str(found.value)
     assert "bad.yaml: outputs.text.value" in told and "did you mean text?" in told
+
+
+@pytest.mark.parametrize(("more", "param"), [
+    ({"headgate": {"data_policy": ["no_training"]}}, "headgate.data_policy"),
+    ({"headgate": {"max_cost_usd": 0.01}}, "headgate.max_cost_usd"),
+    ({"headgate": {"queue": True}}, "headgate.queue"), ({"n": 2}, "n"),
+    ({"response_format": {"type": "json_object"}}, None),
+])  # fmt: skip
+def test_what_would_be_left_out_in_silence_is_refused_by_name(
+    flows: Service, more: dict[str, Any], param: str | None
+) -> None:
+    said = [{"role": "user", "content": "rivers"}]
+    answer = httpx.post(
+        f"{flows.url}/v1/chat/completions", headers={"authorization": f"Bearer {flows.key}"},
+        json={"model": "workflow:two-views", "messages": said, **more}, timeout=60,
+    )  # fmt: skip
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == param

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from service.cli import output, workflow_shown
@@ -106,3 +107,28 @@ def test_a_run_is_shown_with_its_steps_and_its_pictures_are_written(
     assert "failed at b: too slow" in told and "timeout" in told and "--json shows all" in told
     assert (tmp_path / "image.png").read_bytes() == b"point" and (tmp_path / "all-1.png").exists()
     assert "5 bytes; --into FOLDER writes it" in told
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_list_of_runs_can_be_read_in_eighty_columns_and_whole_in_a_file(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = {"id": "01a21750-9bf2-7253-a0f1-cd5540c3e796", "workflow": "outline-write-illustrate"}
+    run = {**named, "status": "failed", "took_s": 1.5, "cost_usd": 0.012345,
+           "error": {"code": "content_policy_violation"}}  # fmt: skip
+    monkeypatch.setattr(output, "out", Console(width=80, force_terminal=terminal, no_color=True))
+    workflow_shown.show_runs({"data": [run]})
+    told = capsys.readouterr().out
+    assert named["id"] in told and "$0.012345" in told and "1.50 s" in told
+    assert "\u2026" not in told  # nothing is cut
+    assert ("outline-write-illustrate" in told) is not terminal  # else folded
+
+
+def test_the_names_of_workflows_are_never_folded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "out", Console(width=80, force_terminal=True, no_color=True))
+    purpose = "A blog post with pictures from a topic. " * 3
+    listed = {"name": "outline-write-illustrate", "version": 1, "inputs": {"topic": "text"}}
+    workflow_shown.show_list({"data": [{**listed, "purpose": purpose}]})
+    assert "outline-write-illustrate" in capsys.readouterr().out

@@ -50,6 +50,8 @@ async def test_a_run_is_drawn_as_it_went(busy: Service, look: Callable[..., Look
     found = await drawn(page("/workflows/runs/{of}"), looker)
     boxes = {each["title"]: each for each in _graph(found)["spec"]["boxes"]}
     assert boxes["first_try"]["tone"] == "good" and boxes["proposed"]["note"] == "not run"
+    asked = next(each for each in run["steps"] if each["decisions"])
+    assert f"/console/decisions/{asked['decisions'][-1]}" in str(found)
     assert "first_try" in texts(found) and "solved#1/ran" in texts(found)
     assert "twice(n)" not in texts(found)  # neither inputs nor answers are shown
 

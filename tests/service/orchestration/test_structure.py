@@ -35,6 +35,11 @@ def test_a_part_counts_as_a_part_unless_all_is_asked() -> None:
     assert found.value == 0.0 and found.note == "not ends"
 
 
+def test_half_a_character_is_no_json() -> None:
+    assert held({"json": True}, '{"a": "\\ud83d"}') == {"json": False}
+    assert held({"json": True}, '{"a": "\\ud83d\\ude00 \\\\ud83d"}') == {"json": True}
+
+
 def test_deep_json_is_none() -> None:
     assert held({"json": True}, "[" * 100_000) == {"json": False}
 

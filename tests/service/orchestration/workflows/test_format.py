@@ -59,6 +59,7 @@ FAULTS = (
     ("version: 1", "version: 1\nversion: 2", 3, "given twice"),
     ("version: 1", "version: &x 1\nother: *x", None, "alias"),
     ("version: 1", "version: [", None, "mend the YAML"),
+    ("version: 1\n", "", 1, "is missing (add it)"),
 )  # fmt: skip
 
 

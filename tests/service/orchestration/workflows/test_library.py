@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from service.app import create_app
 from service.orchestration.workflows.drawing import calls
 from service.orchestration.workflows.format import LIBRARY, library, load
 from service.orchestration.workflows.kinds import fault
 from service.orchestration.workflows.language import compiled
-from tests.conftest import ROOT, Service
+from tests.conftest import ROOT, Server, Service, make_runtime
+from tests.service.api.test_modal import modal_plan
 from tests.service.orchestration.workflows.examples import run
 
 pytestmark = pytest.mark.slow
 
 NAMES = sorted(path.stem for path in LIBRARY.glob("*.yaml"))
 FREE = ("check", "code", "transform", "retrieve")
+
+
+@pytest.fixture(scope="module")
+def service(providers: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One with deployments of all modalities."""
+    runtime = make_runtime(tmp_path_factory.mktemp("state"), modal_plan(providers.url))
+    with Server(create_app(runtime)) as server:
+        yield Service(runtime, server)
 
 
 @pytest.mark.parametrize("name", NAMES)
