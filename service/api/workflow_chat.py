@@ -53,6 +53,12 @@ async def answered(
             f"{form.name} takes no chat: start it by POST /v1/workflows/{form.name}/runs",
             param="model",
         )
+    if request.options.queue or request.options.webhook:
+        raise InvalidRequest(
+            f"headgate.queue: a workflow is not queued; start it by POST /v1/workflows/{form.name}"
+            "/runs with the mode async",
+            param="headgate.queue", code="invalid_option",
+        )  # fmt: skip
     said = [each.text for each in request.messages if each.role == "user"]
     if not said:
         raise InvalidRequest("a workflow needs a user message", param="messages")
