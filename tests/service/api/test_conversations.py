@@ -121,7 +121,8 @@ def test_a_workflow_goes_on_with_no_conversation(client: openai.OpenAI) -> None:
     model, said = "workflow:draft-refine-check", [{"role": "user", "content": "My dog is Rex."}]
     talk: Any = {"model": model, "messages": said}
     for more, param in (
-        ({"session_id": "flow", "conversation": True}, "model"), ({"queue": True}, "headgate.queue"),
+        ({"session_id": "flow", "conversation": True}, "model"),
+        ({"queue": True}, "headgate.queue"),
     ):  # fmt: skip
         with pytest.raises(openai.BadRequestError) as refused:
             client.chat.completions.create(**talk, extra_body={"headgate": more})
