@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from service.api.asgi import Headers, Scope, header
 from service.api.fronts import Front, Turn
+from service.api.workflow_chat import PREFIX as WORKFLOW
 from service.domain.chat import ChatRequest
-from service.domain.errors import HeadgateError
+from service.domain.errors import HeadgateError, InvalidRequest
 from service.domain.records import Decision, Key
 from service.orchestration.conversation.keeping import Hold
 from service.orchestration.conversation.wishing import wish_of
@@ -57,12 +58,19 @@ async def taken_up(
     if desk is None and memo is None and request.options.conversation is None:
         return request, None
     key, scope = who
-    unasked = desk is not None and desk.kept_unasked(key)
+    flows = request.model.startswith(WORKFLOW)
+    unasked = desk is not None and not flows and desk.kept_unasked(key)
     wish = front.wish(request, memo, (unasked, desk is not None))
     if wish is None:
         wish = wish_of(request, header(scope, b"x-session-id"), unasked, desk is not None)
     if wish is None or desk is None:
         return request, None
+    if flows:
+        raise InvalidRequest(
+            "model: a workflow takes the last message alone, so that no conversation is carried to "
+            "it or kept of it; leave one of them out",
+            param="model", code="invalid_option",
+        )  # fmt: skip
     return await desk.take(request, key, wish)
 
 

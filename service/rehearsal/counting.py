@@ -19,7 +19,22 @@ from service.storage.history import connect, query
 UNTIL_US = START_US + 2 * 86_400_000_000
 BY = ("task", "tier", "deployment", "role")
 
-_SPENT = "SELECT decision_id::VARCHAR, cost_micro_usd FROM outcomes"
+_SPENT = """
+    SELECT coalesce(run, decision_id::VARCHAR), sum(cost_micro_usd)::BIGINT
+    FROM outcomes LEFT JOIN (
+        SELECT unnest(decisions) AS step, any_value(run_id::VARCHAR) AS run FROM workflow_steps
+        GROUP BY 1) ON decision_id::VARCHAR = step
+    GROUP BY 1"""
+_RUNS = """
+    SELECT workflow, state, count(*), sum(calls)::BIGINT, sum(cost_micro_usd)::BIGINT,
+           round(median(latency_s), 6)
+    FROM workflow_runs GROUP BY ALL ORDER BY ALL"""
+_STEPS = """
+    SELECT step, count(*), count(*) FILTER (state = 'done'), sum(cost_micro_usd)::BIGINT
+    FROM workflow_steps GROUP BY 1 ORDER BY 1"""
+_KEPT = """
+    SELECT kind, count(*), sum(saved_micro_usd)::BIGINT FROM cached_answers
+    GROUP BY ALL ORDER BY ALL"""
 _FALLBACKS = """
     SELECT failed, error_kind, tried, count(*), count(*) FILTER (answered) FROM fallbacks
     GROUP BY ALL ORDER BY 4 DESC, 1, 2, 3"""
@@ -45,7 +60,9 @@ _DRAWN = "SELECT mode, count(*) FROM decisions GROUP BY ALL ORDER BY ALL"
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What the history says. ``spent``: micro-dollars by decision; the rest as rows."""
+    """What the history says. ``spent``: micro-dollars by decision, or by the run of a workflow that
+    it was made for; the rest as rows.
+    """
 
     money: Costs
     spent: Mapping[str, int]
@@ -57,6 +74,9 @@ class Counted:
     refusals: tuple[int, int]
     ratings: tuple[int, float | None, float | None]
     modes: list[tuple[Any, ...]]
+    runs: list[tuple[Any, ...]]
+    steps: list[tuple[Any, ...]]
+    kept: list[tuple[Any, ...]]
     savings: tuple[Saving, ...]
 
 
@@ -76,6 +96,7 @@ def counted(state_dir: Path) -> Counted:
             costs(connection, CostsAsked(BY, START_US, UNTIL_US)), dict(rows(_SPENT)),
             rows(_FALLBACKS), rows(_ALERTS), rows(_BREAKERS), rows(_PEOPLE), rows(_SURE)[0],
             rows(_REFUSED)[0], rows(_STARS)[0], rows(_DRAWN),
+            rows(_RUNS), rows(_STEPS), rows(_KEPT),
             savings(several) if len(several) > 1 else (),
         )  # fmt: skip
     finally:

@@ -171,7 +171,7 @@ class _Play:
             seen.ticket = json.loads(data)["id"]
         elif seen.status >= 400:
             seen.code = str(json.loads(data)["error"]["code"])
-        elif seen.wish.rates and not seen.wish.refused:
+        elif seen.wish.rates and not seen.wish.refused and not seen.wish.flows:
             await asyncio.sleep(20.0 + 100.0 * (seen.wish.number % 7) / 7.0)
             await self._rate(app, seen)
 

@@ -11,12 +11,11 @@ from typing import Any
 from service.rehearsal.counting import Counted, overall, said
 from service.rehearsal.money import Arithmetic, Sum, divided, mean_usd, month
 from service.rehearsal.playing import Played, Seen
-from service.rehearsal.truth import Truth
+from service.rehearsal.truth import Beside, Truth
 
 WITHIN_S, CLAIMED_SHARE, CLAIMED_USD, CLAIMED_STARS = 2.0, 0.90, 0.04, 4.2
 MISSING = {
-    "batches from 3 to 6": "the plan has no section for them yet; nothing is batched, 0 saved",
-    "the blog post as a workflow": "workflows are not asked for in this day",
+    "batches from 3 to 6": "the plan has no section for them; nothing is batched, 0 saved",
 }
 Z95 = 1.959964
 
@@ -53,6 +52,8 @@ def report(played: Played, found: Counted) -> Report:
         Sum("calls against requests", total, {
             "requests": spent, "calls beside them": int(found.money.total["beside_micro_usd"])}),
         *(each.saved for each in besides),
+        Sum("workflow runs against their steps", sum(int(row[4]) for row in found.runs),
+            {str(row[0]): int(row[3]) for row in found.steps}),
         Sum("month of 30 such days", month(total), {"30 days": 30 * total}),
     ]  # fmt: skip
     figures = {
@@ -77,17 +78,50 @@ def report(played: Played, found: Counted) -> Report:
             "estimated_for": "requests for which the draw had a choice; a rule that leaves one "
                              "deployment leaves nothing to estimate from",
             "true": [asdict(each) | {"saved": each.saved.as_json()} for each in besides],
+            "by_measure": _measures(played, besides),
             "checks": played.told.get("skipping", {}),
             "missing": MISSING,
         },
-        "cache": dict(sorted(Counter(each.cache or "none" for each in seen).items())),
-        "repeated": sum(each.wish.repeats for each in seen),
+        "cache": _cache(seen, found),
+        "workflows": {
+            "runs": [dict(zip(("workflow", "state", "count", "calls", "cost_micro_usd", "median_s"),
+                              row, strict=True)) for row in found.runs],
+            "steps": [dict(zip(("step", "executed", "done", "cost_micro_usd"), row, strict=True))
+                      for row in found.steps]},
         "decided": dict(found.modes),
         "published": {"arithmetic": Arithmetic().in_words(), **asdict(Arithmetic()),
                       "month_usd": Arithmetic().month_usd},
     }  # fmt: skip
     figures["claims"] = _claims(figures)
     return Report(figures, tuple(sums))
+
+
+def _measures(played: Played, besides: Sequence[Beside]) -> dict[str, Any]:
+    """What each measure saved beside the best writer for everything. A check that is skipped is not
+    part of the spend: its price is the plan's.
+    """
+    best = max(besides, key=lambda each: each.quality)
+    prediction, told = played.wanted.plan.prediction, played.told.get("skipping") or {}
+    skipped = int(told.get("skipped") or 0) if isinstance(told, dict) else 0
+    skip = prediction.skip if prediction else None
+    check_usd = (skip.check_usd if skip else None) or 0.0
+    saved = dict(best.saved.parts) | {
+        "skipped checks": round(skipped * check_usd * 1e6), "batches": 0,
+    }  # fmt: skip
+    return {"beside": best.deployment, "saved_micro_usd": saved}
+
+
+def _cache(seen: Sequence[Seen], found: Counted) -> dict[str, Any]:
+    """What callers were told of the cache, and what the service says that it saved: what the first
+    answers had cost.
+    """
+    repeats = [each for each in seen if each.wish.repeats]
+    return {
+        "told": dict(sorted(Counter(each.cache or "none" for each in seen).items())),
+        "repeats": len(repeats), "repeats_hit": sum(each.cache == "hit" for each in repeats),
+        "given_again": [dict(zip(("kind", "count", "saved_micro_usd"), row, strict=True))
+                        for row in found.kept],
+    }  # fmt: skip
 
 
 def _answers(seen: Sequence[Seen]) -> dict[str, Any]:
@@ -113,7 +147,7 @@ def _at(ordered: Sequence[float], share: float) -> float | None:
 def _quality(seen: Sequence[Seen], truth: Truth, found: Counted) -> dict[str, Any]:
     """Stars from 1 to 5: as rated, with an interval, and as the world knows them of all answers."""
     count, mean, spread = found.ratings
-    answered = [each for each in seen if each.deployment]
+    answered = [each for each in seen if each.deployment and not each.wish.flows]
     true = sum(truth.quality(each.deployment, each.wish) for each in answered)
     told: dict[str, Any] = {"rated": count, "stars": None}
     if mean is not None and count > 1:

@@ -47,6 +47,7 @@ def show(report: Report, console: Console) -> None:
          f"to people: {people or 'none'}")  # fmt: skip
     _table(console, "alerts", ("rule", "scope", "severity", "at", "minutes", "done", "paged"),
            (each.values() for each in f["alerts"]))  # fmt: skip
+    _again(console, f, line)
     _savings(console, report, line)
     _table(
         console,
@@ -60,6 +61,20 @@ def show(report: Report, console: Console) -> None:
     line(f"\n{f['published']['arithmetic']}.")
     line("every total is the sum of its parts, to the micro-dollar" if report.agrees else
          "SUMS DO NOT AGREE: " + ", ".join(e.name for e in report.sums if e.gap))  # fmt: skip
+
+
+def _again(console: Console, figures: dict[str, Any], line: Any) -> None:
+    """Kept answers and workflows."""
+    kept = figures["cache"]
+    line(f"\ncache: told {kept['told']}; of {kept['repeats']} repeats {kept['repeats_hit']} were "
+         f"hits; given again {sum(e['count'] for e in kept['given_again'])}, which had cost "
+         f"${sum(e['saved_micro_usd'] for e in kept['given_again']) / 1e6:.6f}")  # fmt: skip
+    for run in figures["workflows"]["runs"]:
+        line(f"workflow {run['workflow']}: {run['count']} {run['state']}, {run['calls']} calls, "
+             f"${run['cost_micro_usd'] / 1e6:.6f}, median {_s(run['median_s'])}")  # fmt: skip
+    _table(console, "steps of workflows", ("step", "executed", "done", "$"), (
+        (s["step"], s["executed"], s["done"], f"{s['cost_micro_usd'] / 1e6:.6f}")
+        for s in figures["workflows"]["steps"]))  # fmt: skip
 
 
 def _savings(console: Console, report: Report, line: Any) -> None:
@@ -77,6 +92,13 @@ def _savings(console: Console, report: Report, line: Any) -> None:
         names = tuple(parts)
     _table(console, "saved in truth, $, beside one deployment for everything",
            ("beside", *names, "in all", "quality gained"), rows)  # fmt: skip
+    measured = saved["by_measure"]
+    _table(
+        console,
+        f"by measure, beside {measured['beside']} for every text",
+        ("measure", "$"),
+        ((name, f"{amount / 1e6:.6f}") for name, amount in measured["saved_micro_usd"].items()),
+    )
     skip = saved["checks"]
     told = "none are skipped by the plan"
     if skip:

@@ -15,8 +15,9 @@ REFUSED = "simulate a refusal"  # words that the simulated providers refuse
 # How busy each hour of the day is, the night first.
 HOURS = (2, 1, 1, 1, 1, 2, 4, 8, 14, 19, 21, 20, 16, 19, 22, 21, 18, 13, 9, 8, 7, 6, 4, 3)
 SHARES: Mapping[str, float] = {
-    "long_article": 0.15, "social_post": 0.40, "photo_text": 0.06, "illustration_text": 0.04,
-    "voice_script": 0.08, "product_photo": 0.14, "illustration": 0.08, "voice_over": 0.05,
+    "blog_post": 0.01, "long_article": 0.14, "social_post": 0.40, "photo_text": 0.06,
+    "illustration_text": 0.04, "voice_script": 0.08, "product_photo": 0.14, "illustration": 0.08,
+    "voice_over": 0.05,
 }  # fmt: skip
 TYPES: Mapping[str, str] = {
     "long_article": "article", "photo_text": "product_photo", "illustration_text": "illustration",
@@ -26,6 +27,7 @@ LENGTHS = {"long_article": 900, "social_post": 60, "photo_text": 80, "illustrati
 PATHS = {"product_photo": "/v1/images/generations", "illustration": "/v1/images/generations",
          "voice_over": "/v1/audio/speech"}  # fmt: skip
 CHAT = "/v1/chat/completions"
+FLOW, FLOW_MODEL = "blog_post", "workflow:blog-post"  # several calls for one answer
 PREMIUM, UNTYPED, REPEATED, REFUSALS, RATED = 0.3, 0.12, 0.12, 0.003, 0.3
 _THINGS = ("a ceramic mug", "our new sneakers", "a beeswax candle", "the blue kettle",
            "olive oil from Crete", "a leather bag", "the oak table", "a linen shirt", "rye bread",
@@ -39,6 +41,7 @@ _PIECES: Mapping[str, tuple[str, ...]] = {
     "voice_over": ("Look at {thing}. We found it in {place}, and it stayed.",),
 }
 _PATTERNS: Mapping[str, tuple[str, ...]] = {
+    "blog_post": ("A post for our blog about {thing} and {place}, {mood}",),
     "long_article": ("Write a long article about {thing} and {place}, with five sections, {mood}",
                      "A post for our blog of about nine hundred words: what {thing} has to do with "
                      "{place}; keep it {mood}"),
@@ -82,22 +85,34 @@ class Wish:
         return PATHS.get(self.task, CHAT)
 
     @property
+    def written(self) -> bool:
+        """Whether one call of one writer is its answer."""
+        return self.path == CHAT and not self.flows
+
+    @property
     def queues(self) -> bool:
         """Whether it asks for a ticket where nobody can answer: whole answers of chat alone can."""
-        return self.path == CHAT and not self.stream
+        return self.path == CHAT and not self.stream and not self.flows
+
+    @property
+    def flows(self) -> bool:
+        """Whether a workflow answers it."""
+        return self.task == FLOW
 
     def body(self) -> dict[str, object]:
         """As it is sent."""
         labels = {
-            "tenant": f"studio-{self.tier}", "feature": self.task, "user": self.user,
+            "tenant": f"studio-{self.tier}", "feature": self.task,
         } | ({"type": self.type} if self.typed else {})  # fmt: skip
-        made: dict[str, object] = {"model": "auto", "metadata": labels}
+        made: dict[str, object] = {"model": "auto", "user": self.user, "metadata": labels}
         made["headgate"] = {"tier": self.tier} | ({"queue": True} if self.queues else {})
         if self.task == "voice_over":
             return made | {"input": self.prompt, "voice": "alloy", "response_format": "wav"}
         if self.path != CHAT:
             return made | {"prompt": self.prompt, "size": "64x64"}
         made["messages"] = [{"role": "user", "content": self.prompt}]
+        if self.flows:
+            return made | {"model": FLOW_MODEL}
         made["max_tokens"] = max(2 * LENGTHS[self.task], 64)
         return made | ({"stream": True} if self.stream else {})
 
@@ -123,21 +138,21 @@ def day(count: int, seed: int) -> Day:
         task = chance.choices(list(SHARES), list(SHARES.values()))[0]
         before = asked[task]
         repeats = bool(before) and chance.random() < REPEATED / (1.0 - SHARES["long_article"])
-        repeats = repeats and task != "long_article"
+        repeats = repeats and task not in ("long_article", FLOW)
         refused = chance.random() < REFUSALS
         prompt = chance.choice(before[-200:]) if repeats else _prompt(task, number, chance)
         refused = refused or (task in PATHS and task != "voice_over" and chance.random() < 0.01)
         refused = refused and not repeats
         if refused:
             prompt += f" ({REFUSED})"
-        elif not repeats:
+        if not repeats:
             before.append(prompt)
         hard, length = chance.random(), LENGTHS.get(task, 0) * (0.6 + 0.8 * chance.random())
         made.texts.setdefault(prompt, Text(task, round(length), hard))
         made.wishes.append(Wish(
             number, at_s, task, prompt,
             "premium" if chance.random() < PREMIUM else "basic",
-            chance.random() >= UNTYPED or task in PATHS,
+            chance.random() >= UNTYPED or task in PATHS or task == FLOW,
             task == "long_article" and chance.random() < 0.6,
             repeats, refused, chance.random() < RATED, chance.gauss(0.0, 0.35),
         ))  # fmt: skip

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from service.plan.whole import Plan
 from service.rehearsal.money import Sum, charged
 from service.rehearsal.playing import Seen
-from service.rehearsal.traffic import CHAT, Wish
+from service.rehearsal.traffic import Wish
 from service.rehearsal.world import World
 
 BASIC, DRAW = "basic tier to the cheap deployment", "routing by the policy"
 CACHE, PIECES = "answers that were kept", "pictures and voices, as they were"
+FLOWS = "workflows, as they were"
 ELSEWHERE = "tries that answered nobody"
 
 
@@ -57,17 +58,18 @@ class Truth:
         return charged(shown.tokens_in, shown.tokens_out, price)
 
     def beside(self, name: str, seen: Sequence[Seen], spent: Mapping[str, int]) -> Beside:
-        """``spent``: micro-dollars by decision, of all decisions of the day."""
+        """``spent``: micro-dollars by decision, of all decisions of the day; those of a workflow
+        under its run."""
         answered = [each for each in seen if each.deployment]
-        parts = dict.fromkeys((BASIC, DRAW, CACHE, PIECES, ELSEWHERE), 0)
+        parts = dict.fromkeys((BASIC, DRAW, CACHE, PIECES, FLOWS, ELSEWHERE), 0)
         whole, left = 0, dict(spent)
         for each in answered:
             ours = left.pop(each.decision_id, 0)
-            theirs = self.cost(name, each.wish) if each.wish.path == CHAT else ours
+            theirs = self.cost(name, each.wish) if each.wish.written else ours
             whole += theirs
             parts[_measure(each)] += theirs - ours
         parts[ELSEWHERE] = -sum(left.values())
-        written = [each for each in answered if each.wish.path == CHAT]
+        written = [each for each in answered if each.wish.written]
         number = max(len(written), 1)
         return Beside(
             name, whole, Sum(f"saved beside {name}", whole - sum(spent.values()), parts),
@@ -78,8 +80,8 @@ class Truth:
 
 def _measure(seen: Seen) -> str:
     """Which measure a request's saving is counted under: each under one."""
-    if seen.wish.path != CHAT:
-        return PIECES
+    if not seen.wish.written:
+        return FLOWS if seen.wish.flows else PIECES
     if seen.cache == "hit":
         return CACHE
     return BASIC if seen.wish.tier == "basic" else DRAW

@@ -85,8 +85,8 @@ def test_the_looks_see_the_whole_source() -> None:
 
 
 def test_the_audit_trail_has_no_path_that_changes_or_deletes() -> None:
-    """No statement of SQL in the source changes or deletes a row of the log; the queue and kept
-    conversations, files of their own, are the places where rows go.
+    """No statement of SQL in the source changes or deletes a row of the log; rows go only
+    from files of their own: the queue's, conversations', runs', and kept answers'.
     """
     changes = re.compile(r"\b(UPDATE\s+\w+\s+SET|DELETE\s+FROM|TRUNCATE\s+\w|DROP\s+TABLE)\b", re.I)
     found = set()

@@ -115,3 +115,19 @@ def test_a_named_conversation(service: Service, client: openai.OpenAI) -> None:
     client.conversations.delete("conv_mine")
     with pytest.raises(openai.NotFoundError):
         client.conversations.retrieve("conv_mine")
+
+
+def test_a_workflow_goes_on_with_no_conversation(client: openai.OpenAI) -> None:
+    model, said = "workflow:draft-refine-check", [{"role": "user", "content": "My dog is Rex."}]
+    talk: Any = {"model": model, "messages": said}
+    for more, param in (
+        ({"session_id": "flow", "conversation": True}, "model"),
+        ({"queue": True}, "headgate.queue"),
+    ):  # fmt: skip
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.chat.completions.create(**talk, extra_body={"headgate": more})
+        assert refused.value.param == param
+    with pytest.raises(openai.BadRequestError):
+        client.responses.create(model=model, input="My dog is Rex.", store=True)
+    with pytest.raises(openai.NotFoundError):
+        client.conversations.retrieve("flow")

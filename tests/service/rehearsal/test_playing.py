@@ -53,7 +53,26 @@ def test_every_request_ended_and_every_sum_agrees(small: tuple[Played, Report]) 
     assert voices and {each.deployment for each in voices} <= {"announcer", ""}
     assert all(each.took_s < 20.0 for each in voices)  # time stands while sound is made
     assert any(each["rule"] == "outage" for each in told["alerts"])
+    kept = told["cache"]
+    hits = sum(each.cache == "hit" for each in over.seen)
+    assert hits == kept["told"]["hit"] == sum(each["count"] for each in kept["given_again"]) > 0
+    assert kept["repeats_hit"] > 0 and told["decided"]["cache"] == hits
     assert {each["what"] for each in told["claims"]} >= {"answered under 2 s", "dollars a request"}
+
+
+def test_blog_posts_are_made_by_a_workflow(small: tuple[Played, Report]) -> None:
+    over, found = small
+    asked = [each for each in over.seen if each.wish.flows]
+    flows = found.figures["workflows"]
+    assert asked and sum(run["count"] for run in flows["runs"]) == len(asked)
+    steps = {each["step"]: each for each in flows["steps"]}
+    assert steps["hero"]["executed"] == 3 * steps["article"]["executed"] > 0
+    assert {"outline", "article", "hero", "form", "editor"} <= set(steps)
+    spent = sum(run["cost_micro_usd"] for run in flows["runs"])
+    sums = {each.name: each for each in found.sums}
+    assert sums["workflow runs against their steps"].total == spent > 0
+    measures = found.figures["savings"]["by_measure"]["saved_micro_usd"]
+    assert measures["workflows, as they were"] == 0 and measures["batches"] == 0
 
 
 def test_it_is_told_to_people_and_to_machines(small: tuple[Played, Report]) -> None:

@@ -11,11 +11,11 @@ from service.check import load_checked
 from service.plan.whole import Plan
 from service.rehearsal.playing import Seen
 from service.rehearsal.traffic import Day, day
-from service.rehearsal.truth import BASIC, CACHE, DRAW, ELSEWHERE, PIECES, Truth
+from service.rehearsal.truth import BASIC, CACHE, DRAW, ELSEWHERE, FLOWS, PIECES, Truth
 from service.rehearsal.world import World
 from tests.conftest import ROOT
 
-PARTS = {BASIC, CACHE, DRAW, ELSEWHERE, PIECES}
+PARTS = {BASIC, CACHE, DRAW, ELSEWHERE, FLOWS, PIECES}
 NAMES = ("essayist", "journeyman", "apprentice")
 
 
