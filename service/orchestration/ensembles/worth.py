@@ -72,7 +72,8 @@ def price(rules: EnsembleRules, line: Lineup, multiplier: float | None) -> Price
         return Price(single, single * (multiplier - 1.0))
     whole = sum(line.usd[each.name] for each in line.members)
     if rules.by == FUSION:
-        whole += single * 2.0  # a prompt of all candidates, and an answer
+        fuser = line.usd.get(rules.fuser, single)
+        whole += fuser * 2.0  # a prompt of all candidates, and an answer
     if rules.by == JUDGE:
         whole += single * comb(len(line.members), 2)  # two letters after two long prompts
     return Price(single, whole - single)

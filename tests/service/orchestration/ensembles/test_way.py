@@ -15,9 +15,11 @@ from service.domain.errors import BudgetExceeded, ContentRefused, UpstreamExhaus
 from service.domain.records import ErrorKind, Mode, Role
 from service.orchestration.ensembles.rules import Comparing, Gathering
 from service.orchestration.ensembles.standing import OFF
+from service.orchestration.ensembles.worth import Lineup, price
 from service.providers.base import ProviderFailure
 from tests.service.orchestration.ensembles.scene import ALWAYS, Stage, rules
 from tests.service.orchestration.rig import end
+from tests.service.routing.world import deployment
 
 THREE = {"brook": 0.6, "mill": 0.7, "river": 0.8}
 Make = Callable[..., Stage]
@@ -196,3 +198,10 @@ async def test_it_stands_aside_and_says_why(make: Make) -> None:
     assert not alone.way.wants(decision, request) and "fewer than two" in alone.rows[-1].why
     named = stage.decided(model="brook")
     assert stage.way.course(*named) is None, "a named deployment is no ensemble's"
+
+
+def test_what_fuses_is_expected_to_cost_what_its_fuser_costs() -> None:
+    few = tuple(deployment(name) for name in ("brook", "mill"))
+    line = Lineup(few, few[0], {}, {"brook": 0.001, "mill": 0.002, "fall": 0.1})
+    assert price(rules(by="fusion", fuser="fall"), line, None).extra_usd == pytest.approx(0.202)
+    assert price(rules(), line, None).extra_usd == pytest.approx(0.002)
