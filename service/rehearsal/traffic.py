@@ -105,7 +105,8 @@ class Wish:
             "tenant": f"studio-{self.tier}", "feature": self.task,
         } | ({"type": self.type} if self.typed else {})  # fmt: skip
         made: dict[str, object] = {"model": "auto", "user": self.user, "metadata": labels}
-        made["headgate"] = {"tier": self.tier} | ({"queue": True} if self.queues else {})
+        if not self.flows:  # a workflow takes no options of single calls
+            made["headgate"] = {"tier": self.tier} | ({"queue": True} if self.queues else {})
         if self.task == "voice_over":
             return made | {"input": self.prompt, "voice": "alloy", "response_format": "wav"}
         if self.path != CHAT:

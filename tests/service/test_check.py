@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -174,8 +176,9 @@ def test_examples_and_the_demos_plan_can_be_served_from() -> None:
 
 
 def write_aside(path: Path, text: str) -> Path:
-    import tempfile
-
+    """With the folder of the same name, which its workflows lie in."""
     aside = Path(tempfile.mkdtemp()) / path.name
     aside.write_text(text, "utf-8")
+    if path.with_suffix("").is_dir():
+        shutil.copytree(path.with_suffix(""), aside.with_suffix(""))
     return aside
