@@ -131,6 +131,6 @@ def test_the_holdout() -> None:
 def test_an_experiment_never_fails_a_request() -> None:
     for values in ({"use": ("coder",)}, {"deployment": "coder"}, {"min_quality": 1.0}):
         try:
-            decisions(treated(**values), 40)
+            decisions(treated(**values), 80)
         except HeadgateError as error:  # pragma: no cover
             pytest.fail(str(error))
