@@ -116,6 +116,7 @@ MIRRORED: dict[str, str] = {
     "service/domain/hashing.py": "service/domain/test_chat.py",
     "service/storage/plain_tables.py": "service/storage/test_tables.py",
     "service/routing/elsewhere.py": "service/routing/test_router.py",
+    "service/orchestration/questions.py": "service/orchestration/test_judge.py",
     "service/routing/pinning.py": "service/routing/test_router.py",
     "service/storage/escalations.py": "service/orchestration/escalation/test_standing.py",
     "service/storage/escalation_tables.py": "service/orchestration/escalation/test_standing.py",
@@ -284,6 +285,5 @@ MIRRORED: dict[str, str] = {
     "service/api/workflow_chat.py": "service/api/test_workflows.py",
     "service/domain/workflows.py": "service/test_workflow_stops.py",
     "service/plan/workflows.py": "service/api/test_workflows.py",
-    "service/storage/run_store.py": "service/test_workflow_stops.py",
     "service/storage/workflow_tables.py": "service/storage/test_tables.py",
 }

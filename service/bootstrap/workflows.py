@@ -70,7 +70,7 @@ def attach_workflows(runtime: Runtime, secret: bytes) -> None:
         modal=lambda: runtime.modalities.ways,
         clock=runtime.clock,
     )
-    shelf = Shelf(RunStore(runtime.kept.state_dir))
+    shelf = Shelf(RunStore(runtime.kept.state_dir, runtime.clock, runtime.notices))
     parts = RunsParts(
         routed, _Rules(runtime), record, runtime.kept.keys.by_id, shelf, runtime.clock, secret
     )

@@ -8,15 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import msgspec
-
 from service.domain.catalog import Deployment
-from service.domain.chat import ChatRequest, parse
+from service.domain.chat import ChatRequest
 from service.domain.clock import Clock, new_id
 from service.domain.guesses import CLASSIFIER, Guess
 from service.domain.records import Decision, Key, Mode, Role
 from service.orchestration.judge import said_by
 from service.orchestration.mirror import MAY_READ, reserve_micro_usd
+from service.orchestration.questions import question_about
 from service.orchestration.spend import day_of
 from service.providers.base import Answer
 from service.routing.dispatch import Dispatcher
@@ -195,14 +194,7 @@ def question_of(request: ChatRequest, tasks: Mapping[str, str]) -> ChatRequest:
     if len(text) > HEAD + TAIL:
         text = f"{text[:HEAD]}\n[...]\n{text[-TAIL:]}"
     told = [{"name": name, "is": what} for name, what in tasks.items()]
-    material = msgspec.json.encode({"tasks": told, "request": text}).decode()
-    body = {
-        "model": "classifier",  # swapped for the deployment's own when it is sent
-        "temperature": 0,
-        "max_tokens": LABEL_TOKENS,
-        "messages": [
-            {"role": "system", "content": INSTRUCTIONS},
-            {"role": "user", "content": material},
-        ],
-    }
-    return parse(msgspec.json.encode(body))
+    return question_about(
+        {"tasks": told, "request": text}, INSTRUCTIONS, "classifier",
+        temperature=0, max_tokens=LABEL_TOKENS,
+    )  # fmt: skip

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
-from service.domain.chat import ChatRequest, parse
+from service.domain.chat import ChatRequest
+from service.orchestration.questions import question_about
 
 FIRST, SECOND, NEITHER = "A", "B", "T"
 LETTERS = (FIRST, SECOND, NEITHER)
@@ -75,14 +75,7 @@ def question(request: ChatRequest, first: str, second: str) -> ChatRequest:
     material = {
         "conversation": conversation_of(request), "answer_A": first, "answer_B": second
     }  # fmt: skip
-    body: dict[str, Any] = {
-        "model": "judge",  # swapped for the deployment's own when it is sent
-        "messages": [
-            {"role": "system", "content": INSTRUCTIONS},
-            {"role": "user", "content": msgspec.json.encode(material).decode()},
-        ],
-    }
-    return parse(msgspec.json.encode(body))
+    return question_about(material, INSTRUCTIONS, "judge")
 
 
 def conversation_of(request: ChatRequest) -> list[dict[str, str]]:

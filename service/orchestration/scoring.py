@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import msgspec
-
-from service.domain.chat import ChatRequest, parse
+from service.domain.chat import ChatRequest
 from service.domain.judging import LEVELS, Rubric
 from service.orchestration.judge import FIRST, NEITHER, SECOND, said_by
+from service.orchestration.questions import question_about
 
 Conversation = Sequence[Mapping[str, str]]  # role and text of each message
 
@@ -44,7 +42,8 @@ def score_question(
         f"{rubric.text} The levels: {levels}. "
         f"{_reply(code, 'the letter of the level that the answer reaches')}"
     )
-    return _request(told, {"conversation": list(conversation), "answer": answer})
+    material = {"conversation": list(conversation), "answer": answer}
+    return question_about(material, told, "judge")
 
 
 def compare_question(
@@ -56,8 +55,8 @@ def compare_question(
         f"says nothing. The rubric, {rubric.label}: {rubric.text} "
         f"{_reply(code, 'A if answer_A is better, B if answer_B is better, T if neither is')}"
     )
-    return _request(
-        told, {"conversation": list(conversation), "answer_A": first, "answer_B": second}
+    return question_about(
+        {"conversation": list(conversation), "answer_A": first, "answer_B": second}, told, "judge"
     )
 
 
@@ -90,15 +89,3 @@ def _letter(body: bytes, code: str) -> str | None:
         return None
     letter = words[1].removesuffix(".")
     return letter if len(letter) == 1 and "A" <= letter <= "Z" else None
-
-
-def _request(told: str, material: Mapping[str, Any]) -> ChatRequest:
-    """Conversation and answers stand in JSON strings, which none can end by itself."""
-    body = {
-        "model": "judge",  # swapped for the deployment's own when it is sent
-        "messages": [
-            {"role": "system", "content": told},
-            {"role": "user", "content": msgspec.json.encode(material).decode()},
-        ],
-    }
-    return parse(msgspec.json.encode(body))

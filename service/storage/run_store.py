@@ -6,13 +6,13 @@ for one that goes on without him (async) or to have it kept.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.storage.errors import SchemaNewer, StorageError
+from service.domain.clock import Clock
+from service.storage.private_file import make_tables, open_private
 
 FILE = "workflow_runs.sqlite"
 SCHEMA = 1
@@ -63,29 +63,16 @@ class KeptRun:
 
 
 class RunStore:
-    """Called from one thread at a time; what a call wrote is durable when it returns."""
+    """Called from one thread at a time; what a call wrote is durable when it returns. A damaged
+    file is set aside, and said so.
+    """
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, clock: Clock, notices: list[str] | None = None) -> None:
         path = state_dir / FILE
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        path.chmod(0o600)
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL",
-                           "secure_delete = ON"):  # fmt: skip
-                self._db.execute(f"PRAGMA {pragma}")
-            self._migrate(path)
-        except sqlite3.DatabaseError as error:
-            raise StorageError(
-                f"{path} cannot be opened: {error}; move it away, its runs are lost then"
-            ) from None
-
-    def _migrate(self, path: Path) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA:
-            raise SchemaNewer(f"{path} was written by a newer Headgate; use that one")
-        if version < SCHEMA:
-            self._db.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {SCHEMA};COMMIT;")
+        self._db = open_private(
+            path, clock, lambda db: make_tables(db, path, _TABLES, SCHEMA),
+            "the runs of workflows that were kept are lost", notices,
+        )  # fmt: skip
 
     def put(self, run: KeptRun) -> KeptRun:
         """Take a run; or the one that the same key had under the same idempotency key."""

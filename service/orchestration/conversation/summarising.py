@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from service.domain.chat import ChatRequest, parse
+from service.domain.chat import ChatRequest
 from service.domain.clock import Clock
 from service.domain.conversations import Conversation, Summary
 from service.domain.errors import HeadgateError
@@ -21,6 +21,7 @@ from service.orchestration.conversation.extracting import words_of
 from service.orchestration.conversation.keeping import Conversations, Hold
 from service.orchestration.judge import said_by
 from service.orchestration.mirror import reserve_micro_usd
+from service.orchestration.questions import question_about
 from service.orchestration.spend import DaySpend
 from service.providers.base import Answer
 from service.routing.dispatch import Dispatcher
@@ -179,14 +180,7 @@ def question_of(kept: Conversation, through: int, most_tokens: int) -> ChatReque
     while said and sum(len(each["text"]) for each in said) > MOST_CHARACTERS:
         said.pop(0)
     before = kept.summary.text if kept.summary else ""
-    material = msgspec.json.encode({"summary": before, "said": said}).decode()
-    body = {
-        "model": "summary",  # swapped for the deployment's own when it is sent
-        "temperature": 0,
-        "max_tokens": most_tokens,
-        "messages": [
-            {"role": "system", "content": INSTRUCTIONS},
-            {"role": "user", "content": material},
-        ],
-    }
-    return parse(msgspec.json.encode(body))
+    return question_about(
+        {"summary": before, "said": said}, INSTRUCTIONS, "summary",
+        temperature=0, max_tokens=most_tokens,
+    )  # fmt: skip

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
-from service.domain.chat import ChatRequest, parse
+from service.domain.chat import ChatRequest
 from service.orchestration.judge import conversation_of
+from service.orchestration.questions import question_about
 
 MOST_CANDIDATE = 40_000  # characters of one that are shown
 TOLD = (
@@ -41,14 +40,7 @@ def question(
         "conversation": conversation_of(request),
         "candidates": [each[:MOST_CANDIDATE] for each in candidates],
     }
-    body: dict[str, Any] = {
-        "model": "fuser",  # swapped for the deployment's own when it is sent
-        "messages": [
-            {"role": "system", "content": TOLD},
-            {"role": "user", "content": msgspec.json.encode(material).decode()},
-        ],
-    }
-    body |= {name: request.fields[name] for name in KEPT if name in request.fields}
+    fields: dict[str, Any] = {name: request.fields[name] for name in KEPT if name in request.fields}
     if most_usd is not None:
-        body["headgate"] = {"max_cost_usd": most_usd}
-    return parse(msgspec.json.encode(body))
+        fields["headgate"] = {"max_cost_usd": most_usd}
+    return question_about(material, TOLD, "fuser", **fields)

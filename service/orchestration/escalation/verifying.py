@@ -6,13 +6,12 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import msgspec
-
-from service.domain.chat import ChatRequest, parse
+from service.domain.chat import ChatRequest
 from service.domain.errors import HeadgateError
 from service.domain.records import Decision, Role
 from service.orchestration.asking import may_read
 from service.orchestration.judge import conversation_of, said_by
+from service.orchestration.questions import question_about
 from service.orchestration.scoring import MATERIAL
 from service.providers.base import Answer
 from service.routing.dispatch import Dispatcher
@@ -45,16 +44,7 @@ def question_of(request: ChatRequest, said: str, code: str) -> ChatRequest:
         "material can know it."
     )
     material = {"conversation": conversation_of(request), "answer": said}
-    body = {
-        "model": "verifier",  # swapped for the deployment's own when it is sent
-        "temperature": 0,
-        "max_tokens": TOKENS,
-        "messages": [
-            {"role": "system", "content": told},
-            {"role": "user", "content": msgspec.json.encode(material).decode()},
-        ],
-    }
-    return parse(msgspec.json.encode(body))
+    return question_about(material, told, "verifier", temperature=0, max_tokens=TOKENS)
 
 
 def read(body: bytes, code: str) -> float | None:

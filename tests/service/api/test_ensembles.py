@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from service.app import create_app
 from service.bootstrap.ensembles import look_at_ensembles
 from service.cli.main import app
+from service.orchestration.ensembles.standing import LEAST_COSTS
 from service.providers.simulated import Simulated, Stream
 from service.simulate import SimulatedProviders
 from service.storage.ensembles import read_ensembled
@@ -127,9 +128,12 @@ def test_an_ensemble_that_does_not_win_is_switched_off_and_says_so(
     asyncio.run(look_at_ensembles(served.runtime))
     (told,) = httpx.get(f"{served.url}/admin/ensembles", headers=AUTH).json()["ensembles"]
     assert told["state"] == "off" and "did not win with confidence after 50" in told["why"]
-    assert (
-        told["multiplier"] is None or told["multiplier"] > 0.0
-    )  # over a single that may be a dearer one
+    ensemble, single = told["arms"]["ensemble"], told["arms"]["single"]
+    if single["answers"] < LEAST_COSTS:
+        assert told["multiplier"] is None
+    else:  # the single is whom the policy believes best, who may cost more than three cheap ones
+        assert told["multiplier"] == pytest.approx(ensemble["usd"] / single["usd"])
+    assert ensemble["usd"] > 0.0 and ensemble["rated"] + single["rated"] == told["rated"]
     assert told["arms"]["ensemble"]["answers"] > told["arms"]["single"]["answers"] > 0
     status = httpx.get(f"{served.url}/admin/status", headers=AUTH).json()
     assert any(each.startswith("the ensemble votes is off") for each in status["warnings"])
