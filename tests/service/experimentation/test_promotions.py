@@ -232,8 +232,14 @@ def test_a_reload_does_not_undo_a_rollback_that_came_while_it_waited(tmp_path: P
         bad = await made(here)
         await promotions.promote(bad.id, BY)
         wanted = Wanted(bad.policy, bad.kind, {"x": 0}, learner.policy.setup, "ann")
-        done = threading.Event()
-        busy = learner.ask(lambda: done.wait(30))
+        begun, done = threading.Event(), threading.Event()
+
+        def work() -> None:
+            begun.set()
+            done.wait(30)
+
+        busy = learner.ask(work)
+        assert await asyncio.to_thread(begun.wait, 30), "what comes now waits behind it"
         change = learner.change(wanted, LivePolicy(here.runtime.live.current), bad.id)
         back = asyncio.create_task(promotions.roll_back(BY))
         await asyncio.sleep(0)
