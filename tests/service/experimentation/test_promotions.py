@@ -231,6 +231,7 @@ def test_a_reload_does_not_undo_a_rollback_that_came_while_it_waited(tmp_path: P
         before = learner.version.id
         bad = await made(here)
         await promotions.promote(bad.id, BY)
+        await promotions.end_watches("nobody watches: the rollback is one step of the learner's")
         wanted = Wanted(bad.policy, bad.kind, {"x": 0}, learner.policy.setup, "ann")
         begun, done = threading.Event(), threading.Event()
 
