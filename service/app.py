@@ -17,6 +17,8 @@ from service.api import (
     alerts,
     approvals,
     audits,
+    batch_admin,
+    batches,
     benchmarks,
     budgets,
     caching,
@@ -30,6 +32,7 @@ from service.api import (
     ensembles,
     escalation,
     experiments,
+    files,
     health,
     judging,
     keys,
@@ -93,6 +96,7 @@ log = logging.getLogger("headgate.api")
 SMALL_BODY = 1_000_000
 SMALL_VALUES = 2_000  # each unknown field costs an error of its own
 ROUTE_PATH = "/v1/route"
+LARGE = (ROUTE_PATH, files.PATH)  # their bodies are as large as those of the hot paths
 CONSOLE = "/console"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
@@ -100,7 +104,7 @@ PARTS = (
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
     benchmarks, capabilities, judging, prediction, ratings, classifier,
     budgets, costs, escalation, ensembles, conversations, prompt_caches, caching,
-    workflows,
+    workflows, files, batches, batch_admin,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -143,13 +147,13 @@ class Headgate(FastAPI):
         load, body = self.runtime.load, b""
         limit = SMALL_BODY
         try:
-            if scope["path"] == ROUTE_PATH:  # as dear as the real thing
+            if scope["path"] in LARGE:  # as dear as the real thing
                 limit = load.bounds.body_bytes
                 load.check()
             authenticate(scope, self.runtime.kept.keys)
             if scope["method"] in WITH_BODY:
                 body = await read_body(scope, receive, limit, load)
-                if limit == SMALL_BODY:
+                if scope["path"] not in LARGE:
                     check_bulk(body, SMALL_VALUES)
                 receive = _replay(body, receive)
             await super().__call__(scope, receive, _named(scope, send))

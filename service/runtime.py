@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.batching.whole import Batching
 from service.benchmarking.desk import BenchmarkDesk
 from service.caching.desk import Caching
 from service.caching.passage import Ways
@@ -218,12 +219,9 @@ class Ledger:
             self._outage.answered()
         name = outcome.deployment or "none"
         self._telemetry.request(
-            name,
-            self._provider_of.get(name, "none"),
-            outcome.status,
-            outcome.mode.value,
+            name, self._provider_of.get(name, "none"), outcome.status, outcome.mode.value,
             outcome.overhead_s,
-        )
+        )  # fmt: skip
         self._telemetry.took(outcome.latency_s)
         if outcome.decision_id in self._shed:
             self._shed.discard(outcome.decision_id)
@@ -279,6 +277,7 @@ class Runtime:
     summariser: Summariser | None = None
     prediction: Foretelling | None = None
     escalation: Escalation | None = None
+    batches: Batching | None = None
     caching: Caching | None = None
     caching_ways: Ways | None = None  # of the plan in force
     experiments: Experimentation = field(init=False)
@@ -366,6 +365,8 @@ class Runtime:
         self.load.lag.stop()
         if self.queue is not None:
             await self.queue.workers.stop()
+        if self.batches is not None:
+            await self.batches.stop()
         await self.scheduler.stop()
         await self.workflows.stop()
         await self.mirror.stop()

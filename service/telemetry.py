@@ -67,6 +67,10 @@ LABELLED = {
 }
 OF_ARMS = ("weight", "arm_state", "breaker_state", "in_flight", "in_flight_limit")
 GAUGES = {
+    "batches_live": "Batches that have not ended",
+    "batch_requests_waiting": "Requests of theirs that wait",
+    "batch_requests_running": "Requests of theirs that are being tried",
+    "batch_least_slack_seconds": "How long the first of them may still wait without being late",
     "cache_entries": "Answers that are kept",
     "cache_bytes": "Bytes that they take in memory",
     "cache_raised": "1 while an override raises caching",
@@ -112,6 +116,7 @@ GAUGES = {
 }
 # Counted elsewhere since the start, and shown here: the text, and the label where there is one.
 TOTALS = {
+    "batch_requests": ("Requests of batches, by their result", ["result"]),
     "cache_requests": ("Requests with a cache in their way, and what came of it", ["result"]),
     "cache_ended": ("Kept answers that are no longer kept, by why", ["reason"]),
     "cache_saved_usd": ("What answers given again had cost: an estimate of what was saved", []),

@@ -9,6 +9,7 @@ import secrets
 from learning.features import Featurizer
 from service.bootstrap import experiments
 from service.bootstrap.alerts import attach_alerts
+from service.bootstrap.batches import attach_batches
 from service.bootstrap.benchmarks import attach_benchmarks
 from service.bootstrap.budgets import attach_budgets
 from service.bootstrap.caching import attach_caching
@@ -100,6 +101,7 @@ def build(
         runtime.reload, runtime.ask_reload = reloader, reloader.ask
         runtime.scheduler.put(reloader.job())
     attach_caching(runtime, ground.secret)
+    attach_batches(runtime, ground.secret)
     runtime.learner.start()
     experiments.resume(runtime)
     resume_pins(runtime)

@@ -20,7 +20,6 @@ from service.providers.base import Answer
 from service.queueing.desk import Desk, DeskParts
 from service.queueing.gate import Gate, Signals
 from service.queueing.pace import Pace
-from service.queueing.thread import StoreThread
 from service.queueing.webhooks import HookParts, Webhooks
 from service.queueing.whole import Queue
 from service.queueing.work import Way, Workers, WorkParts
@@ -29,6 +28,7 @@ from service.runtime import Runtime
 from service.scheduler import Job
 from service.storage.queue import QueueRules, QueueStore
 from service.storage.queue_file import FILE
+from service.storage.store_thread import StoreThread
 
 log = logging.getLogger("headgate.queue")
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from learning.errors import LearningError
 from learning.features import Featurizer
 from service.bootstrap.alerts import renew_channels
+from service.bootstrap.batches import renew_batches
 from service.bootstrap.budgets import budget_rules, log_tariffs
 from service.bootstrap.caching import renew_caching
 from service.bootstrap.capabilities import matter_of
@@ -153,6 +154,7 @@ class Reloader:
         runtime.learner.judge_by(credit_rules(plan))
         self._swap(plan, way, live)
         await renew_caching(self._runtime, self._ground.secret)
+        await renew_batches(self._runtime, self._ground.secret)
         if not stays:
             await runtime.experiments.promotions.end_watches("the plan changed the version")
         runtime.plan_standing = PlanStanding(

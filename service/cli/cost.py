@@ -1,4 +1,4 @@
-"""`headgate cost by`, `showback`: who spent what, adding up to the whole."""
+"""`headgate cost by`, `batches`, `showback`: who spent what, adding up to the whole."""
 
 from __future__ import annotations
 
@@ -132,6 +132,36 @@ def _show_caches(found: dict[str, Any]) -> None:
     if total["unpriced"]:
         say(f"{total['unpriced']} calls with cached tokens were billed as plain input: their "
             "deployments have no cached_input_usd_per_mtok")  # fmt: skip
+
+
+@app.command("batches", epilog="Example: headgate cost batches --since 7d")
+def cost_batches(
+    since: SinceOption = "28d",
+    until: UntilOption = None,
+    state: HistoryOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """What the requests of batches cost against the same calls alone, by batch."""
+    from service.cli.costing import batches_asked
+
+    give(batches_asked(state, url, span_us(state, since, until)), as_json, _show_batches)
+
+
+def _show_batches(found: dict[str, Any]) -> None:
+    rows = [
+        (row["batch_id"], row["tenant"] or "(none)", row["requests"], row["completed"],
+         row["off_peak"], row["urgent"], row["provider"], dollars(row["list_micro_usd"]),
+         dollars(row["paid_micro_usd"]), dollars(row["saved_micro_usd"]))
+        for row in found["rows"]
+    ]  # fmt: skip
+    columns = ("batch", "tenant", "requests", "done", "off-peak", "urgent", "provider", "list $",
+               "paid $", "saved $")  # fmt: skip
+    table(columns, rows, f"{found['since']} to {found['until']}")
+    total = found["total"]
+    say(f"in all ${dollars(total['paid_micro_usd'])} paid for what alone had cost "
+        f"${dollars(total['list_micro_usd'])}: ${dollars(total['saved_micro_usd'])} saved, "
+        f"{share(total['saved_micro_usd'], total['list_micro_usd'])}")  # fmt: skip
 
 
 @app.command("showback", epilog="Example: headgate cost showback --month 2026-11 --state state")

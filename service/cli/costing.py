@@ -81,6 +81,25 @@ def caches_asked(state: str | None, url: str, span: tuple[int, int]) -> dict[str
     raise AssertionError
 
 
+def batches_asked(state: str | None, url: str, span: tuple[int, int]) -> dict[str, Any]:
+    """What batches saved, as GET /admin/batches/savings gives it."""
+    if state is not None:
+        from service.cli.history import opened
+        from service.storage.batch_savings import SavingsAsked, batch_savings
+        from service.storage.errors import StorageError
+
+        with opened(state) as connection:
+            try:
+                return batch_savings(connection, SavingsAsked(*span))
+            except StorageError as error:
+                fail(str(error))
+    with service_errors():
+        since, until = (datetime.fromtimestamp(each / 1e6, UTC).isoformat() for each in span)
+        found: dict[str, Any] = client(url).get("/admin/batches/savings", since=since, until=until)
+        return found
+    raise AssertionError
+
+
 def of_history(
     state: Path, by: str, span: tuple[int, int], tenant: str | None = None
 ) -> dict[str, Any]:

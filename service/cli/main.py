@@ -8,6 +8,7 @@ from service.cli import (
     alerts,
     approvals,
     audit,
+    batch,
     benchmark,
     budget,
     cache,
@@ -65,6 +66,7 @@ for group in (
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(audit.app, name="audit")
+app.add_typer(batch.app, name="batch")
 app.add_typer(budget.app, name="budget")
 app.add_typer(cache.app, name="cache")
 app.add_typer(classifier.app, name="classifier")

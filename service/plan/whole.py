@@ -12,6 +12,7 @@ from service.domain.catalog import Deployment
 from service.domain.modalities import in_use
 from service.plan import alerts as alert
 from service.plan.approvals import ApprovalPlan
+from service.plan.batches import BatchPlan
 from service.plan.budgets import BudgetPlan, NamedBudget
 from service.plan.caching import CachePlan, CacheTaskPlan
 from service.plan.console import ConsolePlan
@@ -100,6 +101,7 @@ class Plan(Strict):
     taxonomy: TaxonomyPlan | None = None
     cache: CachePlan | None = None
     workflows: WorkflowsPlan = WorkflowsPlan()
+    batches: BatchPlan | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -176,5 +178,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "cache": CachePlan, "raised": CacheTaskPlan, "cache.tasks": CacheTaskPlan,
     "skip": SkipPlan, "worth": WorthPlan, "escalation": EscalationPlan, "again": AgainPlan,
     "ensembles": EnsemblePlan, "score": ScorerPlan, "stop": StopPlan, "workflows": WorkflowsPlan,
+    "batches": BatchPlan,
     **alert.SECTIONS,
 }  # fmt: skip

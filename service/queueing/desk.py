@@ -16,9 +16,9 @@ from service.outbound import Outbound, OutboundRefused
 from service.queueing import view
 from service.queueing.gate import Gate
 from service.queueing.pace import Pace
-from service.queueing.thread import StoreThread
 from service.storage.queue import QueueStore
 from service.storage.queue_views import ahead, listed
+from service.storage.store_thread import StoreThread
 
 NOBODY = (NoDeployment, UpstreamExhausted)  # what a ticket is given for
 LEAST_S = 0.5  # a ticket with less time left than this is no use to anybody

@@ -16,8 +16,8 @@ from service.domain.tickets import Ticket
 from service.outbound import Outbound, OutboundFailed, OutboundRefused, signature
 from service.queueing import view
 from service.queueing.gate import backoff_s
-from service.queueing.thread import StoreThread
 from service.storage.queue import QueueStore
+from service.storage.store_thread import StoreThread
 
 log = logging.getLogger("headgate.queue")
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from service.outbound import Outbound
 from service.queueing.desk import Desk
-from service.queueing.thread import StoreThread
 from service.queueing.webhooks import Webhooks, signing_secret
 from service.queueing.work import Workers
 from service.storage.queue import QueueStore
+from service.storage.store_thread import StoreThread
 
 
 @dataclass(frozen=True, slots=True)

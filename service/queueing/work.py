@@ -21,9 +21,9 @@ from service.domain.tickets import Claim
 from service.providers.base import Answer
 from service.queueing.gate import Gate, backoff_s
 from service.queueing.pace import Pace
-from service.queueing.thread import StoreThread
 from service.routing.dispatch import Served
 from service.storage.queue import QueueStore
+from service.storage.store_thread import StoreThread
 
 log = logging.getLogger("headgate.queue")
 

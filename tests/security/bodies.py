@@ -33,6 +33,8 @@ def smallest(document: dict[str, Any], method: str, path: str) -> Any:
     if "requestBody" not in operation:
         return None
     content = operation["requestBody"]["content"]
+    if "application/json" not in content:  # a form
+        return None
     return _value(document, content["application/json"]["schema"])
 
 

@@ -15,8 +15,8 @@ from tests.security.bodies import NAMES, ROUTES, path_of, smallest
 
 pytestmark = pytest.mark.slow
 SCOPED = (  # /admin paths that show and touch only the tenant of a key that has one
-    "/admin/approvals", "/admin/budgets", "/admin/cache/invalidate", "/admin/costs",
-    "/admin/decisions/{decision_id}/replay", "/admin/keys", "/admin/overrides",
+    "/admin/approvals", "/admin/batches", "/admin/budgets", "/admin/cache/invalidate",
+    "/admin/costs", "/admin/decisions/{decision_id}/replay", "/admin/keys", "/admin/overrides",
     "/admin/prompt-caches", "/admin/review",
 )  # fmt: skip
 CASES = pytest.mark.parametrize(("method", "route"), ROUTES, ids=[f"S05-{n}" for n in NAMES])

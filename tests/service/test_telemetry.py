@@ -47,6 +47,7 @@ def full() -> Telemetry:
     for name in ("overrides", "experiments", "job_failing", "judge_teaches"):
         made.standing(name, {"one": 1.0})
     made.total("log_records", 5, "decisions")
+    made.total("batch_requests", 4, "completed")
     made.total("cache_requests", 4, "hit")
     made.total("cache_ended", 1, "expired")
     made.total("judgings", 2, "scored")

@@ -21,6 +21,13 @@ ROUTES = [
     ("POST", "/v1/feedback", "caller"), ("GET", "/v1/decisions/x", "caller"),
     ("GET", "/admin/status", "analyst"), ("GET", "/admin/weights", "analyst"),
     ("GET", "/admin/overrides", "analyst"), ("GET", "/admin/overrides/x", "analyst"),
+    ("GET", "/v1/files", "caller"), ("POST", "/v1/files", "caller"),
+    ("GET", "/v1/files/f", "caller"), ("GET", "/v1/files/f/content", "caller"),
+    ("DELETE", "/v1/files/f", "caller"), ("GET", "/v1/batches", "caller"),
+    ("POST", "/v1/batches", "caller"), ("GET", "/v1/batches/b", "caller"),
+    ("POST", "/v1/batches/b/cancel", "caller"), ("GET", "/admin/batches", "analyst"),
+    ("GET", "/admin/batches/savings", "analyst"), ("GET", "/admin/batches/b", "analyst"),
+    ("POST", "/admin/batches/b/cancel", "operator"),
     ("GET", "/v1/workflows", "caller"), ("GET", "/v1/workflows/n", "caller"),
     ("POST", "/v1/workflows/n/estimate", "caller"), ("POST", "/v1/workflows/n/runs", "caller"),
     ("GET", "/v1/workflows/runs", "caller"), ("GET", "/v1/workflows/runs/x", "caller"),
@@ -162,6 +169,7 @@ def test_all_routes_are_listed_here(service: Service) -> None:
              .replace("shadows/x", "shadows/{version_id}")
              .replace("workflows/n", "workflows/{name}")
              .replace("workflows/runs/x", "workflows/runs/{run_id}")
+             .replace("files/f", "files/{file_id}").replace("batches/b", "batches/{batch_id}")
              .replace("tickets/x", "tickets/{ticket_id}")
              .replace("benchmarks/x", "benchmarks/{run_id}")
              .replace("conversations/x", "conversations/{name}")

@@ -18,10 +18,10 @@ from service.domain.tickets import NewTicket, State, Ticket
 from service.providers.base import Answer
 from service.queueing.gate import Gate, Signals
 from service.queueing.pace import Pace
-from service.queueing.thread import StoreThread
 from service.queueing.work import Way, Workers, WorkParts, whole
 from service.routing.dispatch import Served
 from service.storage.queue import QueueRules, QueueStore
+from service.storage.store_thread import StoreThread
 from tests.service.routing.world import World
 
 BODY = (b'{"model": "auto", "stream": true, "stream_options": {"include_usage": true}, '

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from service.queueing.thread import StoreThread
+from service.storage.store_thread import StoreThread
 
 
 async def test_one_thread_in_order_and_errors_come_back() -> None:

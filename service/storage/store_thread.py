@@ -1,4 +1,4 @@
-"""The queue's thread: the store is called there, one call at a time, never on the event loop."""
+"""A store's thread: it is called there, one call at a time, never on the event loop."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ T = TypeVar("T")
 class StoreThread:
     """One thread; a call that is abandoned still ends, so what it wrote is whole."""
 
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="headgate-queue")
+    def __init__(self, name: str = "headgate-queue") -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def do(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of a call, made in the thread."""

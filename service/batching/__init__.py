@@ -1,0 +1,1 @@
+"""Batches: files of requests, answered when it is cheap and before it is too late."""
