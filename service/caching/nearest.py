@@ -12,6 +12,7 @@ from learning.likeness import DIMENSION, Vector
 from learning.verified_reuse import VerifiedReuse
 from service.caching.shelf import Entry
 
+MOST_IN_GROUP = 2_000  # a search is a product with so many rows at the most
 MOST_KEYS = 8  # whose looks at an answer are kept apart
 MOST_BY_ONE = 16  # times that one key's agreement counts for others
 
@@ -75,11 +76,12 @@ class Liking(NamedTuple):
 class _Group:
     """Questions that may stand for each other, a row each."""
 
-    __slots__ = ("centres", "rows")
+    __slots__ = ("centres", "rows", "used")
 
     def __init__(self) -> None:
         self.rows = np.empty((4, DIMENSION), dtype=np.float32)
         self.centres: list[Centre] = []
+        self.used: OrderedDict[int, Centre] = OrderedDict()  # the least lately used first
 
     def add(self, centre: Centre) -> None:
         count = len(self.centres)
@@ -87,11 +89,13 @@ class _Group:
             self.rows = np.concatenate([self.rows, np.empty_like(self.rows)])
         self.rows[count] = centre.vector
         self.centres.append(centre)
+        self.used[id(centre)] = centre
 
     def remove(self, centre: Centre) -> None:
         at, last = self.centres.index(centre), len(self.centres) - 1
         self.centres[at], self.rows[at] = self.centres[last], self.rows[last]
         self.centres.pop()
+        del self.used[id(centre)]
 
 
 class Nearest:
@@ -114,10 +118,14 @@ class Nearest:
         at = int(near.argmax())
         centre = found.centres[at]
         self._used.move_to_end(id(centre))
+        found.used.move_to_end(id(centre))
         return centre, min(float(near[at]), 1.0)
 
     def add(self, centre: Centre) -> None:
         """One more; the least lately used goes where there is no room."""
+        group = self._groups.get(centre.group)
+        if group is not None and len(group.centres) >= MOST_IN_GROUP:
+            self.remove(next(iter(group.used.values())))
         self._groups.setdefault(centre.group, _Group()).add(centre)
         self._used[id(centre)] = centre
         self.bound(self.most)

@@ -39,8 +39,8 @@ class SemanticRule:
     regenerated; ``most_apart``: the share of words in which two equal answers may differ.
     """
 
-    delta: float = 0.02
-    most_false: float = 0.05
+    delta: float = 0.05
+    most_false: float = 0.1
     shadow_share: float = 0.05
     most_apart: float = 0.0
 

@@ -46,8 +46,8 @@ class SemanticPlan(Strict):
     """
 
     tasks: dict[Name, LikeTaskPlan] = Field(min_length=1)
-    delta: Bound = 0.02
-    most_false: Bound = 0.05
+    delta: Bound = 0.05
+    most_false: Bound = 0.1
     shadow_share: Watched = 0.05
     most_apart: Apart = 0.0
     most_chars: int = Field(default=600, ge=10, le=4_000)

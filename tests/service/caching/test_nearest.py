@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from learning.likeness import DIMENSION, Vector, likeness
-from service.caching.nearest import MOST_BY_ONE, MOST_KEYS, Centre, Nearest
+from service.caching.nearest import MOST_BY_ONE, MOST_IN_GROUP, MOST_KEYS, Centre, Nearest
 from tests.service.caching.entries import entry
 
 
@@ -54,6 +54,20 @@ def test_the_least_lately_used_goes_where_there_is_no_room() -> None:
     assert len(found) == 1
     found.clear()
     assert len(found) == 0 and found.find("g", first.vector) is None
+
+
+def test_a_group_is_bounded_by_itself() -> None:
+    found, chance = Nearest(10 * MOST_IN_GROUP), np.random.default_rng(2)
+    first = centre(unit(chance))
+    found.add(first)
+    for _ in range(MOST_IN_GROUP - 1):
+        found.add(centre(unit(chance)))
+    found.find("g", first.vector)  # used, so another one goes
+    for _ in range(3):
+        found.add(centre(unit(chance)))
+    assert len(found) == MOST_IN_GROUP
+    near = found.find("g", first.vector)
+    assert near is not None and near[0] is first
 
 
 def test_an_answer_serves_others_only_after_another_key_found_it_right() -> None:
