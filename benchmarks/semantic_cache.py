@@ -55,33 +55,48 @@ class Kept:
     known: VerifiedReuse
 
 
+class Rows:
+    """Vectors, with room to grow."""
+
+    def __init__(self) -> None:
+        self.all = np.empty((4, DIMENSION), dtype=np.float32)
+
+    def put(self, at: int, vector: Vector) -> None:
+        """Lay one in its place."""
+        if at == len(self.all):
+            self.all = np.concatenate([self.all, np.empty_like(self.all)])
+        self.all[at] = vector
+
+
 class Cache:
     """A store of answers by likeness: one group a guard's parts, or one for all."""
 
     def __init__(self, guarded: bool) -> None:
         self.guarded = guarded
-        self._groups: dict[object, tuple[list[Kept], list[Vector]]] = {}
+        self._groups: dict[object, tuple[list[Kept], Rows]] = {}
 
     def nearest(self, asked: Asked) -> tuple[Kept, float] | None:
         """The most like one."""
-        kept, vectors = self._groups.get(self._group(asked), ([], []))
+        kept, rows = self._groups.get(self._group(asked), ([], Rows()))
         if not kept:
             return None
-        near = np.asarray(vectors) @ asked.vector
+        near = rows.all[: len(kept)] @ asked.vector
         at = int(near.argmax())
         return kept[at], min(float(near[at]), 1.0)
 
     def add(self, asked: Asked) -> None:
         """Its answer is kept."""
-        kept, vectors = self._groups.setdefault(self._group(asked), ([], []))
+        kept, rows = self._groups.setdefault(self._group(asked), ([], Rows()))
+        rows.put(len(kept), asked.vector)
         kept.append(Kept(asked.wish, VerifiedReuse()))
-        vectors.append(asked.vector)
 
     def drop(self, asked: Asked, gone: Kept) -> None:
         """It is thrown out."""
-        kept, vectors = self._groups[self._group(asked)]
-        at = kept.index(gone)
-        del kept[at], vectors[at]
+        kept, rows = self._groups[self._group(asked)]
+        at, last = kept.index(gone), len(kept) - 1
+        kept[at] = kept[last]
+        rows.put(at, rows.all[last])
+        kept.pop()
 
     def _group(self, asked: Asked) -> object:
         return asked.parts if self.guarded else None

@@ -8,13 +8,16 @@ from dataclasses import replace
 
 from service.bootstrap.shadow import strained
 from service.caching.desk import Caching
-from service.caching.semantic import Semantic, SemanticParts, SemanticRule, SemanticRules
+from service.caching.passage import Passage
+from service.caching.semantic import Pair, Semantic, SemanticParts, SemanticRule, SemanticRules
 from service.domain.acting import ITSELF
 from service.domain.chat import ChatRequest
 from service.domain.clock import new_id
 from service.domain.errors import BudgetExceeded
-from service.domain.records import Act, Decision, Role
+from service.domain.records import Act, Candidates, Decision, Role
 from service.domain.will import will_for
+from service.orchestration.judge import conversation_of
+from service.orchestration.judging import About
 from service.orchestration.mirror import LEAST_LEFT, reserve_micro_usd
 from service.orchestration.spend import SharedSpend
 from service.plan.whole import Plan
@@ -32,7 +35,7 @@ def semantic_rules(plan: Plan) -> SemanticRules | None:
     if wanted is None:
         return None
     usual = SemanticRule(
-        wanted.delta, wanted.most_false, wanted.shadow_share, wanted.most_apart
+        wanted.delta, wanted.most_false, wanted.shadow_share, wanted.most_apart, wanted.judge
     )  # fmt: skip
     tasks: Mapping[str, SemanticRule] = {
         name: replace(usual, **each.model_dump(exclude_none=True))
@@ -78,6 +81,28 @@ class Beside:
         return found if isinstance(found, Answer) else None
 
 
+class Judging:
+    """Asks a judge of the panel that is proven, and may see the question, about two answers."""
+
+    def __init__(self, runtime: Runtime, caching: Caching) -> None:
+        self._runtime, self._caching = runtime, caching
+
+    async def __call__(self, passage: Passage, decision: Decision, pair: Pair) -> bool:
+        """Whether the kept answer is no worse, said in both orders."""
+        panel, asked = self._runtime.panel, passage.asked
+        name = next((each for each in panel.judges.rules.judges if panel.proven(each)), "")
+        if not name or not self._caching.parts.ways().permitted(asked, name):
+            return False
+        seen = replace(decision, candidates=Candidates((pair.by, name), (1.0, 0.0)))
+        about = About(
+            (pair.by, pair.came_by), (), decision.task, seen, asked.request.options, 8, name
+        )  # fmt: skip
+        told = await panel.judges.compare(
+            conversation_of(asked.request), pair.kept, pair.came, about=about
+        )
+        return told.consistent and told.preference is not None and told.preference <= 0.5
+
+
 def attach_semantic(runtime: Runtime, caching: Caching, secret: bytes) -> None:
     """Give a cache its look for like questions, as the plan in force says; or take it away."""
     rules, plan = semantic_rules(runtime.plan), runtime.plan.cache
@@ -100,6 +125,6 @@ def attach_semantic(runtime: Runtime, caching: Caching, secret: bytes) -> None:
     beside = Beside(runtime, cap)
     parts = SemanticParts(
         secret, random.Random(), caching.shelf.stands, beside,
-        lambda: beside.spend.spent_micro_usd, told,
+        Judging(runtime, caching), lambda: beside.spend.spent_micro_usd, told,
     )  # fmt: skip
     caching.further = Semantic(parts, rules)

@@ -258,7 +258,7 @@ class Caching:
         if passage.flight is not None:
             passage.flight.give(entry)
         if self.further is not None:
-            self.further.came(passage, entry)
+            self.further.came(passage, decision, entry)
 
     def not_kept(self, passage: Passage, why: str, served: Served) -> None:
         """An answer that is for nobody else."""

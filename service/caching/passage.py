@@ -66,7 +66,7 @@ class Further(Protocol):
     def look(self, passage: Passage, policy: str) -> Entry | None:
         """The answer to give for a like request; None: it is to be answered anew."""
 
-    def came(self, passage: Passage, entry: Entry) -> None:
+    def came(self, passage: Passage, decision: Decision, entry: Entry) -> None:
         """It was, by this."""
 
     def gave(self, passage: Passage, decision: Decision) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import NamedTuple
 
 import msgspec
 
@@ -36,13 +37,15 @@ _text = msgspec.json.Decoder(str).decode
 class SemanticRule:
     """A task's. ``delta``: of all its questions that have a like one, so many may be answered
     wrongly; ``most_false``: of the answers that are given; ``shadow_share``: of these, how many are
-    regenerated; ``most_apart``: the share of words in which two equal answers may differ.
+    regenerated; ``most_apart``: the share of words in which two equal answers may differ;
+    ``judge``: whether a proven judge is asked about those that differ.
     """
 
     delta: float = 0.05
     most_false: float = 0.1
     shadow_share: float = 0.05
     most_apart: float = 0.0
+    judge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +58,29 @@ class SemanticRules:
     most_unseen: int = 50
 
 
+class Pair(NamedTuple):
+    """A kept answer and one that came anew, each with its deployment."""
+
+    kept: str
+    by: str
+    came: str
+    came_by: str
+
+
 @dataclass(frozen=True, slots=True)
 class SemanticParts:
     """``stands``: whether an answer is still kept; ``regenerate``: the answer of a deployment to a
-    request, called beside (None: it was not made, or failed); ``spent_micro_usd``: on that,
-    today; ``told``: logs that a task is off.
+    request, called beside (None: it was not made, or failed); ``as_good``: whether a
+    proven judge finds the kept answer no worse for the question (False: none was asked, or it could
+    not be read); ``spent_micro_usd``: on what is regenerated, today; ``told``: logs that a task
+    is off.
     """
 
     secret: bytes
     chance: Random
     stands: Callable[[Entry], bool]
     regenerate: Callable[[Decision, ChatRequest, str], Awaitable[Answer | None]]
+    as_good: Callable[[Passage, Decision, Pair], Awaitable[bool]]
     spent_micro_usd: Callable[[], int]
     told: Callable[[str, str], None]
 
@@ -77,7 +92,7 @@ class Semantic:
         self.parts, self.rules = parts, rules
         self.nearest = Nearest(rules.most_entries)
         self.tasks: dict[str, FalseHits] = {}
-        self._shadows: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
 
     def of(self, task: str) -> FalseHits:
         """A task's counts; tasks come from the plan."""
@@ -139,18 +154,46 @@ class Semantic:
             return Liking(group, vector, key, centre, similarity)
         return Liking(group, vector, key, None, 0.0)
 
-    def came(self, passage: Passage, entry: Entry) -> None:
+    def came(self, passage: Passage, decision: Decision, entry: Entry) -> None:
         """A question was answered anew: the like one's answer was right, or it was not."""
         found, rule = passage.liking, self.rules.tasks.get(passage.asked.task)
         if found is None or rule is None:
             return
-        if found.centre is not None:
-            right = _same(found.centre.entry.tail, entry.tail, rule)
-            self._seen(found.centre, found, right, passage.asked.task)
-            if right:
-                return  # the one that is known already stands for it
+        if found.centre is None:
+            self._add(found, entry)
+            return
+        pair = _pair(found.centre.entry, entry.tail, entry.deployment)
+        right = same_answer(pair.kept, pair.came, rule.most_apart)
+        if right or not rule.judge or len(self._beside) >= MOST_AT_ONCE:
+            self._looked(found, entry, right)
+        else:
+            self._begin(self._judged(passage, decision, entry, pair))
+
+    def _add(self, found: Liking, entry: Entry) -> None:
         if self.parts.stands(entry):
             self.nearest.add(Centre(entry, found.key, found.vector, found.group))
+
+    def _looked(self, found: Liking, entry: Entry, right: bool) -> None:
+        if found.centre is not None:
+            self._seen(found.centre, found, right, entry.task)
+        if not right:  # else the one that is known already stands for it
+            self._add(found, entry)
+
+    async def _judged(self, passage: Passage, decision: Decision, entry: Entry, pair: Pair) -> None:
+        if passage.liking is None:
+            return
+        try:
+            right = await self.parts.as_good(passage, decision, pair)
+        except Exception:
+            log.exception("two answers could not be judged")
+            right = False
+        self.of(entry.task).counts["judged"] += 1
+        self._looked(passage.liking, entry, right)
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     def _seen(self, centre: Centre, found: Liking, right: bool, task: str) -> None:
         counts = self.of(task).counts
@@ -170,29 +213,28 @@ class Semantic:
         found.centre.unseen += 1
         if self.parts.chance.random() >= rule.shadow_share:
             return
-        if len(self._shadows) >= MOST_AT_ONCE:
+        if len(self._beside) >= MOST_AT_ONCE:
             counts["shadow_busy"] += 1
             return
-        request = passage.asked.request.whole()
-        task = asyncio.create_task(self._shadow(decision, request, found, rule))
-        self._shadows.add(task)
-        task.add_done_callback(self._shadows.discard)
+        self._begin(self._shadow(passage, decision, found.centre, rule))
 
     async def _shadow(
-        self, decision: Decision, request: ChatRequest, found: Liking, rule: SemanticRule
+        self, passage: Passage, decision: Decision, centre: Centre, rule: SemanticRule
     ) -> None:
-        centre = found.centre
-        if centre is None:
+        found, request = passage.liking, passage.asked.request.whole()
+        if found is None:
             return
         task = self.of(decision.task)
         try:
-            answer = await self.parts.regenerate(decision, request, centre.entry.deployment)
-            said = None if answer is None else judge.said_by(answer.body)
-            if said is None:
+            name = centre.entry.deployment
+            answer = await self.parts.regenerate(decision, request, name)
+            if answer is None or judge.said_by(answer.body) is None:
                 task.counts["shadow_failed"] += 1
                 return
-            given = judge.said_by(_body(centre.entry.tail))
-            right = given is not None and same_answer(given, said, rule.most_apart)
+            pair = _pair(centre.entry, answer.body, name)
+            right = same_answer(pair.kept, pair.came, rule.most_apart)
+            if not right and rule.judge:
+                right = await self.parts.as_good(passage, decision, pair)
             task.saw(not right)
             self._seen(centre, found, right, decision.task)
         except Exception:
@@ -219,7 +261,7 @@ class Semantic:
 
     async def stop(self) -> None:
         """Cancel what is under way, each call recorded."""
-        tasks = list(self._shadows)
+        tasks = list(self._beside)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -253,10 +295,13 @@ def _without_text(request: ChatRequest) -> ChatRequest:
     return replace(request, fields=request.fields | {"messages": raw})
 
 
-def _body(tail: bytes) -> bytes:
+def _pair(kept: Entry, came: bytes, came_by: str) -> Pair:
+    """What both say; ``came``: a body, or a body after its id."""
+    body = came if came.startswith(b"{") else _whole(came)
+    return Pair(
+        judge.said_by(_whole(kept.tail)) or "", kept.deployment, judge.said_by(body) or "", came_by
+    )
+
+
+def _whole(tail: bytes) -> bytes:
     return b'{"id":""' + tail
-
-
-def _same(kept: bytes, came: bytes, rule: SemanticRule) -> bool:
-    one, other = judge.said_by(_body(kept)), judge.said_by(_body(came))
-    return one is not None and other is not None and same_answer(one, other, rule.most_apart)

@@ -35,13 +35,15 @@ class LikeTaskPlan(Strict):
     most_false: Bound | None = None
     shadow_share: Watched | None = None
     most_apart: Apart | None = None
+    judge: bool | None = None
 
 
 class SemanticPlan(Strict):
     """An answer may stand for a like question, in the tasks that are named. ``delta``: of all
     questions that have a like one, how many may be answered wrongly; ``most_false``: of the answers
     that are given; ``shadow_share``: of these, how many are regenerated to measure that;
-    ``most_apart``: the share of words in which two answers that say the same may differ;
+    ``most_apart``: the share of words in which two answers that say the same may differ; ``judge``:
+    whether a proven judge of the panel is asked about those that differ;
     ``most_unseen``: how often an answer is given before it is looked at again.
     """
 
@@ -50,6 +52,7 @@ class SemanticPlan(Strict):
     most_false: Bound = 0.1
     shadow_share: Watched = 0.05
     most_apart: Apart = 0.0
+    judge: bool = False
     most_chars: int = Field(default=600, ge=10, le=4_000)
     max_entries: int = Field(default=10_000, ge=10, le=100_000)
     most_unseen: int = Field(default=50, ge=1, le=10_000)
@@ -106,6 +109,13 @@ def cache_problems(
         if name not in tasks:
             where = ("cache", "semantic", "tasks", name)
             yield where, "no task of that name", f"known: {', '.join(tasks)}"
+        elif not _keeps(cache, name) and cache.raised is None:
+            where = ("cache", "semantic", "tasks", name)
+            yield (
+                where,
+                "no answer of it is kept",
+                f"set cache.tasks.{name}.enabled, or leave it out",
+            )
     if not cache.enabled and cache.raised is None and not any(
         each.enabled for each in cache.tasks.values()
     ):  # fmt: skip
@@ -114,3 +124,8 @@ def cache_problems(
             "nothing is kept: it is off, for every task, and nothing raises it",
             "leave the section out, or name a task or cache.raised",
         )
+
+
+def _keeps(cache: CachePlan, task: str) -> bool:
+    said = cache.tasks[task].enabled if task in cache.tasks else None
+    return cache.enabled if said is None else said

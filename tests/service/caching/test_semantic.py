@@ -6,13 +6,16 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from service.caching.semantic import Semantic
+from service.caching.passage import Passage
+from service.caching.semantic import Pair, Semantic
+from service.domain.records import Decision
 from tests.conftest import KEY
 from tests.service.caching.rig import PLAN, Counting, Rig, counting, said, serving
 from tests.upstream import Upstream, answer_json, http
@@ -88,7 +91,7 @@ def test_a_like_question_is_looked_at_first_and_given_later(rig: Rig) -> None:
     assert "semantic" in told[10:]
     answer = None
     for end in ("?", "!", ".", " ?", " !", " .", "??", "!!"):
-        until(lambda: not semantic(rig)._shadows)  # no more than four at a time
+        until(lambda: not semantic(rig)._beside)  # no more than four at a time
         found = rig.ask("tell me the cause of a tide" + end)
         if cache(found) == "semantic":
             answer = found
@@ -97,7 +100,7 @@ def test_a_like_question_is_looked_at_first_and_given_later(rig: Rig) -> None:
     assert answer.headers["x-headgate-mode"] == "cache"
     assert answer.headers["x-headgate-cost"] == "0.000000"
     decision = answer.headers["x-headgate-decision-id"]
-    until(lambda: not semantic(rig)._shadows)
+    until(lambda: not semantic(rig)._beside)
     rig.runtime.kept.log.flush().result(10)
     cursor = rig.runtime.kept.database.cursor()
     row = cursor.execute(
@@ -186,7 +189,7 @@ def test_what_is_wrong_too_often_is_off_by_itself_and_said(rig: Rig) -> None:
     found = semantic(rig).of("other")
     knowing(rig).facts["curlew"] = "A curlew is a bird that sings."
     trained(rig, "what a curlew is")
-    until(lambda: not semantic(rig)._shadows)
+    until(lambda: not semantic(rig)._beside)
     found.again()
     for _ in range(40):
         found.saw(True)
@@ -209,3 +212,30 @@ def test_nothing_is_done_where_the_plan_says_nothing(tmp_path: Path) -> None:
         assert plain.caching.further is None
         assert asking(plain, "tell me of the tide", 5) == {"miss"}
         assert plain.admin("/admin/cache").json()["semantic"] is None
+
+
+def test_answers_that_differ_are_judged_where_the_plan_says_so(rig: Rig) -> None:
+    """Whoever judges: what he finds as good is right, and what nobody judged is not."""
+    found = semantic(rig)
+    knowing(rig).facts.pop("plover", None)  # another answer each time
+    assert "semantic" not in trained(rig, "what a plover is")
+    before, counts, asked = found.parts, found.of("other").counts, []
+
+    async def as_good(passage: Passage, decision: Decision, pair: Pair) -> bool:
+        asked.append((pair, passage.asked.request.messages[-1].text, decision.task))
+        return True
+
+    rules = found.rules
+    found.parts = replace(before, as_good=as_good)
+    found.rules = replace(rules, tasks={"other": replace(rules.tasks["other"], judge=True)})
+    try:
+        told = []
+        for start in ("", "please ", "hello ", "hi ", "thanks ", "ok "):
+            for verb in ("tell", "show", "give", "say", "explain", "describe", "need", "want"):
+                told.append(cache(rig.ask(f"{start}{verb} what a godwit is")))
+                until(lambda: not found._beside)
+    finally:
+        found.parts, found.rules = before, rules
+    assert "semantic" in told and counts["judged"] >= len(told) - told.count("semantic") - 1
+    pair, question, task = asked[0]
+    assert pair.kept != pair.came and "godwit" in question and task == "other"
