@@ -371,6 +371,8 @@ class Runtime:
         await self.workflows.stop()
         await self.mirror.stop()
         await self.panel.stop()
+        if self.caching is not None:
+            await self.caching.stop()
         if self.summariser is not None:
             await self.summariser.stop()
         if self.queue is not None:
@@ -388,8 +390,6 @@ class Runtime:
         self.kept.key_uses.keep(self.kept.keys.used_us)
         if self.ledger.tracer is not None:
             self.ledger.tracer.stop()
-        if self.caching is not None and self.caching.parts.keeper is not None:
-            self.caching.parts.keeper.stop()
         self.learner.stop()
         self.kept.log.stop()
         try:

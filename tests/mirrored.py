@@ -27,6 +27,7 @@ MIRRORED: dict[str, str] = {
     "service/caching/tapped.py": "service/caching/test_desk.py",
     "service/caching/tally.py": "service/api/test_caching.py",
     "service/cli/cache.py": "service/api/test_caching.py",
+    "service/bootstrap/semantic.py": "service/caching/test_semantic.py",
     "service/domain/caching.py": "service/caching/test_desk.py",
     "service/plan/caching.py": "service/api/test_caching.py",
     "service/storage/cache_file.py": "service/caching/test_keeper.py",

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.api.access import allowed, author, signed
 from service.api.schemas import Author, ErrorAnswer, Text
 from service.caching.desk import Caching
+from service.caching.false_hits import FalseHits
+from service.caching.semantic import Semantic
 from service.caching.shelf import Which
 from service.domain.acting import Told
 from service.domain.errors import Conflict, StorageUnavailable, Unprocessable
@@ -117,7 +119,31 @@ def shown_cache(runtime: Runtime) -> dict[str, Any]:
         "disk_trouble": keeper.trouble if keeper is not None else "",
         "disk_dropped": keeper.dropped if keeper is not None else 0,
         "tasks": _tasks(caching),
+        "semantic": _semantic(caching.further),
     }
+
+
+def _semantic(found: object) -> dict[str, Any] | None:
+    """Answers given for like questions; None where the plan wants none."""
+    if not isinstance(found, Semantic):
+        return None
+    return {
+        "entries": len(found.nearest),
+        "shadow_spent_usd": found.parts.spent_micro_usd() / 1e6,
+        "tasks": [_like(found, task) for task in found.rules.tasks],
+    }
+
+
+def _like(found: Semantic, task: str) -> dict[str, Any]:
+    seen, rule = found.tasks.get(task) or FalseHits(), found.rules.tasks[task]
+    rate = seen.rate
+    return {
+        "task": task, "delta": rule.delta, "most_false": rule.most_false, "off": seen.off,
+        "regenerated": len(seen.events), "wrong": sum(seen.events),
+        "false_hits_at_most": None if rate is None else rate.interval.high,
+        "held": rate is not None and rate.held and not seen.off,
+        "counts": dict(sorted(seen.counts.items())),
+    }  # fmt: skip
 
 
 def _tasks(caching: Caching) -> list[dict[str, Any]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
+from service.bootstrap.semantic import attach_semantic
 from service.caching.desk import Caching, mark_of
 from service.caching.keeper import Keeper
 from service.caching.passage import CachingParts, Ways
@@ -55,6 +55,7 @@ def attach_caching(runtime: Runtime, secret: bytes) -> None:
             (state_dir / (FILE + end)).unlink(missing_ok=True)
         return
     runtime.caching = _made(runtime, secret, rules)
+    attach_semantic(runtime, runtime.caching, secret)
     runtime.scheduler.put(Job("cache", TURN_S, runtime.caching.turn))
 
 
@@ -118,13 +119,13 @@ async def renew_caching(runtime: Runtime, secret: bytes) -> None:
         runtime.scheduler.put(Job("cache", 0.0, _nothing))
         if caching is not None:
             caching.shelf.forget(lambda _: True, "disabled")
-            if caching.parts.keeper is not None:
-                await asyncio.to_thread(caching.parts.keeper.stop)
+            await caching.stop()
         return
     if caching is None:
         attach_caching(runtime, secret)
     else:
         caching.take_rules(rules)
+        attach_semantic(runtime, caching, secret)
 
 
 async def _nothing() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from service.caching.canonical import Uncanonical, canonical, fingerprint, scope_of
 from service.caching.flights import Alone, Flight, Flights
-from service.caching.passage import CachingParts, Hit, Passage, Ways
+from service.caching.passage import CachingParts, Further, Hit, Passage, Ways
 from service.caching.rules import CacheRules, kept_out
 from service.caching.shelf import ENDLESS, Entry, Shelf, Which
 from service.caching.tally import Tally
@@ -56,6 +56,7 @@ class Caching:
         self.shelf = Shelf(rules.most_bytes, gone)
         self.flights: Flights[Entry] = Flights()
         self.tally = Tally()
+        self.further: Further | None = None
         self._given: OrderedDict[str, str] = OrderedDict()  # decision to its source
 
     # on the way of a request --------------------------------------------------------------------
@@ -88,11 +89,13 @@ class Caching:
         if entry is not None:
             passage.hit = self._give(passage, entry, EXACT, began_s)
         elif (
-            (look := parts.further)
-            and (other := look(asked, passage.scope, passage.fingerprint))
+            (further := self.further)
+            and (other := further.look(passage, self._policy(request, ways)))
             and self._good(passage, other, ways)
         ):
+            self.shelf.used(other)
             passage.hit = self._give(passage, other, SEMANTIC, began_s)
+            further.gave(passage, passage.hit.decision)
         else:
             await self._lead_or_wait(passage, ways, began_s)
         return passage
@@ -119,9 +122,12 @@ class Caching:
             form = await asyncio.to_thread(canonical, request)
         else:
             form = canonical(request)
-        policy = f"{self.rules.policy}/{ways.kinds[request.model]}"
+        policy = self._policy(request, ways)
         passage.scope, passage.owner = scope, key.tenant
         passage.fingerprint = fingerprint(self.parts.secret, scope, policy, form)
+
+    def _policy(self, request: ChatRequest, ways: Ways) -> str:
+        return f"{self.rules.policy}/{ways.kinds[request.model]}"
 
     def _found(self, passage: Passage, ways: Ways) -> Entry | None:
         for entry in self.shelf.alike(passage.fingerprint):
@@ -251,6 +257,8 @@ class Caching:
                 self.parts.keeper.put(entry)
         if passage.flight is not None:
             passage.flight.give(entry)
+        if self.further is not None:
+            self.further.came(passage, decision, entry)
 
     def not_kept(self, passage: Passage, why: str, served: Served) -> None:
         """An answer that is for nobody else."""
@@ -297,6 +305,15 @@ class Caching:
     async def turn(self) -> None:
         """By the clock: forget what has had its time."""
         self.shelf.expire(self.parts.clock.monotonic_s())
+        if self.further is not None:
+            self.further.turn()
+
+    async def stop(self) -> None:
+        """Cancel what is under way beside requests, write what is left, let the file go."""
+        if self.further is not None:
+            await self.further.stop()
+        if self.parts.keeper is not None:
+            await asyncio.to_thread(self.parts.keeper.stop)
 
     def take_rules(self, rules: CacheRules) -> None:
         """Another plan is in force: what it makes strangers is forgotten."""

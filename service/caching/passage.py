@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from service.caching.flights import Flight
 from service.caching.keeper import Keeper
+from service.caching.nearest import Liking
 from service.caching.rules import Rule
 from service.caching.shelf import Entry
 from service.domain.caching import CachedAnswer, CacheWish
@@ -38,7 +39,7 @@ class Ways:
 @dataclass(frozen=True, slots=True)
 class CachingParts:
     """What it stands on. ``record``: logs an answer given again; ``limited``: whether a unit is
-    refused for now. ``further``: another look where the exact one found nothing.
+    refused for now.
     """
 
     secret: bytes
@@ -48,7 +49,6 @@ class CachingParts:
     record: Callable[[Decision, Outcome, CachedAnswer | None], None]
     limited: Callable[[str], bool]
     keeper: Keeper | None = None
-    further: Callable[[Asked, str, str], Entry | None] | None = None
 
 
 class Hit(NamedTuple):
@@ -58,6 +58,25 @@ class Hit(NamedTuple):
     answer: Answer
     served: Served
     age_s: float
+
+
+class Further(Protocol):
+    """Another look, where the exact one found nothing."""
+
+    def look(self, passage: Passage, policy: str) -> Entry | None:
+        """The answer to give for a like request; None: it is to be answered anew."""
+
+    def came(self, passage: Passage, decision: Decision, entry: Entry) -> None:
+        """It was, by this."""
+
+    def gave(self, passage: Passage, decision: Decision) -> None:
+        """What was found was given."""
+
+    def turn(self) -> None:
+        """By the clock."""
+
+    async def stop(self) -> None:
+        """Cancel what is under way."""
 
 
 class Takes(Protocol):
@@ -74,7 +93,8 @@ class Passage:
     """A request's way through the cache: answered by it, or sent on and perhaps kept."""
 
     __slots__ = (
-        "_desk", "asked", "fingerprint", "flight", "hit", "keeps", "owner", "rule", "scope", "wish",
+        "_desk", "asked", "fingerprint", "flight", "hit", "keeps", "liking", "owner", "rule",
+        "scope", "wish",
     )  # fmt: skip
 
     def __init__(self, desk: Takes, asked: Asked) -> None:
@@ -83,6 +103,7 @@ class Passage:
         self.owner = ""
         self.fingerprint = self.scope = ""  # empty: the cache has no part in it
         self.flight: Flight[Entry] | None = None
+        self.liking: Liking | None = None  # what is like it, where that was looked for
         self.keeps = False
         self.rule = Rule()
         self.wish = CacheWish()

@@ -98,6 +98,10 @@ class Shelf:
         """The answers to a request, the newest first."""
         return [self._entries[name] for name in reversed(self._alike.get(fingerprint, ()))]
 
+    def stands(self, entry: Entry) -> bool:
+        """Whether it is still here, and not another one in its place."""
+        return self._entries.get(entry.name) is entry
+
     def used(self, entry: Entry) -> None:
         """It was given again."""
         if entry.name in self._entries:

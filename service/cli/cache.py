@@ -55,12 +55,27 @@ def _show(found: dict[str, Any]) -> None:
     ]  # fmt: skip
     if rows:
         table(("task", "hits", "shared", "misses", "saved $"), rows)
+    _show_semantic(found["semantic"])
     for name, words in (("passed_by", "passed by"), ("not_kept", "not kept"), ("ended", "ended")):
         if found[name]:
             told = ", ".join(f"{why} {number}" for why, number in sorted(found[name].items()))
             say(f"{words}: {told}")
     if found["disk_trouble"]:
         say(f"in memory alone: {found['disk_trouble']}")
+
+
+def _show_semantic(found: dict[str, Any] | None) -> None:
+    if found is None:
+        return
+    say(f"for like questions: {found['entries']} answers, regenerating cost "
+        f"${found['shadow_spent_usd']:.6f} today")  # fmt: skip
+    rows = [
+        (each["task"], each["counts"].get("asked", 0), each["counts"].get("given", 0),
+         each["regenerated"], each["wrong"], _share(each["false_hits_at_most"]),
+         f"off: {each['off']}" if each["off"] else "held" if each["held"] else "not yet known")
+        for each in found["tasks"]
+    ]  # fmt: skip
+    table(("task", "had a like one", "given", "regenerated", "wrong", "at most", "bound"), rows)
 
 
 @app.command(

@@ -19,5 +19,15 @@ def part_problems(plan: Plan) -> Iterator[Problem]:
     yield from taxonomy_problems(plan)
     yield from modal_problems(plan)
     yield from cache_problems(plan.cache, plan.task_names, plan.alerts.latency.raise_caching)
+    yield from _like_problems(plan)
     yield from escalation_problems(plan)
     yield from ensemble_problems(plan)
+
+
+def _like_problems(plan: Plan) -> Iterator[Problem]:
+    like = None if plan.cache is None else plan.cache.semantic
+    if like is None or plan.judging.judges:
+        return
+    if like.judge or any(each.judge for each in like.tasks.values()):
+        where = ("cache", "semantic", "judge")
+        yield where, "the plan names no judges", "give judging.judges, or leave it out"

@@ -14,7 +14,7 @@ from service.plan import alerts as alert
 from service.plan.approvals import ApprovalPlan
 from service.plan.batches import BatchPlan
 from service.plan.budgets import BudgetPlan, NamedBudget
-from service.plan.caching import CachePlan, CacheTaskPlan
+from service.plan.caching import CachePlan, CacheTaskPlan, LikeTaskPlan, SemanticPlan
 from service.plan.console import ConsolePlan
 from service.plan.conversations import ConversationPlan, SummaryPlan
 from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
@@ -176,6 +176,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "judging": JudgingPlan, "rubrics": RubricPlan, "golden": GoldenPlan,
     "prediction": PredictionPlan, "route": PredictionRoutePlan, "escalate": EscalatePlan,
     "cache": CachePlan, "raised": CacheTaskPlan, "cache.tasks": CacheTaskPlan,
+    "semantic": SemanticPlan, "semantic.tasks": LikeTaskPlan,
     "skip": SkipPlan, "worth": WorthPlan, "escalation": EscalationPlan, "again": AgainPlan,
     "ensembles": EnsemblePlan, "score": ScorerPlan, "stop": StopPlan, "workflows": WorkflowsPlan,
     "batches": BatchPlan,

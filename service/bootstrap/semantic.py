@@ -1,0 +1,130 @@
+"""Answers for like questions, joined to the cache, and what regenerates some of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+
+from service.bootstrap.shadow import strained
+from service.caching.desk import Caching
+from service.caching.passage import Passage
+from service.caching.semantic import Pair, Semantic, SemanticParts, SemanticRule, SemanticRules
+from service.domain.acting import ITSELF
+from service.domain.chat import ChatRequest
+from service.domain.clock import new_id
+from service.domain.errors import BudgetExceeded
+from service.domain.records import Act, Candidates, Decision, Role
+from service.domain.will import will_for
+from service.orchestration.judge import conversation_of
+from service.orchestration.judging import About
+from service.orchestration.mirror import LEAST_LEFT, reserve_micro_usd
+from service.orchestration.spend import SharedSpend
+from service.plan.whole import Plan
+from service.providers.base import Answer
+from service.routing.run import Run
+from service.runtime import Runtime
+
+OFF = "cache.semantic_off"
+DEADLINE_S = 60.0  # of one call
+
+
+def semantic_rules(plan: Plan) -> SemanticRules | None:
+    """What the plan says of like questions; None: nothing."""
+    wanted = None if plan.cache is None else plan.cache.semantic
+    if wanted is None:
+        return None
+    usual = SemanticRule(
+        wanted.delta, wanted.most_false, wanted.shadow_share, wanted.most_apart, wanted.judge
+    )  # fmt: skip
+    tasks: Mapping[str, SemanticRule] = {
+        name: replace(usual, **each.model_dump(exclude_none=True))
+        for name, each in wanted.tasks.items()
+    }
+    return SemanticRules(tasks, wanted.most_chars, wanted.max_entries, wanted.most_unseen)
+
+
+class Beside:
+    """Asks a deployment again, within a cap a day, where live calls leave room."""
+
+    def __init__(self, runtime: Runtime, cap_micro_usd: int) -> None:
+        self._runtime = runtime
+        self.spend = SharedSpend(cap_micro_usd, runtime.clock)
+
+    async def __call__(
+        self, decision: Decision, request: ChatRequest, deployment: str
+    ) -> Answer | None:
+        """Its answer; None where it may not be asked now, or failed."""
+        runtime = self._runtime
+        dispatcher = runtime.dispatcher
+        target = next((d for d in dispatcher.means.catalog if d.name == deployment), None)
+        now_s = runtime.clock.monotonic_s()
+        if target is None or strained(runtime) or not runtime.kept.log.healthy:
+            return None
+        who = decision.caller
+        will = will_for(decision.task, runtime.kept.overrides.holding(), who.tenant, who.tier)
+        sent_elsewhere = will.killed is not None and will.killed.deployment != deployment
+        if deployment in will.excluded or sent_elsewhere or runtime.fleet.bar(deployment, now_s):
+            return None
+        run = Run(decision, request, now_s, now_s + DEADLINE_S, target, 1, 0)
+        if runtime.fleet.windows.left(target, run.tokens, now_s) < LEAST_LEFT:
+            return None
+        reserved = reserve_micro_usd(target, decision, runtime.clock.wall_us())
+        if not self.spend.reserve(reserved):
+            return None
+        try:
+            found = await dispatcher.aside(run, target, Role.SHADOW)
+        except BudgetExceeded:
+            return None
+        finally:
+            self.spend.settle(reserved, sum(each.cost_micro_usd for each in run.cost))
+        return found if isinstance(found, Answer) else None
+
+
+class Judging:
+    """Asks a judge of the panel that is proven, and may see the question, about two answers."""
+
+    def __init__(self, runtime: Runtime, caching: Caching) -> None:
+        self._runtime, self._caching = runtime, caching
+
+    async def __call__(self, passage: Passage, decision: Decision, pair: Pair) -> bool:
+        """Whether the kept answer is no worse, said in both orders."""
+        panel, asked = self._runtime.panel, passage.asked
+        name = next((each for each in panel.judges.rules.judges if panel.proven(each)), "")
+        if not name or not self._caching.parts.ways().permitted(asked, name):
+            return False
+        seen = replace(decision, candidates=Candidates((pair.by, name), (1.0, 0.0)))
+        about = About(
+            (pair.by, pair.came_by), (), decision.task, seen, asked.request.options, 8, name
+        )  # fmt: skip
+        told = await panel.judges.compare(
+            conversation_of(asked.request), pair.kept, pair.came, about=about
+        )
+        return told.consistent and told.preference is not None and told.preference <= 0.5
+
+
+def attach_semantic(runtime: Runtime, caching: Caching, secret: bytes) -> None:
+    """Give a cache its look for like questions, as the plan in force says; or take it away."""
+    rules, plan = semantic_rules(runtime.plan), runtime.plan.cache
+    before = caching.further
+    if rules is None or plan is None or plan.semantic is None:
+        caching.further = None
+        return
+    cap = round(plan.semantic.usd_per_day * 1e6)
+    if isinstance(before, Semantic):
+        before.take_rules(rules)
+        if isinstance(before.parts.regenerate, Beside):
+            before.parts.regenerate.spend.cap_micro_usd = cap
+        return
+
+    def told(task: str, why: str) -> None:
+        runtime.notices.append(f"task {task}: {why}; none are given any more")
+        act = Act(new_id(), runtime.clock.wall_us(), ITSELF, OFF, task, why, "{}")
+        runtime.kept.log.append(act)
+
+    beside = Beside(runtime, cap)
+    parts = SemanticParts(
+        secret, random.Random(), caching.shelf.stands, beside,
+        Judging(runtime, caching), lambda: beside.spend.spent_micro_usd, told,
+    )  # fmt: skip
+    caching.further = Semantic(parts, rules)
