@@ -17,7 +17,8 @@ ALPHA = 0.05
 
 def by_day(day: Ints, amounts: Floats, first: int, days: int) -> Floats:
     """Sums of amounts [n] over each of the ``days`` from ``first`` on."""
-    return np.bincount(day - first, weights=amounts, minlength=days)[:days]
+    sums = np.bincount(day - first, weights=amounts, minlength=days)
+    return sums.astype(np.float64)[:days]
 
 
 def part_of(

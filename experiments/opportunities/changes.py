@@ -1,4 +1,4 @@
-"""Changes that can be tried on a history, as they are written: tier:code=mill, cache:faq ttl=24h."""
+"""Changes that can be tried on a history, as they are written: tier:code=mill, cache:faq."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.errors import ExperimentError
 PATIENT = ("batch", "offline", "nightly", "bulk", "background", "async")
 FORMS = (
     "tier:TASK=DEPLOYMENT", "cache:TASK ttl=24h", "batch:TASK window=24h tags=nightly factor=0.5",
-    "skip:TASK above=0.9 audit=0.05 acceptable=0.7", "price:DEPLOYMENT=INPUT/OUTPUT",
+    "skip:TASK above=0.9 audit=0.05 acceptable=0.7", "price:DEPLOYMENT=INPUT/OUTPUT[/CACHED]",
     "budget:tenant=NAME usd=50 per=day",
 )  # fmt: skip
 SCOPES = ("global", "tenant", "key", "feature", "task", "deployment")
@@ -81,16 +81,27 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Another price of a deployment, micro-dollars per million tokens in and out."""
+    """Another price of a deployment, micro-dollars per million tokens in and out; cached ones cost
+    as any others where nothing is said.
+    """
 
     deployment: str
     input_micro: int
     output_micro: int
+    cached_micro: int | None = None
+
+    @property
+    def cached(self) -> int:
+        """Of a million cached tokens."""
+        return self.input_micro if self.cached_micro is None else self.cached_micro
 
     @property
     def text(self) -> str:
         """As it is written."""
-        return f"price:{self.deployment}={self.input_micro / 1e6:g}/{self.output_micro / 1e6:g}"
+        prices = [self.input_micro, self.output_micro]
+        if self.cached_micro is not None:
+            prices.append(self.cached_micro)
+        return f"price:{self.deployment}={'/'.join(f'{each / 1e6:.10g}' for each in prices)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +157,8 @@ def _where(change: Change) -> tuple[type, str]:
 
 def parse(text: str) -> Change:
     """The change that a text writes; raises ExperimentError that says how it is written."""
-    head, *options = text.split()
-    kind, colon, of = head.partition(":") if text.strip() else ("", "", "")
+    head, *options = text.split() or [""]
+    kind, colon, of = head.partition(":")
     if not colon or kind not in _READ or not of:
         raise ExperimentError(f"{text!r} is no change; write one of {'; '.join(FORMS)}")
     given: dict[str, str] = {}
@@ -185,17 +196,16 @@ def _batch(of: str, given: Mapping[str, str]) -> Change:
 
 
 def _skip(of: str, given: Mapping[str, str]) -> Change:
-    shares = [_share(given.get(name, usual), name)
-              for name, usual in (("above", "0.9"), ("audit", "0.05"), ("acceptable", "0.7"))]  # fmt: skip
-    return Skip(of, *shares)
+    usual = (("above", "0.9"), ("audit", "0.05"), ("acceptable", "0.7"))
+    return Skip(of, *(_share(given.get(name, share), name) for name, share in usual))
 
 
 def _price(of: str, given: Mapping[str, str]) -> Change:
     deployment, _, pair = of.partition("=")
-    into, slash, out = pair.partition("/")
-    if not deployment or not slash:
-        raise ValueError("give both prices in dollars a million tokens, as price:mill=0.4/1.6")
-    return Price(deployment, _micro(into, "the price of input"), _micro(out, "the price of output"))
+    prices = [_micro(each, "a price") for each in pair.split("/")]
+    if not deployment or len(prices) not in (2, 3):
+        raise ValueError("give prices in dollars a million tokens, as price:mill=0.4/1.6")
+    return Price(deployment, prices[0], prices[1], prices[2] if len(prices) > 2 else None)
 
 
 def _budget(of: str, given: Mapping[str, str]) -> Change:

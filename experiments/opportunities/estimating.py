@@ -24,7 +24,8 @@ class Estimated:
     """A change. ``saved_micro_usd``: of the span, what it takes off what those before it left;
     ``saved``: with its interval, for days like these with the same spend. ``share``: of the
     requests it is about (checks, for skipping) those that it touches, and of their money,
-    ``value_share``. ``quality``: the change of a rated answer, of a tier. ``risk``: answers' worth
+    ``value_share`` (None: all of it).
+    ``quality``: the change of a rated answer, of a tier. ``risk``: answers' worth
     of quality that may be lost, at worst by its interval; None: it cannot be said. ``assumes``: what
     the figure stands on beside the log.
     """
@@ -34,7 +35,7 @@ class Estimated:
     saved: Interval | CannotSay
     touched: int
     share: Interval | CannotSay
-    value_share: Interval | CannotSay
+    value_share: Interval | CannotSay | None
     quality: Interval | CannotSay | None
     risk: float | None
     assumes: str
@@ -146,7 +147,7 @@ def _applied(bill: _Bill, change: Change) -> Estimated:
     mine = bill.traffic.of_task(change.task)
     return Estimated(
         change, int(made.saved.sum()), saved, made.requests,
-        _share(bill, mine, (bill.traffic.draw >= 0) & mine), CannotSay("it is the money itself"),
+        _share(bill, mine, (bill.traffic.draw >= 0) & mine), None,
         made.quality, worst,
         f"off policy, by {made.ess:,.0f} effective draws; each draw with what its session held; "
         "pinned and forced requests stay; rated answers speak for the others",
@@ -176,8 +177,9 @@ def _cached(bill: _Bill, change: Cache) -> Estimated:
     return Estimated(
         change, int(amounts.sum()), saved, int(found.sum()), shares,
         _scaled(value, float(paid.sum())), None, 0.0,
-        "alike by prompt, tenant (or key) and limit of the answer: temperature, tools and other "
-        "parameters are not in the log; nothing is evicted; how stale an answer gets is not known",
+        "alike by prompt, tenant (or key) and limit of the answer. Temperature, tools and other "
+        "parameters are not in the log and count as permitted, so it is the most that a cache would "
+        "save; nothing is evicted; how stale an answer gets is not known",
         refusal,
     )  # fmt: skip
 
@@ -216,7 +218,7 @@ def _skipped(bill: _Bill, change: Skip) -> Estimated:
     saved = bill.take(checks.at_us, made.saved)
     return Estimated(
         change, int(made.saved.sum()), saved, made.skipped, _scaled(count, float(mine.sum())),
-        CannotSay("it is the money itself"), None, made.missed.high,
+        None, None, made.missed.high,
         f"of the skipped answers the judge found {made.share.estimate:.1%} [{made.share.low:.1%} to "
         f"{made.share.high:.1%}] bad; what a judge overlooks is overlooked here too",
     )  # fmt: skip
@@ -232,8 +234,8 @@ def _repriced(bill: _Bill, change: Price) -> Estimated:
     bill.cost = bill.cost - amounts
     return Estimated(
         change, int(amounts.sum()), saved, int(touched.sum()), _share(bill, every, touched),
-        CannotSay("it is the money itself"), None, 0.0,
-        "that the same calls are made; the policy would in truth move its shares to what is cheaper",
+        None, None, 0.0,
+        "that the same calls are made; the policy would move its shares to what is cheaper",
     )  # fmt: skip
 
 
@@ -244,10 +246,10 @@ def _capped(bill: _Bill, change: Cap) -> Estimated:
     bill.cost = bill.cost - amounts
     return Estimated(
         change, int(amounts.sum()), saved, int(rows.sum()),
-        _share(bill, np.ones(len(rows), bool), rows), CannotSay("it is the money itself"), None,
+        _share(bill, np.ones(len(rows), bool), rows), None, None,
         float(rows.sum()),
-        "that what is refused is not asked again in the next period; periods are UTC; calls under "
-        "way reserve nothing here. A refused request is lost whole: that is the risk",
+        "that what is refused is not asked again in the next period; periods are UTC; calls that "
+        "are under way reserve nothing here. A refused request is lost whole: that is the risk",
     )  # fmt: skip
 
 
@@ -271,4 +273,3 @@ def _scaled(found: Interval | CannotSay, whole: float) -> Interval | CannotSay:
 
 def _unsaid(change: Change, why: CannotSay) -> Estimated:
     return Estimated(change, 0, why, 0, why, why, None, None, "", why)
-

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.errors import CannotSay
 from experiments.opportunities.by_day import ALPHA
-from experiments.opportunities.changes import Batch, Cache, Change, Skip, Tier
+from experiments.opportunities.changes import Batch, Cache, Skip, Tier
 from experiments.opportunities.estimating import Estimated, Joint, alone, together
 from experiments.opportunities.traffic import Traffic
 from experiments.statistics.moments import Interval
@@ -106,8 +106,3 @@ def _names(traffic: Traffic, task: str) -> tuple[str, ...]:
 
 def _low(each: Estimated) -> float | None:
     return None if isinstance(each.saved, CannotSay) else each.saved.low
-
-
-def named(found: Opportunities, number: int) -> Change | None:
-    """The change of that number, from 1; None: there is none."""
-    return found.found[number - 1].change if 1 <= number <= len(found.found) else None

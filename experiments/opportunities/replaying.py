@@ -74,9 +74,11 @@ def repriced(traffic: Traffic, change: Price) -> Ints | CannotSay:
     if apart.any():
         return CannotSay(
             f"{int(apart.sum())} calls of {change.deployment} were billed for more than plain "
-            "tokens (cached, reasoning, images, characters), whose prices the change does not give"
+            "tokens (reasoning, images, characters), whose prices the change does not give"
         )
-    units = calls.tokens_in * change.input_micro + calls.tokens_out * change.output_micro
+    cached = np.minimum(calls.cached, calls.tokens_in)
+    units = (calls.tokens_in - cached) * change.input_micro + cached * change.cached
+    units = units + calls.tokens_out * change.output_micro
     # what cost nothing was not billed (a call that never arrived), and is not now
     after = np.where(calls.cost > 0, (units + MTOK // 2) // MTOK, 0)
     taken = np.zeros(len(traffic), dtype=np.int64)

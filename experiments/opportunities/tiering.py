@@ -25,8 +25,8 @@ LEAST_RATED = 30
 @dataclass(frozen=True, slots=True, eq=False)
 class Tiered:
     """``draws`` [m]: places; ``saved`` [m]: micro-dollars a draw with all that it held (doubly
-    robust, so single ones mean nothing); ``error``: of their sum; ``quality``: the change of a rated
-    answer; ``requests`` that it decided; ``ess``: the effective sample.
+    robust, so single ones mean nothing); ``error``: of their sum; ``quality``: the change of a
+    rated answer; ``requests`` that it decided; ``ess``: the effective sample.
     """
 
     draws: Ints
@@ -59,7 +59,7 @@ def tiered(
     base = footing(drawn.drawn, drawn.propensities, target)
     thin = base.refusal(limits)
     if thin is not None:
-        return CannotSay(f"{change.text}: {thin}")
+        return thin
     known = traffic.draw >= 0
     sums = np.bincount(
         traffic.draw[known], weights=cost[known].astype(np.float64), minlength=len(all_draws)

@@ -23,7 +23,8 @@ class Calls:
     deployment: Words
     tokens_in: Ints
     tokens_out: Ints
-    plain: Bools  # no cached, written, reasoning tokens, images or characters
+    cached: Ints  # of tokens_in
+    plain: Bools  # no written or reasoning tokens, images or characters
     cost: Ints
 
 

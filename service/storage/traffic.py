@@ -53,8 +53,8 @@ _CHECKS = """
     ORDER BY j.log_seq"""
 
 _CALLS = """
-    SELECT d.log_seq, a.deployment, a.tokens_in, a.tokens_out, a.cost_micro_usd AS cost,
-           a.cached_tokens = 0 AND coalesce(c.cache_write_tokens, 0) = 0
+    SELECT d.log_seq, a.deployment, a.tokens_in, a.tokens_out, a.cached_tokens AS cached,
+           a.cost_micro_usd AS cost, coalesce(c.cache_write_tokens, 0) = 0
                AND coalesce(c.reasoning_tokens, 0) = 0 AND coalesce(c.images, 0) = 0
                AND coalesce(c.characters, 0) = 0 AS plain
     FROM attempts a JOIN decisions d ON d.id = a.decision_id AND d.ts >= $since AND d.ts < $until
@@ -64,9 +64,7 @@ _CALLS = """
     ORDER BY d.log_seq, a.number"""
 
 
-def traffic(
-    connection: duckdb.DuckDBPyConnection, asked: Asked, calls: bool = False
-) -> Traffic:
+def traffic(connection: duckdb.DuckDBPyConnection, asked: Asked, calls: bool = False) -> Traffic:
     """The requests of the span that have ended, the newest ``MOST_REQUESTS``; with their ``calls``
     where prices are to be tried. Raises StorageError where the history cannot be read.
     """
@@ -117,8 +115,8 @@ def _calls(found: dict[str, Any], requests: Ints) -> Calls:
     kept = place >= 0
     return Calls(
         place[kept], _words(found["deployment"])[kept], _whole(found["tokens_in"])[kept],
-        _whole(found["tokens_out"])[kept], _flags(found["plain"])[kept],
-        _whole(found["cost"])[kept],
+        _whole(found["tokens_out"])[kept], _whole(found["cached"])[kept],
+        _flags(found["plain"])[kept], _whole(found["cost"])[kept],
     )  # fmt: skip
 
 
