@@ -24,10 +24,9 @@ class Estimated:
     """A change. ``saved_micro_usd``: of the span, what it takes off what those before it left;
     ``saved``: with its interval, for days like these with the same spend. ``share``: of the
     requests it is about (checks, for skipping) those that it touches, and of their money,
-    ``value_share`` (None: all of it).
-    ``quality``: the change of a rated answer, of a tier. ``risk``: answers' worth
-    of quality that may be lost, at worst by its interval; None: it cannot be said. ``assumes``: what
-    the figure stands on beside the log.
+    ``value_share`` (None: all of it). ``quality``: the change of a rated answer, of a tier.
+    ``risk``: answers' worth of quality that may be lost, at worst by its interval; None: it cannot
+    be said. ``assumes``: what the figure stands on beside the log.
     """
 
     change: Change
@@ -178,7 +177,7 @@ def _cached(bill: _Bill, change: Cache) -> Estimated:
         change, int(amounts.sum()), saved, int(found.sum()), shares,
         _scaled(value, float(paid.sum())), None, 0.0,
         "alike by prompt, tenant (or key) and limit of the answer. Temperature, tools and other "
-        "parameters are not in the log and count as permitted, so it is the most that a cache would "
+        "parameters are not in the log and count as permitted: it is the most that a cache would "
         "save; nothing is evicted; how stale an answer gets is not known",
         refusal,
     )  # fmt: skip
@@ -219,8 +218,8 @@ def _skipped(bill: _Bill, change: Skip) -> Estimated:
     return Estimated(
         change, int(made.saved.sum()), saved, made.skipped, _scaled(count, float(mine.sum())),
         None, None, made.missed.high,
-        f"of the skipped answers the judge found {made.share.estimate:.1%} [{made.share.low:.1%} to "
-        f"{made.share.high:.1%}] bad; what a judge overlooks is overlooked here too",
+        f"of the skipped answers the judge found {made.share.estimate:.1%} [{made.share.low:.1%} "
+        f"to {made.share.high:.1%}] bad; what a judge overlooks is overlooked here too",
     )  # fmt: skip
 
 
