@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="Of this one alone.")]
 CHANGES = (
     "tier:TASK=DEPLOYMENT, cache:TASK ttl=24h, batch:TASK window=24h tags=a,b tiers=t factor=0.5, "
-    "skip:TASK above=0.9, price:DEPLOYMENT=IN/OUT[/CACHED], budget:tenant=NAME usd=50 per=day"
+    "skip:TASK above=0.9, price:DEPLOYMENT=IN/OUT, budget:tenant=NAME usd=50 per=day"
 )
 group = typer.Typer(
     invoke_without_command=True,
