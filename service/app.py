@@ -38,6 +38,7 @@ from service.api import (
     keys,
     knowledge,
     operations,
+    opportunities,
     overrides,
     plan,
     policies,
@@ -103,7 +104,7 @@ PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
     benchmarks, capabilities, judging, prediction, ratings, classifier,
-    budgets, costs, escalation, ensembles, conversations, prompt_caches, caching,
+    budgets, costs, opportunities, escalation, ensembles, conversations, prompt_caches, caching,
     workflows, files, batches, batch_admin,
 )  # fmt: skip
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")

@@ -299,6 +299,7 @@ class Runtime:
     approving: asyncio.Lock = field(default_factory=asyncio.Lock)
     key_changes: asyncio.Lock = field(default_factory=asyncio.Lock)  # one change at a time
     costing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one look at costs at a time
+    weighing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one estimate at a time
     replaying: asyncio.Lock = field(default_factory=asyncio.Lock)  # one replay at a time
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ from service.cli import (
     keys,
     knowledge,
     ledger,
+    opportunities,
     override,
     policy,
     prediction,
@@ -71,6 +72,7 @@ app.add_typer(budget.app, name="budget")
 app.add_typer(cache.app, name="cache")
 app.add_typer(classifier.app, name="classifier")
 app.add_typer(conversation.app, name="conversation")
+opportunities.register(cost.app)
 app.add_typer(cost.app, name="cost")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(experiment.app, name="experiment")

@@ -20,7 +20,7 @@ from service.routing.assignments import Drawn
 from service.routing.eligibility import Eligibility
 from service.routing.narrowing import Draft, Narrowing
 from service.routing.placed import placed
-from service.routing.treatments import DEPLOYMENT, VERSION, Treatment
+from service.routing.treatments import DEPLOYMENT, TIER, VERSION, Treatment
 
 FORCED = "forced_by_operator"
 BOUNDED = "bounded_by_operator"
@@ -167,7 +167,7 @@ class Overriding:
             draft.note = draft.note or PIN_NOT_READY
             return False
         draft.version, draft.pinned = placed(wanted, self._names), override.id
-        draft.drawn = Drawn((), shipped.without(VERSION).without(DEPLOYMENT))
+        draft.drawn = Drawn((), shipped.without(VERSION).without(DEPLOYMENT).without(TIER))
         return True
 
     def bounded(self, draft: Draft, probabilities: Vector, named: int | None) -> Vector:

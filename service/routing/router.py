@@ -34,7 +34,7 @@ from service.routing.placed import placed
 from service.routing.predicting import Prediction
 from service.routing.scored import candidates
 from service.routing.sessions import Held, Sessions
-from service.routing.treatments import DEPLOYMENT, VERSION
+from service.routing.treatments import DEPLOYMENT, TIER, VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +284,9 @@ class Router:
         """Who answers by a variant, if it names one who is eligible; otherwise the policy draws,
         the variant's or the operators' where they name one.
         """
-        named = self._index.get(draft.drawn.treatment.get(DEPLOYMENT) or "")
+        treatment = draft.drawn.treatment
+        of_task = (treatment.get(TIER) or {}).get(draft.asked.task)
+        named = self._index.get(treatment.get(DEPLOYMENT) or of_task or "")
         if named is not None and named in draft.eligible:
             return named
         if draft.version is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from service.domain.errors import Unprocessable
 
-VERSION, DEPLOYMENT = "version", "deployment"
+VERSION, DEPLOYMENT, TIER = "version", "deployment", "tier"
 USE, EXCLUDE = "use", "exclude"
 MIN_QUALITY, MAX_COST, QUALITY_COST = "min_quality", "max_cost_usd", "quality_cost"
 
@@ -59,6 +59,16 @@ def _deployments(text: str, known: Known) -> tuple[str, ...]:
     return tuple(_deployment(name, known) for name in names)
 
 
+def _tiers(text: str, known: Known) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        task, equals, name = (each.strip() for each in part.partition("="))
+        if not (task and equals and name) or task in found:
+            raise ValueError("give each task once with its deployment, as code=small, chat=wide")
+        found[task] = _deployment(name, known)
+    return found
+
+
 def _number(least: float, most: float) -> Callable[[str, Known], float]:
     def read(text: str, _: Known) -> float:
         try:
@@ -78,6 +88,8 @@ PARAMETERS: Mapping[str, Parameter] = {
         Parameter(VERSION, "the policy version that decides", _version, decides=True),
         Parameter(DEPLOYMENT, "the deployment that answers all, where it is eligible",
                   _deployment, decides=True),
+        Parameter(TIER, "the deployments that answer single tasks, as code=small",
+                  _tiers, decides=True),
         Parameter(USE, "only these deployments may answer", _deployments),
         Parameter(EXCLUDE, "these deployments may not answer", _deployments),
         Parameter(MIN_QUALITY, "the least predicted quality", _number(0.0, 1.0)),

@@ -47,7 +47,8 @@ _DRAWN = """
          scales AS (
         SELECT id, (parameters -> 'scale' ->> 'worth_usd')::DOUBLE AS worth_usd,
                (parameters -> 'scale' ->> 'patience_s')::DOUBLE AS patience_s FROM versions)
-    SELECT d.task, d.deployment, d.eligible, d.propensities, d.quality AS expected_quality,
+    SELECT d.log_seq, d.task, d.deployment, d.eligible, d.propensities,
+           d.quality AS expected_quality,
            d.cost_usd AS expected_cost_usd, d.latency_s AS expected_latency_s,
            (1 + coalesce(h.requests, 0))::DOUBLE AS requests,
            (o.cost_micro_usd + coalesce(h.cost_micro_usd, 0)) / 1e6 AS cost_usd,
@@ -84,6 +85,13 @@ def drawn_requests(connection: duckdb.DuckDBPyConnection, asked: Asked) -> Drawn
     Pinned and forced requests are left out: nobody drew them. Raises StorageError where the history
     cannot be read.
     """
+    return drawn_in_log(connection, asked)[0]
+
+
+def drawn_in_log(
+    connection: duckdb.DuckDBPyConnection, asked: Asked
+) -> tuple[DrawnRequests, NDArray[np.int64]]:
+    """The same, with the place of each decision in the log, rising."""
     parameters = {
         "since": at_time(asked.since_us), "until": at_time(asked.until_us),
         "tenant": asked.tenant, "most": asked.most,
@@ -95,7 +103,7 @@ def drawn_requests(connection: duckdb.DuckDBPyConnection, asked: Asked) -> Drawn
         found = connection.sql(_DRAWN, params=parameters).to_arrow_table()
     except duckdb.Error as error:
         raise StorageError(f"the published history cannot be read: {error}") from None
-    return _drawn(found)
+    return _drawn(found), np.asarray(found.column("log_seq").to_numpy(), dtype=np.int64)
 
 
 def _drawn(found: pa.Table) -> DrawnRequests:

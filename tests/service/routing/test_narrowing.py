@@ -122,6 +122,14 @@ def test_a_held_session_keeps_its_variant_and_is_released_when_it_ends() -> None
     assert world.router.decide(ask(), KEY, "old").deployment == old.deployment
 
 
+def test_a_tier_of_a_variant_answers_its_task_alone() -> None:
+    told = World().router.decide(ask(), KEY).task
+    here, elsewhere = treated(tier={told: "wide"}), treated(tier={told + "-not": "wide"})
+    assert {d.deployment for d in decisions(here)["b"]} == {"wide"}
+    assert all(d.propensity == 1.0 for d in decisions(here)["b"])
+    assert any(d.propensity < 1.0 for d in decisions(elsewhere)["b"])
+
+
 def test_the_holdout() -> None:
     world = World()
     world.assignments.current = Assignments([], Holdout(0.5, Treatment({"deployment": "small"})))

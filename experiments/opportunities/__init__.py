@@ -1,0 +1,1 @@
+"""What another way of running would have saved, from what was logged."""

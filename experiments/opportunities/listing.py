@@ -1,0 +1,108 @@
+"""The opportunities of a span: each alone, those that go together, money against quality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments.errors import CannotSay
+from experiments.opportunities.by_day import ALPHA
+from experiments.opportunities.changes import Batch, Cache, Skip, Tier
+from experiments.opportunities.estimating import Estimated, Joint, alone, together
+from experiments.opportunities.traffic import Traffic
+from experiments.statistics.moments import Interval
+
+LEAST_SHARE = 0.002  # of the spend; less is no opportunity
+MOST_LOST = 0.02  # of quality a rated answer, by the interval's end, in what is taken together
+
+
+@dataclass(frozen=True, slots=True)
+class Opportunities:
+    """``found``: by what they surely save; ``front``: places in ``found`` of those that no other
+    beats in money and in risk; ``taken``: places of those in ``joint``; ``unsaid``: what could not
+    be estimated, and why.
+    """
+
+    found: tuple[Estimated, ...]
+    front: tuple[int, ...]
+    taken: tuple[int, ...]
+    joint: Joint
+    unsaid: tuple[Estimated, ...]
+
+
+def opportunities(traffic: Traffic, alpha: float = ALPHA, ttl_s: float = 86_400.0) -> Opportunities:
+    """Every task with every deployment, a cache, a batch and skipped checks.
+
+    The tiers' intervals hold for all of them at once (Bonferroni), so that naming the best does
+    not spoil its interval.
+    """
+    tasks = _tasks(traffic)
+    tiers = [Tier(task, name) for task in tasks for name in _names(traffic, task)]
+    found: list[Estimated] = []
+    for change in tiers:
+        found.append(alone(traffic, change, alpha / len(tiers)))
+    for task in tasks:
+        for other in (Cache(task, ttl_s), Batch(task), Skip(task)):
+            found.append(alone(traffic, other, alpha))
+    least = LEAST_SHARE * float(traffic.cost.sum() + traffic.checks.cost.sum())
+    worth = [each for each in found if each.refusal is None and _low(each) is not None
+             and each.saved_micro_usd >= max(least, 1.0)]  # fmt: skip
+    worth.sort(key=lambda each: (-(_low(each) or 0.0), each.change.text))
+    taken = _together(worth)
+    joint = together(traffic, [worth[at].change for at in taken], alpha)
+    unsaid = tuple(each for each in found if each.refusal is not None)
+    return Opportunities(tuple(worth), front(worth), taken, joint, unsaid)
+
+
+def front(found: Sequence[Estimated]) -> tuple[int, ...]:
+    """Places of those that no other beats: none saves as much (by the interval's low end) at as
+    little risk. Those whose risk cannot be said are beaten by nothing and beat nothing; they are
+    left out.
+    """
+    known = [(at, _low(each) or 0.0, each.risk) for at, each in enumerate(found)
+             if each.risk is not None]  # fmt: skip
+    kept = []
+    for at, saved, risk in known:
+        beaten = any(
+            s >= saved and r <= risk and (s > saved or r < risk)
+            for other, s, r in known if other != at
+        )  # fmt: skip
+        if not beaten:
+            kept.append(at)
+    return tuple(kept)
+
+
+def _together(found: Sequence[Estimated]) -> tuple[int, ...]:
+    """Of each task the tier that surely saves most and surely loses little; and all else that is
+    sure.
+    """
+    taken: list[int] = []
+    settled: set[str] = set()
+    for at, each in enumerate(found):
+        if (_low(each) or 0.0) <= 0.0:
+            continue
+        if isinstance(each.change, Tier):
+            quality = each.quality
+            if each.change.task in settled or not isinstance(quality, Interval):
+                continue
+            if quality.low < -MOST_LOST:
+                continue
+            settled.add(each.change.task)
+        taken.append(at)
+    return tuple(taken)
+
+
+def _tasks(traffic: Traffic) -> list[str]:
+    found = {str(each) for each in np.unique(traffic.task.astype(str))}
+    return sorted(found | {str(each) for each in np.unique(traffic.checks.task.astype(str))})
+
+
+def _names(traffic: Traffic, task: str) -> tuple[str, ...]:
+    rows = traffic.draws.task == task
+    return traffic.draws.of(rows).names if rows.any() else ()
+
+
+def _low(each: Estimated) -> float | None:
+    return None if isinstance(each.saved, CannotSay) else each.saved.low
