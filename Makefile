@@ -4,6 +4,10 @@ PYTHON ?= python3
 SECONDS ?= 40
 BIN := .venv/bin
 
+# Byte code is kept, whatever the machine's wish: a test run starts some hundred processes, and each
+# would read its sources anew; and each worker of pytest would rewrite the asserts of all tests.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test check locks sbom clean
 
 demo: .venv/dev

@@ -68,9 +68,10 @@ def plan_digest(path: Path) -> str:
 class Lines:
     """Where each key of a YAML text stands."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str | yaml.Node | None) -> None:
+        """``text``: or what has been read of it."""
         self._at: dict[tuple[str | int, ...], int] = {}
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=yaml.SafeLoader) if isinstance(text, str) else text
         if node is not None:
             self._walk(node, ())
 
@@ -96,6 +97,17 @@ class Lines:
         return self._at.get(path)
 
 
+def read_yaml(text: str) -> tuple[Any, Lines]:
+    """What a YAML text says, and where, in one reading; raises yaml.YAMLError."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        lines = Lines(node)
+        return None if node is None else loader.construct_document(node), lines
+    finally:
+        loader.dispose()
+
+
 def load(path: Path) -> tuple[Plan, Lines]:
     """Read a plan's form; raises PlanInvalid with every problem, its line, key and mend."""
     try:
@@ -104,8 +116,7 @@ def load(path: Path) -> tuple[Plan, Lines]:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise PlanInvalid(str(path), [Problem("file", f"cannot be read: {reason}")]) from None
     try:
-        lines = Lines(text)
-        data = yaml.safe_load(text)
+        data, lines = read_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = Problem(

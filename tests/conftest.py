@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 # Before anybody imports them, from whichever folder; so the imports below come late.
@@ -29,12 +32,35 @@ ROOT = Path(__file__).parent.parent
 KEY = "hg-test-administrator-0123456789"
 
 
+ALL_SLOW = re.compile(r"^pytestmark = pytest\.mark\.slow\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file whose tests are all slow is not imported where none of them is wanted: its vendors'
+    clients and the rewriting of its asserts take each worker seconds.
+    """
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    return True if ALL_SLOW.search(collection_path.read_text("utf-8")) else None
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """What was left out is said."""
     if CHROMIUM is None:
         terminalreporter.write_line(
             "left out: tests/service/console/test_browser.py, there is no chromium on this machine"
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_read_once() -> Iterator[None]:
+    """A client of httpx reads all the world's certificates, 20 ms, and hundreds are made here for
+    plain loopback: the context of those with the same settings is made once.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        made = functools.cache(httpx.create_ssl_context)
+        patch.setattr("httpx._transports.default.create_ssl_context", made)
+        yield
 
 
 class HandClock:

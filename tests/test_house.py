@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,76 +21,120 @@ ALL = SOURCES + sorted((ROOT / "tests").rglob("*.py")) + sorted((ROOT / "benchma
 MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS = 400, 60, 6
 
 
-def _id(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+Nodes = list[ast.AST]  # of a file, each once; the module first
 
 
-def _functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+def _functions(nodes: Nodes) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [n for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-@pytest.mark.parametrize("path", ALL, ids=_id)
-def test_files_and_functions_stay_small(path: Path) -> None:
-    text = path.read_text("utf-8")
-    assert text.count("\n") <= MAX_FILE, "divide it by meaning"
-    for function in _functions(ast.parse(text)):
+def small(path: Path, text: str, nodes: Nodes) -> Iterator[str]:
+    """Files and functions stay small."""
+    if text.count("\n") > MAX_FILE:
+        yield "divide it by meaning"
+    for function in _functions(nodes):
         length = (function.end_lineno or 0) - function.lineno + 1
-        assert length <= MAX_FUNCTION, f"{function.name} has {length} lines"
+        if length > MAX_FUNCTION:
+            yield f"{function.name} has {length} lines"
         if "cli" not in path.parts and "tests" not in path.parts:
             names = [a.arg for a in function.args.args + function.args.kwonlyargs]
             count = len([name for name in names if name not in ("self", "cls")])
-            assert count <= MAX_PARAMETERS, f"{function.name} takes {count} parameters"
+            if count > MAX_PARAMETERS:
+                yield f"{function.name} takes {count} parameters"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_id)
-def test_modules_open_with_a_sentence(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"))
-    assert ast.get_docstring(tree), "a module opens with one sentence that could be its name"
-    if path.name == "__init__.py":
-        assert len(tree.body) == 1, "__init__.py holds a docstring only"
+def opened(path: Path, text: str, nodes: Nodes) -> Iterator[str]:
+    """Modules open with a sentence."""
+    tree = nodes[0]
+    assert isinstance(tree, ast.Module)
+    if not ast.get_docstring(tree):
+        yield "a module opens with one sentence that could be its name"
+    if path.name == "__init__.py" and len(tree.body) != 1:
+        yield "__init__.py holds a docstring only"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_id)
-def test_no_import_inside_a_function(path: Path) -> None:
+def imported_above(path: Path, text: str, nodes: Nodes) -> Iterator[str]:
+    """No import inside a function."""
     if "cli" in path.parts:
         return  # a command must start fast
-    for function in _functions(ast.parse(path.read_text("utf-8"))):
-        inner = [n for n in ast.walk(function) if isinstance(n, ast.Import | ast.ImportFrom)]
-        assert not inner, f"{function.name} imports at line {inner[0].lineno if inner else 0}"
+    for function in _functions(nodes):
+        for node in ast.walk(function):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                yield f"{function.name} imports at line {node.lineno}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_id)
-def test_only_config_reads_the_environment(path: Path) -> None:
-    if path == ROOT / "service" / "config.py":
+def environment_unread(path: Path, text: str, nodes: Nodes) -> Iterator[str]:
+    """Only config reads the environment."""
+    if path.parts[-2:] == ("service", "config.py"):
         return
-    tree = ast.parse(path.read_text("utf-8"))
-    read = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "putenv")
-    ]
-    assert not read, "only service/config.py reads the environment"
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "putenv"):
+            yield f"line {node.lineno}: only service/config.py reads the environment"
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[-2] != "service"], ids=_id)
-def test_learning_and_experiments_hold_no_clock_and_no_global_randomness(path: Path) -> None:
-    if not path.is_relative_to(ROOT / "learning") and not path.is_relative_to(ROOT / "experiments"):
+def without_clock(path: Path, text: str, nodes: Nodes) -> Iterator[str]:
+    """Learning and experiments hold no clock and no global randomness."""
+    if path.parts[0] == "service":
         return
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes:
         if isinstance(node, ast.Import):
-            assert not {a.name for a in node.names} & {"time", "random", "socket", "datetime"}
+            names = {a.name for a in node.names} & {"time", "random", "socket", "datetime"}
+            if names:
+                yield f"line {node.lineno}: imports {', '.join(sorted(names))}"
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
             owned = node.value.attr != "random" or node.attr in ("default_rng", "Generator")
-            assert owned, f"line {node.lineno}: numpy's global randomness"
+            if not owned:
+                yield f"line {node.lineno}: numpy's global randomness"
 
 
-def test_no_forbidden_words_in_names() -> None:
+def plainly_named(path: Path, text: str, nodes: Nodes) -> Iterator[str]:
+    """No forbidden words in names."""
     banned = ("utils", "manager", "helper", "common", "backend", "strategy")
-    for path in SOURCES:
-        assert path.stem not in banned, path
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.ClassDef):
-                assert not any(word in node.name.lower() for word in banned), node.name
+    if path.stem in banned:
+        yield "the name of the module"
+    for node in nodes:
+        if isinstance(node, ast.ClassDef) and any(word in node.name.lower() for word in banned):
+            yield node.name
+
+
+Rule = Callable[[Path, str, Nodes], Iterator[str]]
+OF_SOURCES: tuple[Rule, ...] = (
+    small, opened, imported_above, environment_unread, without_clock, plainly_named,
+)  # fmt: skip
+BROKEN: dict[Rule, str] = {
+    small: "def f(a, b, c, d, e, f, g): ...\n",
+    opened: "A = 1\n",
+    imported_above: "def f():\n    import json\n",
+    environment_unread: "import os\nHOME = os.environ['HOME']\n",
+    without_clock: "import numpy as np\nnp.random.seed(1)\n",
+    plainly_named: "class StrategyFactory: ...\n",
+}
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[Rule, list[str]]:
+    """What each rule says about each file, read once."""
+    sources = set(SOURCES)
+    found: dict[Rule, list[str]] = {rule: [] for rule in OF_SOURCES}
+    for path in ALL:
+        text = path.read_text("utf-8")
+        nodes = list(ast.walk(ast.parse(text)))
+        relative = path.relative_to(ROOT)
+        for rule in OF_SOURCES if path in sources else (small,):
+            found[rule] += [f"{relative}: {each}" for each in rule(relative, text, nodes)]
+    return found
+
+
+@pytest.mark.parametrize("rule", OF_SOURCES, ids=lambda rule: rule.__name__)
+def test_every_file_keeps_the_rule(told: dict[Rule, list[str]], rule: Rule) -> None:
+    assert not told[rule], f"{rule.__doc__} These do not:\n" + "\n".join(told[rule])
+
+
+@pytest.mark.parametrize("rule", OF_SOURCES, ids=lambda rule: rule.__name__)
+def test_a_file_that_breaks_the_rule_is_told(rule: Rule) -> None:
+    text = BROKEN[rule]
+    nodes = list(ast.walk(ast.parse(text)))
+    assert len(list(rule(Path("learning/broken.py"), text, nodes))) == 1
 
 
 def test_the_three_packages_resolve_inside_the_repository() -> None:

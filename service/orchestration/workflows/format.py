@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import typing
 from collections.abc import Collection
@@ -12,7 +13,7 @@ from typing import Any
 import pydantic
 import yaml
 
-from service.config import Lines
+from service.config import Lines, read_yaml
 from service.domain.errors import HeadgateError, Problem
 from service.orchestration.workflows.compiling import Compiler
 from service.orchestration.workflows.forms import STEP_FORMS, CallForm, Form, WorkflowForm
@@ -72,13 +73,18 @@ def read(text: str, source: str = "the workflow") -> Workflow:
 
 def library() -> dict[str, Workflow]:
     """The workflows that ship, by name."""
-    return {each.name: each for each in map(load, sorted(LIBRARY.glob("*.yaml")))}
+    return {each.name: each for each in _shipped()}
+
+
+@functools.cache
+def _shipped() -> tuple[Workflow, ...]:
+    """Read once a process: they come with the code, and stay what they are while it runs."""
+    return tuple(map(load, sorted(LIBRARY.glob("*.yaml"))))
 
 
 def against(workflow: Workflow, models: Collection[str], tasks: Collection[str]) -> list[Problem]:
     """What a workflow names that a plan has not. ``models``: what a caller may name."""
-    problems = []
-    lines = Lines(workflow.source)
+    found: list[tuple[Path_, str, str]] = []
     names = [each for each in models if not each.startswith("auto")]
     for path, form in _calls(workflow):
         for key, given, known, what in (
@@ -89,11 +95,13 @@ def against(workflow: Workflow, models: Collection[str], tasks: Collection[str])
         ):
             for name in given:
                 if name not in known:
-                    at = (*path, *key)
-                    told = ".".join(str(part) for part in at)
                     mend = f"known: {', '.join(known) or 'none'}"
-                    problems.append(Problem(told, f"no {what} {name!r}", mend, lines.of(at)))
-    return problems
+                    found.append(((*path, *key), f"no {what} {name!r}", mend))
+    lines = Lines(workflow.source) if found else None
+    return [
+        Problem(".".join(map(str, at)), told, mend, lines.of(at) if lines else None)
+        for at, told, mend in found
+    ]
 
 
 def _calls(workflow: Workflow) -> list[tuple[Path_, CallForm]]:
@@ -118,10 +126,11 @@ def _parsed(text: str, source: str) -> tuple[dict[str, Any], Lines]:
     if len(text.encode()) > MAX_BYTES:
         raise WorkflowInvalid(source, [Problem("file", f"is longer than {MAX_BYTES} bytes")])
     try:
-        if any(isinstance(each, yaml.AliasToken) for each in yaml.scan(text, yaml.SafeLoader)):
+        if "*" in text and any(
+            isinstance(each, yaml.AliasToken) for each in yaml.scan(text, yaml.SafeLoader)
+        ):
             raise WorkflowInvalid(source, [Problem("file", "has an alias (*)", "write it out")])
-        lines = Lines(text)
-        data = yaml.safe_load(text)
+        data, lines = read_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
