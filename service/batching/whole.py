@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
 from service.batching.desk import Desk
+from service.batching.parcels import Parcels
 from service.batching.work import Workers
 from service.domain.clock import Clock
 from service.storage.batch_store import BatchStore
@@ -18,6 +20,7 @@ class Batching:
 
     desk: Desk
     workers: Workers
+    parcels: Parcels
     store: BatchStore
     thread: StoreThread
     clock: Clock
@@ -30,4 +33,5 @@ class Batching:
     async def stop(self) -> None:
         """Call off what is being tried, and close the file."""
         await self.workers.stop()
-        self.thread.close(self.store.close)
+        await self.parcels.stop()
+        await asyncio.to_thread(self.thread.close, self.store.close)

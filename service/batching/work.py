@@ -11,12 +11,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from service.batching import lines
-from service.batching.schedule import NEVER, Pick, Rules, Schedule
+from service.batching.schedule import NEVER, Pick, Rules, Schedule, latest
 from service.batching.slack import Durations
 from service.domain.batches import Batch, BatchLine, BatchState, Standing, Taken
 from service.domain.chat import ChatRequest
 from service.domain.clock import Clock, new_id
 from service.domain.errors import HeadgateError, PermissionDenied
+from service.domain.parcels import Posting
 from service.domain.records import Key, Usage
 from service.storage.batch_store import BatchStore
 from service.storage.store_thread import StoreThread
@@ -57,14 +58,22 @@ class Allowance(Protocol):
 @dataclass(frozen=True, slots=True)
 class Way:
     """The way of a live request. ``read``: a body to a request of an endpoint; ``ask``: its answer,
-    with a decision of its own; ``calm``: whether the gateway has room beside live traffic.
+    with a decision of its own, or who is to give it in a batch where the time that is left for
+    that (seconds) is enough; ``calm``: whether the gateway has room beside live traffic.
     """
 
     read: Callable[[str, bytes], tuple[ChatRequest, int]]
-    ask: Callable[[str, bytes, Key], Awaitable[Reply]]
+    ask: Callable[[str, bytes, Key, float], Awaitable[Reply | Posting]]
     key: Callable[[str], Key | None]
     allowance: Allowance
     calm: Callable[[], bool]
+
+
+class Post(Protocol):
+    """Takes requests that go to a provider's batch."""
+
+    async def post(self, taken: Taken, hours: str, posting: Posting) -> None:
+        """One more; it is durable then, and no longer tried here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,7 @@ class Workers:
         self._by_key: dict[str, int] = {}
         self._turning = asyncio.Lock()
         self._stopping = False
+        self.forward: Post | None = None  # None: nothing goes to a provider's batch
 
     @property
     def running(self) -> int:
@@ -107,6 +117,21 @@ class Workers:
     def standings(self) -> list[Standing]:
         """The batches under way."""
         return list(self._store.standings.values())
+
+    def trying(self, batch_id: str) -> int:
+        """How many requests of a batch are being tried."""
+        return sum(each == batch_id for each in self._tasks.values())
+
+    def latest_us(self, batch_id: str) -> int | None:
+        """By when a batch's requests must be begun, one by one; None where it has ended."""
+        return latest(self.standings, self._parts.rules(), self.each_s).get(batch_id)
+
+    def _slack_s(self, taken: Taken) -> float:
+        """How long a request may be away with a provider and still be in time alone."""
+        if self.forward is None or taken.alone:
+            return 0.0
+        start_us = self.latest_us(taken.batch_id)
+        return 0.0 if start_us is None else (start_us - self._parts.clock.wall_us()) / 1e6
 
     async def turn(self) -> None:
         """End what is over, start what may start."""
@@ -234,7 +259,11 @@ class Workers:
                 await self._back(taken, wait_s, False)
                 return
             settle = way.allowance.book(key.id, tokens)
-            reply = await way.ask(batch.endpoint, taken.body, key)
+            reply = await way.ask(batch.endpoint, taken.body, key, self._slack_s(taken))
+            if isinstance(reply, Posting):
+                assert self.forward is not None  # else there was no slack
+                await self.forward.post(taken, pick.hours, reply)
+                return
             settle(reply.usage)
         except HeadgateError as error:
             await self._failed(taken, pick, error)

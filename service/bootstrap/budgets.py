@@ -11,6 +11,7 @@ from service.operating.budgets import BudgetDesk, DeskParts
 from service.plan.whole import Plan
 from service.routing.budgets import BudgetRules, Budgets
 from service.runtime import Runtime
+from service.storage.batch_file import posted_decisions
 from service.storage.spent import unsaid
 
 
@@ -27,7 +28,9 @@ def attach_budgets(runtime: Runtime, book: Budgets) -> None:
     """Give a runtime its budgets, with what is spent already; prices that are new are logged."""
     kept = runtime.kept
     runtime.budgets = BudgetDesk(book, DeskParts(kept.database, kept.log, runtime.clock))
-    runtime.budgets.open(budget_rules(runtime.plan), runtime.catalog)
+    runtime.budgets.open(
+        budget_rules(runtime.plan), runtime.catalog, posted_decisions(kept.state_dir)
+    )
     if runtime.budgets.cut_off:
         runtime.notices.append(
             f"{runtime.budgets.cut_off} requests were under way when the service was killed: "

@@ -39,11 +39,15 @@ class BudgetDesk:
 
     # at the start -------------------------------------------------------------------------------
 
-    def open(self, rules: BudgetRules, catalog: Sequence[Deployment]) -> None:
+    def open(
+        self, rules: BudgetRules, catalog: Sequence[Deployment],
+        elsewhere: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
         """Begin with what the log has of the present periods; blocks, before the first request.
 
         A request that a kill cut off has no outcome: what it had reserved counts as spent, at the
-        list price of the deployment that it was decided for.
+        list price of the deployment that it was decided for. ``elsewhere``: decisions that are with
+        a provider's batch; who takes them up reserves for them.
         """
         cursor = self._parts.database.cursor()
         for each in logged.key_budgets(cursor):
@@ -54,7 +58,8 @@ class BudgetDesk:
         now_us, through = self._parts.clock.wall_us(), self._parts.log.last_seq
         for period, since_us in self._begins(now_us).items():
             span = logged.Span(since_us, LATE_US, through)
-            lost = list(self._reserved(logged.cut_off(cursor, span), catalog))
+            gone = (g for g in logged.cut_off(cursor, span) if g.id not in elsewhere)
+            lost = list(self._reserved(gone, catalog))
             self.cut_off = max(self.cut_off, len(lost))
             found = [_as_spent(each) for each in logged.spent(cursor, span)]
             self.book.take_in([*found, *lost], period, frozenset())

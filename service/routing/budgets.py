@@ -285,14 +285,30 @@ class Budgets:
 
     def paid(self, decision: Decision, target: str, role: Role, usage: Usage) -> None:
         """A call has ended and cost so much: counted in the period in which it ended."""
+        self.cost(decision.caller, decision.task, target, role, usage.cost_micro_usd)
+
+    def cost(self, caller: Caller, task: str, target: str, role: Role, micro_usd: int) -> None:
+        """The same by whom and what it was for."""
         if self.idle:
             return
         now_us = self.clock.wall_us()
-        counted = self.lines(decision.caller, decision.task).calls(target, role.beside)
+        counted = self.lines(caller, task).calls(target, role.beside)
         for counter in counted.counters:
             if not counter.starts_us <= now_us < counter.ends_us:
                 counter.turn(now_us)
-            counter.add(usage.cost_micro_usd)
+            counter.add(micro_usd)
+
+    def hold(self, caller: Caller, task: str, target: str, micro_usd: int) -> Hold | None:
+        """Keep room for a call that was begun before this process: whether there is any is not
+        asked.
+        """
+        if self.idle:
+            return None
+        counted = self.lines(caller, task).calls(target)
+        for counter in counted.counters:
+            counter.turn(self.clock.wall_us())
+            counter.reserved += micro_usd
+        return Hold(counted.counters, micro_usd)
 
     # shown --------------------------------------------------------------------------------------
 

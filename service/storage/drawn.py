@@ -29,14 +29,15 @@ _FROM = """
 
 # The newest draws of the span, in the order of the log. A draw answers for what its session held;
 # the reward is that of the view `rounds`. What an
-# ensemble answered, by a lot that knew nothing of the draw, shows nothing of the drawn deployment.
+# ensemble answered, by a lot that knew nothing of the draw, shows nothing of the drawn deployment;
+# what came in a provider's batch, nothing of its waiting and its price.
 _DRAWN = """
     WITH held AS (
         SELECT d.session_decision_id AS id, count(*) AS requests,
                sum(o.cost_micro_usd) AS cost_micro_usd
         FROM decisions d JOIN outcomes o ON o.decision_id = d.id
         WHERE d.mode = 'sticky' AND d.session_decision_id IS NOT NULL AND d.ts >= $from
-              AND o.ts >= $from
+              AND o.ts >= $from AND o.mode <> 'batch'
         GROUP BY ALL),
          drawn AS (
         SELECT id, log_seq, task, deployment, eligible, propensities, quality, cost_usd, latency_s,
@@ -58,7 +59,7 @@ _DRAWN = """
                                     - o.latency_s / s.patience_s)) END AS reward,
            coalesce(1 / s.worth_usd, 0.0) AS per_usd, coalesce(1 / s.patience_s, 0.0) AS per_second
     FROM drawn d JOIN outcomes o ON o.decision_id = d.id AND o.ts >= $from
-                                AND o.mode <> 'ensemble'
+                                AND o.mode NOT IN ('ensemble', 'batch')
     LEFT JOIN held h ON h.id = d.id
     LEFT JOIN (SELECT decision_id, avg(quality) AS quality FROM ratings
                WHERE quality IS NOT NULL AND ts >= $from GROUP BY decision_id) r

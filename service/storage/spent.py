@@ -19,12 +19,12 @@ _SPENT = """
            sum(a.cost_micro_usd::DOUBLE * a.cost_micro_usd) AS squares
     FROM (SELECT * FROM attempts WHERE ts >= $1 AND ts < $2 AND log_seq <= $3) a
     LEFT JOIN (SELECT id, key_id, tenant, feature, tags, task FROM decisions
-               WHERE ts >= $1::TIMESTAMP - INTERVAL 1 DAY) d ON d.id = a.decision_id
+               WHERE ts >= $1::TIMESTAMP - INTERVAL 3 DAY) d ON d.id = a.decision_id
     GROUP BY ALL"""
 
 # Decided and never ended: what was under way when the service was killed.
 _CUT_OFF = """
-    SELECT key_id, tenant, feature, tags, task, deployment, tokens_in, tokens_out_limit, ts
+    SELECT id, key_id, tenant, feature, tags, task, deployment, tokens_in, tokens_out_limit, ts
     FROM decisions d WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 AND mode <> 'cache'
          AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.decision_id = d.id AND o.ts >= $1)"""
 
@@ -58,8 +58,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """A request that was under way when the service was killed."""
+    """A request that was under way when the service was killed; ``id``: of its decision."""
 
+    id: str
     caller: Caller
     task: str
     deployment: str
@@ -83,7 +84,7 @@ def cut_off(cursor: Cursor, span: Span) -> list[CutOff]:
     """What was decided in a time and never ended."""
     return [
         CutOff(
-            _caller(row), row["task"], row["deployment"], row["tokens_in"],
+            str(row["id"]), _caller(row), row["task"], row["deployment"], row["tokens_in"],
             row["tokens_out_limit"], us(row["ts"]),
         )
         for row in rows_of(cursor, _CUT_OFF, span.given)

@@ -19,7 +19,8 @@ from service.storage.errors import StorageError
 MOST_REQUESTS = 1_000_000  # the newest of a span
 
 # An answer is kept for the tenant of the key, or for the key where it has none; a request for a
-# deployment by name is of another kind than one that is routed.
+# deployment by name is of another kind than one that is routed. What came in a
+# provider's batch is saved already.
 _REQUESTS = """
     SELECT d.log_seq, epoch_us(d.ts) AS at_us, epoch_us(o.ts) AS ended_us, d.task, d.tenant,
            d.key_id, d.feature, coalesce(o.deployment, d.deployment) AS deployment,
@@ -36,7 +37,7 @@ _REQUESTS = """
            o.cost_micro_usd AS cost
     FROM (SELECT * FROM decisions WHERE ts >= $since AND ts < $until
               AND ($tenant IS NULL OR tenant = $tenant) ORDER BY log_seq DESC LIMIT $most) d
-    JOIN outcomes o ON o.decision_id = d.id AND o.ts >= $from
+    JOIN outcomes o ON o.decision_id = d.id AND o.ts >= $from AND o.mode <> 'batch'
     LEFT JOIN (SELECT id, log_seq FROM decisions WHERE mode = 'randomised' AND ts >= $from
                    AND ts < $until) s ON s.id = d.session_decision_id
     ORDER BY d.log_seq"""
@@ -59,7 +60,7 @@ _CALLS = """
                AND coalesce(c.characters, 0) = 0 AS plain
     FROM attempts a JOIN decisions d ON d.id = a.decision_id AND d.ts >= $since AND d.ts < $until
     LEFT JOIN charges c ON c.decision_id = a.decision_id AND c.number = a.number
-    WHERE a.ts >= $from AND a.role NOT IN ('shadow', 'judge', 'summary', 'classify')
+    WHERE a.ts >= $from AND a.role NOT IN ('shadow', 'judge', 'summary', 'classify', 'batch')
           AND ($tenant IS NULL OR d.tenant = $tenant)
     ORDER BY d.log_seq, a.number"""
 

@@ -9,7 +9,7 @@
 -- deployment: who was called
 -- model: what the provider calls it, by the newest price that was logged; the deployment where none was
 -- provider: whose it is
--- role: first, fallback or hedge; beside the answer shadow, judge and summary
+-- role: first, fallback, hedge, or batch (in a provider's); beside the answer shadow, judge and summary
 -- beside: whether it was beside the answer, so that no caller paid for it
 -- failed: whether it ended in an error
 -- error_kind: which

@@ -80,7 +80,7 @@ class Rig:
         request = request_of(endpoint, body)
         return request, tokens_of(request)
 
-    async def _ask(self, endpoint: str, body: bytes, who: Key) -> Reply:
+    async def _ask(self, endpoint: str, body: bytes, who: Key, slack_s: float) -> Reply:
         mark = json.loads(body)["messages"][0]["content"]
         self.asked.append((who.id, mark))
         if self.hold is not None:
