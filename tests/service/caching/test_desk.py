@@ -243,6 +243,41 @@ def test_the_leader_leaves_and_another_leads(rig: Rig) -> None:
     assert len({said(each) for each in answers}) == 1 and rig.upstream.calls == calls + 2
 
 
+def test_what_is_taken_back_while_it_is_under_way_is_not_kept(rig: Rig) -> None:
+    """Nor is it given to those that wait for it: they may have come since."""
+    calls = rig.upstream.calls
+    rig.upstream.hold()
+    tags = {"metadata": {"tags": "prices"}}
+    with ThreadPoolExecutor(3) as pool:
+        try:
+            led = pool.submit(lambda: rig.ask("what does it cost?", **tags))
+            until(lambda: rig.upstream.calls == calls + 1)
+            late = pool.submit(lambda: rig.ask("what does it cost?", **tags))
+            until(lambda: any(each.waiting for each in rig.caching.flights.under_way))
+            other = pool.submit(rig.ask, "who is there?")
+            until(lambda: rig.upstream.calls == calls + 2)
+            told = rig.admin("/admin/cache/invalidate", tag="prices", reason="they have changed")
+            assert told.json()["invalidated"] == 0, told.text
+        finally:
+            rig.upstream.let_go()
+        assert cache(led.result(30)) == cache(late.result(30)) == "miss"
+        other.result(30)
+    assert rig.upstream.calls == calls + 3
+    again = rig.ask("what does it cost?", **tags)
+    assert said(again) == said(late.result()) != said(led.result())
+    assert cache(rig.ask("who is there?")) == "hit"
+
+
+def test_a_request_of_which_nothing_may_be_kept_is_not_kept(tmp_path: Path) -> None:
+    promise = PLAN.replace("model: m1,", "model: m1, data_policy: [no_retention, no_training],")
+    with serving(tmp_path, promise) as rig:
+        for word, told in (("no_retention", "bypass"), ("no_training", "miss")):
+            private = {"headgate": {"data_policy": [word]}}
+            assert cache(rig.ask(word, **private)) == told
+            assert len(rig.caching.shelf) == (told == "miss")
+        assert rig.caching.tally.passed_by["privacy"] == 1
+
+
 def test_without_the_section_nothing_is_kept(tmp_path: Path) -> None:
     with serving(tmp_path, PLAN[: PLAN.index("cache:")]) as bare:
         assert bare.runtime.caching is None
