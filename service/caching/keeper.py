@@ -55,7 +55,7 @@ class Keeper:
 
     def load(self, most_bytes: int) -> list[Entry]:
         """What the file holds that is whole and in its time; blocks."""
-        rows = self._file.read(self._policy(), self._clock.monotonic_s(), most_bytes)
+        rows = self._file.read(self._policy(), (self._clock, self._boot), most_bytes)
         return [entry_from(row) for row in rows]
 
     def start(self) -> None:

@@ -60,10 +60,18 @@ class CacheFile:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise StorageError(f"{self.path} cannot be opened: {error}") from None
-            log.error("the file of kept answers was damaged and is made anew")
-            for end in ("-wal", "-shm", ""):
-                self.path.with_name(FILE + end).unlink(missing_ok=True)
-            self._open(clock, boot)
+            self._make_anew(clock, boot)
+
+    def _make_anew(self, clock: Clock, boot: str) -> None:
+        log.error("the file of kept answers was damaged and is made anew")
+        self.close()
+        self.delete()
+        self._open(clock, boot)
+
+    def delete(self) -> None:
+        """Delete it, with what belongs to it; it is not open."""
+        for end in ("-wal", "-shm", ""):
+            self.path.with_name(FILE + end).unlink(missing_ok=True)
 
     def _open(self, clock: Clock, boot: str) -> None:
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -115,8 +123,17 @@ class CacheFile:
             "INSERT INTO anchor VALUES (?, ?, ?)", (boot, clock.monotonic_s(), clock.wall_us())
         )
 
-    def read(self, policy: str, now_s: float, most_bytes: int) -> list[Row]:
-        """The newest whole rows within so many bytes, the oldest first; all others are deleted."""
+    def read(self, policy: str, at: tuple[Clock, str], most_bytes: int) -> list[Row]:
+        """The newest whole rows within so many bytes, the oldest first; all others are deleted.
+        Damage may show here alone: then the file is made anew.
+        """
+        try:
+            return self._read(policy, at[0].monotonic_s(), most_bytes)
+        except sqlite3.DatabaseError:
+            self._make_anew(*at)
+            return []
+
+    def _read(self, policy: str, now_s: float, most_bytes: int) -> list[Row]:
         found: list[Row] = []
         out: list[tuple[str]] = []
         left = most_bytes
@@ -158,7 +175,8 @@ class CacheFile:
                 self._anchored(*at)
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full or failing disk may have ended it
+                    self._db.execute("ROLLBACK")
                 raise
             self._db.execute("PRAGMA incremental_vacuum(64)")
         except sqlite3.Error as error:
