@@ -7,10 +7,12 @@ import hashlib
 import json
 from collections import OrderedDict, deque
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 
 from service.caching.canonical import Uncanonical, canonical, fingerprint, scope_of
 from service.caching.flights import Alone, Flight, Flights
+from service.caching.keeper import Keeper
 from service.caching.passage import CachingParts, Further, Hit, Passage, Ways
 from service.caching.rules import CacheRules, kept_out
 from service.caching.shelf import ENDLESS, Entry, Shelf, Which
@@ -55,8 +57,8 @@ class Caching:
 
     def __init__(self, parts: CachingParts, rules: CacheRules) -> None:
         self.parts, self.rules = parts, rules
-        gone = parts.keeper.gone if parts.keeper is not None else lambda _: None
-        self.shelf = Shelf(rules.most_bytes, gone)
+        self.shelf = Shelf(rules.most_bytes)
+        self.keep_in(parts.keeper)
         self.flights: Flights[Entry] = Flights()
         self.tally = Tally()
         self.further: Further | None = None
@@ -352,6 +354,11 @@ class Caching:
             lambda entry: entry.mark != self.parts.ways().marks.get(entry.deployment), CHANGED
         )
         self.shelf.bound(rules.most_bytes)
+
+    def keep_in(self, keeper: Keeper | None) -> None:
+        """Whoever writes what is kept from now on; None: nobody."""
+        self.parts = replace(self.parts, keeper=keeper)
+        self.shelf.gone = keeper.gone if keeper is not None else lambda _: None
 
     def load(self, entries: Iterable[Entry]) -> None:
         """What was kept before the start."""

@@ -49,7 +49,7 @@ class CacheFile:
     def __init__(self, state_dir: Path, secret: bytes, most_bytes: int) -> None:
         self.path = state_dir / FILE
         self._secret = hashlib.blake2b(b"cache file", key=secret, digest_size=32).digest()
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._connection: sqlite3.Connection | None = None
         self.torn = 0  # rows whose checksum did not fit
 
@@ -65,13 +65,8 @@ class CacheFile:
     def _make_anew(self, clock: Clock, boot: str) -> None:
         log.error("the file of kept answers was damaged and is made anew")
         self.close()
-        self.delete()
+        delete(self.path.parent)
         self._open(clock, boot)
-
-    def delete(self) -> None:
-        """Delete it, with what belongs to it; it is not open."""
-        for end in ("-wal", "-shm", ""):
-            self.path.with_name(FILE + end).unlink(missing_ok=True)
 
     def _open(self, clock: Clock, boot: str) -> None:
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -83,7 +78,7 @@ class CacheFile:
             for pragma in (
                 f"page_size = {PAGE}", "auto_vacuum = INCREMENTAL", "locking_mode = EXCLUSIVE",
                 "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON",
-                f"max_page_count = {max(self._most_bytes // PAGE, 16)}",
+                f"max_page_count = {max(self.most_bytes // PAGE, 16)}",
                 "journal_size_limit = 4000000",
             ):  # fmt: skip
                 connection.execute(f"PRAGMA {pragma}")
@@ -197,3 +192,9 @@ class CacheFile:
         digest.update(json.dumps([name, policy, meta, len(tail)]).encode())
         digest.update(tail)
         return digest.digest()
+
+
+def delete(state_dir: Path) -> None:
+    """Delete the file, with what belongs to it; nobody has it open."""
+    for end in ("-wal", "-shm", ""):
+        (state_dir / (FILE + end)).unlink(missing_ok=True)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from service.domain.records import Mode
+from service.storage.cache_file import FILE
 from tests.conftest import KEY
 from tests.service.caching.rig import PLAN, Rig, counting, said, serving
 
@@ -293,3 +294,32 @@ def test_answers_survive_a_restart(tmp_path: Path) -> None:
         with serving(tmp_path, upstream=upstream) as after:
             answer = after.ask("kept")
             assert cache(answer) == "hit" and said(answer) == kept and upstream.calls == 1
+
+
+def test_a_reload_keeps_answers_where_the_plan_says_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On disk or not, and under the version that holds then."""
+    monkeypatch.setenv("CHAOS_KEY", "no-key-at-all")
+
+    def told(word: str) -> str:
+        return PLAN.replace("cache: {", f"cache: {{{word}, ").replace("URL", upstream.upstream.url)
+
+    def reload(rig: Rig, word: str) -> None:
+        (tmp_path / "plan.yaml").write_text(told(word), "utf-8")
+        headers = {"Authorization": f"Bearer {KEY}"}
+        answer = rig.client.post("/admin/plan/reload", headers=headers)
+        assert answer.status_code == 200, answer.text
+
+    with counting() as upstream:
+        with serving(tmp_path, upstream=upstream) as before:
+            before.ask("first")
+            until(lambda: (tmp_path / FILE).exists())
+            for word in ("disk: false", "disk: false, version: 2"):
+                reload(before, word)
+                assert not (tmp_path / FILE).exists()
+                assert cache(before.ask("first")) == ("miss" if "version" in word else "hit")
+            reload(before, "version: 2")
+            assert cache(before.ask("second")) == "miss"
+        with serving(tmp_path, told("version: 2"), upstream=upstream) as after:
+            assert [cache(after.ask(each)) for each in ("first", "second")] == ["hit", "hit"]
