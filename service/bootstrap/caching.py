@@ -137,7 +137,7 @@ async def renew_caching(runtime: Runtime, secret: bytes) -> None:
 
 async def _move(runtime: Runtime, secret: bytes, caching: Caching) -> None:
     """To the file that the plan wants now: within another bound, or none any more. The former is
-    deleted and what is kept is written anew, so that nothing is left which was taken back meanwhile.
+    deleted and what is kept is written anew, so that nothing is left that was taken back meanwhile.
     """
     plan, before = runtime.plan.cache, caching.parts.keeper
     assert plan is not None

@@ -41,7 +41,8 @@ budgets:
 """
 MADE = """
 deployments:
-  - {name: talker, base_url: "URL", model: t, price: {input_usd_per_mtok: 1, output_usd_per_mtok: 1}}
+  - {name: talker, base_url: "URL", model: t,
+     price: {input_usd_per_mtok: 1, output_usd_per_mtok: 1}}
   - {name: brush, modality: image, base_url: "URL", model: b, price: {usd_per_image: 0.04}}
   - {name: voice, modality: speech, base_url: "URL", model: v, price: {usd_per_mchar: 15}}
 budgets: {named: [{name: all-day, scope: global, period: day, hard_usd: 1}]}
