@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -198,6 +199,13 @@ def test_a_budget_that_queues_gives_a_ticket_to_whom_asks_for_one(tmp_path: Path
             waits = http.post("/v1/chat/completions", headers=AUTH, timeout=30.0,
                               json=BODY | {"headgate": {"queue": True}})  # fmt: skip
             assert waits.status_code == 202, waits.text
+            deadline, eta_s, left_s = time.monotonic() + 30.0, 0.0, 86_400.0
+            while eta_s < left_s - 60.0 and time.monotonic() < deadline:  # it is tried once, first
+                shown = http.get(waits.json()["poll_url"], headers=AUTH)
+                eta_s, left_s = shown.json()["eta_s"], 86_400.0 - time.time() % 86_400.0
+                time.sleep(0.02)
+            assert eta_s >= left_s - 60.0, "it waits until the day ends, and says so"
+            assert int(shown.headers["retry-after"]) >= min(eta_s, 3_600.0)
             assert runtime.outage.current is None, "an empty purse is no outage"
         assert steady.requests == []
 
