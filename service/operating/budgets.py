@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from service.domain.budgets import AtCap, Budget, KeyBudget, Scope
 from service.domain.catalog import Amounts, Deployment, worst_micro_usd
 from service.domain.clock import Clock
+from service.domain.modalities import CHARACTERS_PER_TOKEN, IMAGE, IMAGE_UNITS
 from service.domain.periods import Period, bounds_us
 from service.domain.records import Act
 from service.routing.budgets import BudgetRules, Budgets, Spent
@@ -80,8 +81,7 @@ class BudgetDesk:
                 continue
             most = target.max_output_tokens
             out = each.tokens_out_limit or most or self.book.rules.reserve_out
-            price = target.price_at(each.at_us)
-            worst = worst_micro_usd(price, Amounts(each.tokens_in, out))
+            worst = worst_micro_usd(target.price_at(each.at_us), _most(target, each.tokens_in, out))
             yield Spent(each.caller, each.task, each.deployment, False, worst, 1, float(worst) ** 2)
 
     # while it runs ------------------------------------------------------------------------------
@@ -125,6 +125,12 @@ class BudgetDesk:
 
     def _read(self, span: logged.Span) -> list[Spent]:
         return [_as_spent(each) for each in logged.spent(self._parts.database.cursor(), span)]
+
+
+def _most(target: Deployment, tokens_in: int, out: int) -> Amounts:
+    """What one call may be billed for, by the tokens that its request counted as."""
+    images = tokens_in // IMAGE_UNITS if target.modality == IMAGE else 1
+    return Amounts(tokens_in, out, images=images, characters=tokens_in * CHARACTERS_PER_TOKEN)
 
 
 def of_key(found: KeyBudget) -> Budget:
