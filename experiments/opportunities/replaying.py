@@ -18,11 +18,12 @@ def hits(traffic: Traffic, change: Cache) -> Bools:
     """Which requests [n] an exact cache would have answered.
 
     A request leads when none like it is kept; those that come while it is under way wait for it,
-    and its answer counts for the time to live from its end. What failed is not kept. Whether a
-    request is a hit depends on what came before it alone, never on its own draw.
+    and its answer counts for the time to live from its end. What failed is not kept. What the
+    cache gave already and what went in a batch (which no cache is asked for) has no part in it.
+    Whether a request is a hit depends on what came before it alone, never on its own draw.
     """
     found = np.zeros(len(traffic), dtype=np.bool_)
-    mine = np.flatnonzero(traffic.of_task(change.task) & (traffic.same >= 0))
+    mine = np.flatnonzero(traffic.of_task(change.task) & (traffic.same >= 0) & ~traffic.settled)
     order = mine[np.lexsort((mine, traffic.at_us[mine], traffic.same[mine]))]
     numbers, counts = np.unique(traffic.same[order], return_counts=True)
     often = np.isin(traffic.same[order], numbers[counts > 1])
@@ -40,7 +41,7 @@ def hits(traffic: Traffic, change: Cache) -> Bools:
 
 def patient(traffic: Traffic, change: Batch) -> Bools | CannotSay:
     """Which requests [n] are marked as ones that can wait: by a tag or a tier, no stream, no later
-    turn of a conversation.
+    turn of a conversation, not in a batch already.
     """
     marks = {*change.tags, *(f"tier:{tier}" for tier in change.tiers)}
     told = np.array([bool(marks & each) for each in traffic.labelled], dtype=np.bool_)
@@ -51,7 +52,12 @@ def patient(traffic: Traffic, change: Batch) -> Bools | CannotSay:
             f"no request of {change.task} carries a mark of patience ({', '.join(sorted(marks))}): "
             "tag those that can wait, or name the tags or tiers that are such"
         )
-    found: Bools = marked & ~traffic.stream & ~traffic.held
+    found: Bools = marked & ~traffic.stream & ~traffic.held & ~traffic.settled
+    if not found.any():
+        return CannotSay(
+            f"all {int(marked.sum()):,} requests of {change.task} that carry a mark of patience "
+            "went in a batch already, are streams, or are later turns of a conversation"
+        )
     return found
 
 

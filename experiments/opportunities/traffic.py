@@ -53,7 +53,8 @@ class Traffic:
     ``same``: requests that an exact cache would take for the same, as far as the log knows, share a
     number; -1: none. ``draw``: the place of its draw in ``draws`` (its own, or that which held its
     session); -1: nobody drew it. ``labels``: a place in ``labelled``, the tags and the tier.
-    ``keepable``: answered well, by a call. ``cost``: micro-dollars of its calls.
+    ``keepable``: answered well, by a call. ``settled``: given again by the cache, or already sent
+    in a batch, so that neither could save it once more. ``cost``: micro-dollars of its calls.
     """
 
     at_us: Ints
@@ -68,6 +69,7 @@ class Traffic:
     held: Bools  # a later turn of a conversation
     stream: Bools
     keepable: Bools
+    settled: Bools
     labels: Ints
     cost: Ints
     labelled: tuple[frozenset[str], ...]

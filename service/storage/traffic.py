@@ -19,7 +19,8 @@ from service.storage.errors import StorageError
 MOST_REQUESTS = 1_000_000  # the newest of a span
 
 # An answer is kept for the tenant of the key, or for the key where it has none; a request for a
-# deployment by name is of another kind than one that is routed.
+# deployment by name is of another kind than one that is routed. What the cache gave again (word for
+# word, shared or semantic) is of mode cache; what went in a batch has a row of batch_requests.
 _REQUESTS = """
     SELECT d.log_seq, epoch_us(d.ts) AS at_us, epoch_us(o.ts) AS ended_us, d.task, d.tenant,
            d.key_id, d.feature, coalesce(o.deployment, d.deployment) AS deployment,
@@ -31,6 +32,7 @@ _REQUESTS = """
                 WHEN d.mode = 'sticky' THEN s.log_seq END AS draw_seq,
            d.mode = 'sticky' AS held, coalesce(d.stream, false) AS stream,
            o.status = 200 AND o.deployment IS NOT NULL AND d.mode <> 'cache' AS keepable,
+           d.mode = 'cache' OR b.decision_id IS NOT NULL AS settled,
            concat_ws(chr(31), 'tier:' || d.tier, array_to_string(list_sort(list_distinct(d.tags)),
                      chr(31))) AS labels,
            o.cost_micro_usd AS cost
@@ -39,6 +41,8 @@ _REQUESTS = """
     JOIN outcomes o ON o.decision_id = d.id AND o.ts >= $from
     LEFT JOIN (SELECT id, log_seq FROM decisions WHERE mode = 'randomised' AND ts >= $from
                    AND ts < $until) s ON s.id = d.session_decision_id
+    LEFT JOIN (SELECT DISTINCT decision_id FROM batch_requests WHERE ts >= $from) b
+           ON b.decision_id = d.id
     ORDER BY d.log_seq"""
 
 _CHECKS = """
@@ -86,7 +90,7 @@ def traffic(connection: duckdb.DuckDBPyConnection, asked: Asked, calls: bool = F
         feature=_words(found["feature"]), deployment=_words(found["deployment"]),
         same=_codes(found["same"]), draw=_places(_whole(found["draw_seq"]), seqs),
         held=_flags(found["held"]), stream=_flags(found["stream"]),
-        keepable=_flags(found["keepable"]),
+        keepable=_flags(found["keepable"]), settled=_flags(found["settled"]),
         labels=np.asarray(labels.indices, dtype=np.int64), cost=_whole(found["cost"]),
         labelled=tuple(
             frozenset(each.split("\x1f")) - {""} for each in labels.dictionary.to_pylist()
