@@ -174,7 +174,7 @@ def _cached(bill: _Bill, change: Cache) -> Estimated:
     saved = bill.take(at_us, amounts)
     bill.cost = bill.cost - amounts
     return Estimated(
-        change, int(amounts.sum()), saved, int(found.sum()), shares,
+        change, int(amounts.sum()), saved, int(found.sum()) * bill.traffic.one_in, shares,
         _scaled(value, float(paid.sum())), None, 0.0,
         "alike by prompt, tenant (or key) and limit of the answer. Temperature, tools and other "
         "parameters are not in the log and count as permitted: it is the most that a cache would "
@@ -195,7 +195,8 @@ def _batched(bill: _Bill, change: Batch) -> Estimated:
     saved = bill.take(at_us, amounts)
     bill.cost = bill.cost - amounts
     return Estimated(
-        change, int(amounts.sum()), saved, int(rows.sum()), _share(bill, mine, rows),
+        change, int(amounts.sum()), saved, int(rows.sum()) * bill.traffic.one_in,
+        _share(bill, mine, rows),
         _scaled(value, float(paid.sum())), None, 0.0,
         f"that providers take {change.factor:g} of the price in a batch, that all of the marked "
         f"requests may wait {change.window_s / 3600.0:g} h, and that none has to be called anew at "
@@ -232,7 +233,8 @@ def _repriced(bill: _Bill, change: Price) -> Estimated:
     saved = bill.take(bill.traffic.at_us, amounts)
     bill.cost = bill.cost - amounts
     return Estimated(
-        change, int(amounts.sum()), saved, int(touched.sum()), _share(bill, every, touched),
+        change, int(amounts.sum()), saved, int(touched.sum()) * bill.traffic.one_in,
+        _share(bill, every, touched),
         None, None, 0.0,
         "that the same calls are made; the policy would move its shares to what is cheaper",
     )  # fmt: skip
@@ -243,10 +245,11 @@ def _capped(bill: _Bill, change: Cap) -> Estimated:
     amounts = np.where(rows, bill.cost, 0)
     saved = bill.take(bill.traffic.at_us, amounts)
     bill.cost = bill.cost - amounts
+    number = int(rows.sum()) * bill.traffic.one_in
     return Estimated(
-        change, int(amounts.sum()), saved, int(rows.sum()),
+        change, int(amounts.sum()), saved, number,
         _share(bill, np.ones(len(rows), bool), rows), None, None,
-        float(rows.sum()),
+        float(number),
         "that what is refused is not asked again in the next period; periods are UTC; calls that "
         "are under way reserve nothing here. A refused request is lost whole: that is the risk",
     )  # fmt: skip

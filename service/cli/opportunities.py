@@ -213,8 +213,6 @@ def _show_joint(found: dict[str, Any]) -> None:
         f"checks ${dollars(joint['checked_micro_usd'])}) ${dollars(joint['saved_micro_usd'])} "
         f"[{_money(joint['interval_micro_usd'])}] saved, ${dollars(joint['after_micro_usd'])} left"
     )
-    if not found["whole"]:
-        say(f"only the newest {found['requests']} requests of that time were read")
 
 
 def _show_simulated(found: dict[str, Any]) -> None:
