@@ -54,14 +54,14 @@ def patient(traffic: Traffic, change: Batch) -> Bools | CannotSay:
     marked = mine & (told[traffic.labels] if len(told) else False)
     if not marked.any():
         return CannotSay(
-            f"no request of {change.task} carries a mark of patience ({', '.join(sorted(marks))}): "
-            "tag those that can wait, or name the tags or tiers that are such"
+            f"no request of it carries a mark of patience ({', '.join(sorted(marks))}): tag those "
+            "that can wait, or name the tags or tiers that are such"
         )
     found: Bools = marked & ~traffic.stream & ~traffic.held & ~traffic.settled
     if not found.any():
         return CannotSay(
-            f"all {int(marked.sum()):,} requests of {change.task} that carry a mark of patience "
-            "went in a batch already, are streams, or are later turns of a conversation"
+            "all its requests that carry a mark of patience went in a batch already, are streams, "
+            "or are later turns of a conversation"
         )
     return found
 

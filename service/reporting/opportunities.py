@@ -81,7 +81,8 @@ def _listed(read: Traffic) -> dict[str, Any]:
     return {
         "order": ORDER_WORDS, "most_lost": MOST_LOST, "opportunities": rows,
         "joint": _joint(made.joint),
-        "unsaid": [{"change": each.change.text, "why": str(each.refusal)} for each in made.unsaid],
+        "unsaid": [{"change": each.change.text, "why": str(each.refusal or each.saved)}
+                   for each in made.unsaid],
     }  # fmt: skip
 
 
