@@ -65,13 +65,13 @@ def tiered(
         traffic.draw[known], weights=cost[known].astype(np.float64), minlength=len(all_draws)
     )[rows]
     every = np.ones(len(drawn), dtype=np.bool_)
-    log = foretold(drawn, every, (sums, drawn.expected_cost_usd * 1e6))
+    log = foretold(drawn, every, (sums, drawn.expected_cost_usd * 1e6 * traffic.one_in))
     shift = log.propensities - target  # what was, less what would have been
     terms = doubly_robust_terms(log, shift)
     held = float(variance_terms(log, shift).mean())
     error = math.sqrt(max(float(terms.var(ddof=1)), held) * len(terms))
     places = np.flatnonzero(rows)
-    requests = int(np.isin(traffic.draw[known], places).sum())
+    requests = int(np.isin(traffic.draw[known], places).sum()) * traffic.one_in
     saved = np.rint(terms).astype(np.int64)
     return Tiered(places, saved, error, _quality(drawn, target, alpha, limits), requests, base.ess)
 
