@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from service.bootstrap.shadow import strained
 from service.caching.desk import Caching
 from service.caching.passage import Passage
-from service.caching.semantic import Pair, Semantic, SemanticParts, SemanticRule, SemanticRules
+from service.caching.semantic import Pair, Semantic, SemanticParts, SemanticRules
+from service.caching.standing import SemanticRule, Switched
+from service.caching.switching import last_switched, noticed, switch_act
 from service.domain.acting import ITSELF
 from service.domain.chat import ChatRequest
-from service.domain.clock import new_id
-from service.domain.errors import BudgetExceeded
-from service.domain.records import Act, Candidates, Decision, Role
+from service.domain.errors import BudgetExceeded, StorageUnavailable
+from service.domain.records import Candidates, Decision, Role
 from service.domain.will import will_for
 from service.orchestration.judge import conversation_of
 from service.orchestration.judging import About
@@ -25,7 +28,6 @@ from service.providers.base import Answer
 from service.routing.run import Run
 from service.runtime import Runtime
 
-OFF = "cache.semantic_off"
 DEADLINE_S = 60.0  # of one call
 
 
@@ -117,14 +119,25 @@ def attach_semantic(runtime: Runtime, caching: Caching, secret: bytes) -> None:
             before.parts.regenerate.spend.cap_micro_usd = cap
         return
 
-    def told(task: str, why: str) -> None:
-        runtime.notices.append(f"task {task}: {why}; none are given any more")
-        act = Act(new_id(), runtime.clock.wall_us(), ITSELF, OFF, task, why, "{}")
-        runtime.kept.log.append(act)
-
     beside = Beside(runtime, cap)
     parts = SemanticParts(
         secret, random.Random(), caching.shelf.stands, beside,
-        Judging(runtime, caching), lambda: beside.spend.spent_micro_usd, told,
+        Judging(runtime, caching), lambda: beside.spend.spent_micro_usd, partial(_log, runtime),
     )  # fmt: skip
-    caching.further = Semantic(parts, rules)
+    caching.further = made = Semantic(parts, rules)
+    made.standings.resume(last_switched(runtime.kept.database.cursor()))
+    for task, found in made.standings.tasks.items():
+        if found.off and task in rules.tasks:
+            noticed(runtime.notices, Switched(task, False, found.off))
+
+
+async def _log(runtime: Runtime, told: Switched) -> bool:
+    """Keep that a task went off, or on, by itself; whether that is durable."""
+    noticed(runtime.notices, told)
+    try:
+        await asyncio.wrap_future(
+            runtime.kept.log.append_durable(switch_act(runtime.clock.wall_us(), told, ITSELF, None))
+        )
+    except StorageUnavailable:
+        return False
+    return True
