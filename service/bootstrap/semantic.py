@@ -84,7 +84,9 @@ class Beside:
 
 
 class Judging:
-    """Asks a judge of the panel that is proven, and may see the question, about two answers."""
+    """Asks the first judge of the panel that is proven, may see the question, and is kin to neither
+    answer's deployment.
+    """
 
     def __init__(self, runtime: Runtime, caching: Caching) -> None:
         self._runtime, self._caching = runtime, caching
@@ -92,17 +94,20 @@ class Judging:
     async def __call__(self, passage: Passage, decision: Decision, pair: Pair) -> bool:
         """Whether the kept answer is no worse, said in both orders."""
         panel, asked = self._runtime.panel, passage.asked
-        name = next((each for each in panel.judges.rules.judges if panel.proven(each)), "")
-        if not name or not self._caching.parts.ways().permitted(asked, name):
-            return False
-        seen = replace(decision, candidates=Candidates((pair.by, name), (1.0, 0.0)))
-        about = About(
-            (pair.by, pair.came_by), (), decision.task, seen, asked.request.options, 8, name
-        )  # fmt: skip
-        told = await panel.judges.compare(
-            conversation_of(asked.request), pair.kept, pair.came, about=about
-        )
-        return told.consistent and told.preference is not None and told.preference <= 0.5
+        permitted = self._caching.parts.ways().permitted
+        for name in panel.judges.rules.judges:
+            if not panel.proven(name) or not permitted(asked, name):
+                continue
+            seen = replace(decision, candidates=Candidates((pair.by, name), (1.0, 0.0)))
+            about = About(
+                (pair.by, pair.came_by), (), decision.task, seen, asked.request.options, 8, name
+            )  # fmt: skip
+            told = await panel.judges.compare(
+                conversation_of(asked.request), pair.kept, pair.came, about=about
+            )
+            if told.judge:  # it was asked; else it is kin, or may not see this
+                return told.consistent and told.preference is not None and told.preference <= 0.5
+        return False
 
 
 def attach_semantic(runtime: Runtime, caching: Caching, secret: bytes) -> None:

@@ -145,9 +145,13 @@ class Semantic:
         if found.centre is None:
             self._add(found, entry)
             return
+        if rule.judge and len(self._beside) >= MOST_AT_ONCE:
+            # Before anything is compared: else the equal ones would count, and not the others.
+            self.of(entry.task).counts["judge_busy"] += 1
+            return
         pair = _pair(found.centre.entry, entry.tail, entry.deployment)
         right = same_answer(pair.kept, pair.came, rule.most_apart)
-        if right or not rule.judge or len(self._beside) >= MOST_AT_ONCE:
+        if right or not rule.judge:
             self._looked(found, entry, right)
         else:
             self._begin(self._judged(passage, decision, entry, pair))
