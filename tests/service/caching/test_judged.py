@@ -26,9 +26,9 @@ cache:
   without_temperature: true
   semantic: {tasks: {other: {}}, delta: 0.4, most_false: 0.5, shadow_share: 1, judge: true}
 """
-FACTS = {"basalt": "a rock of cooled lava", "heron": "a bird that wades", "tide": "a rise of water"}
+FACTS = {"basalt": "a rock of cooled lava", "heron": "a bird that wades", "tide": "a rise of it"}
 WAYS = ("It is {}.", "You could call it {}.", "Plainly said, {}.", "As far as is known: {}.",
-        "{}, that is what it is.", "Most people would say {}.", "A word more or less, {}.")  # fmt: skip
+        "{}, that is what it is.", "Most people say {}.", "A word more or less, {}.")  # fmt: skip
 
 
 @dataclass(slots=True)
