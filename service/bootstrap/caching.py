@@ -131,7 +131,10 @@ async def renew_caching(runtime: Runtime, secret: bytes) -> None:
         attach_caching(runtime, secret)
     else:
         caching.take_rules(rules)
+        before = caching.further
         attach_semantic(runtime, caching, secret)
+        if before is not None and caching.further is None:
+            await before.stop()
         await _move(runtime, secret, caching)
 
 

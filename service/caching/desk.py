@@ -336,7 +336,7 @@ class Caching:
         """By the clock: forget what has had its time."""
         self.shelf.expire(self.parts.clock.monotonic_s())
         if self.further is not None:
-            self.further.turn()
+            await self.further.turn()
 
     async def stop(self) -> None:
         """Cancel what is under way beside requests, write what is left, let the file go."""

@@ -72,7 +72,7 @@ class Further(Protocol):
     def gave(self, passage: Passage, decision: Decision) -> None:
         """What was found was given."""
 
-    def turn(self) -> None:
+    async def turn(self) -> None:
         """By the clock."""
 
     async def stop(self) -> None:

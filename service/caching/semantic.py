@@ -19,6 +19,7 @@ from service.caching.false_hits import FalseHits
 from service.caching.nearest import Centre, Liking, Nearest
 from service.caching.passage import Passage
 from service.caching.shelf import Entry
+from service.caching.standing import SemanticRule, Standings, Switched
 from service.domain.chat import ChatRequest
 from service.domain.records import Decision
 from service.orchestration import judge
@@ -31,21 +32,6 @@ MOST_AT_ONCE = 4  # answers regenerated in the shadow
 GIVEN, LOOKED, ALONE = "given", "looked", "alone"
 _messages = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _text = msgspec.json.Decoder(str).decode
-
-
-@dataclass(frozen=True, slots=True)
-class SemanticRule:
-    """A task's. ``delta``: of all its questions that have a like one, so many may be answered
-    wrongly; ``most_false``: of the answers that are given; ``shadow_share``: of these, how many are
-    regenerated; ``most_apart``: the share of words in which two equal answers may differ;
-    ``judge``: whether a proven judge is asked about those that differ.
-    """
-
-    delta: float = 0.05
-    most_false: float = 0.1
-    shadow_share: float = 0.05
-    most_apart: float = 0.0
-    judge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +58,8 @@ class SemanticParts:
     """``stands``: whether an answer is still kept; ``regenerate``: the answer of a deployment to a
     request, called beside (None: it was not made, or failed); ``as_good``: whether a
     proven judge finds the kept answer no worse for the question (False: none was asked, or it could
-    not be read); ``spent_micro_usd``: on what is regenerated, today; ``told``: logs that a task
-    is off.
+    not be read); ``spent_micro_usd``: on what is regenerated, today; ``log``: keeps that a task is
+    off or on again; whether that is durable.
     """
 
     secret: bytes
@@ -82,7 +68,7 @@ class SemanticParts:
     regenerate: Callable[[Decision, ChatRequest, str], Awaitable[Answer | None]]
     as_good: Callable[[Passage, Decision, Pair], Awaitable[bool]]
     spent_micro_usd: Callable[[], int]
-    told: Callable[[str, str], None]
+    log: Callable[[Switched], Awaitable[bool]]
 
 
 class Semantic:
@@ -91,15 +77,12 @@ class Semantic:
     def __init__(self, parts: SemanticParts, rules: SemanticRules) -> None:
         self.parts, self.rules = parts, rules
         self.nearest = Nearest(rules.most_entries)
-        self.tasks: dict[str, FalseHits] = {}
+        self.standings = Standings(rules.tasks, parts.log)
         self._beside: set[asyncio.Task[None]] = set()
 
     def of(self, task: str) -> FalseHits:
-        """A task's counts; tasks come from the plan."""
-        found = self.tasks.get(task)
-        if found is None:
-            found = self.tasks[task] = FalseHits()
-        return found
+        """A task's counts."""
+        return self.standings.of(task)
 
     # on the way of a request --------------------------------------------------------------------
 
@@ -162,9 +145,13 @@ class Semantic:
         if found.centre is None:
             self._add(found, entry)
             return
+        if rule.judge and len(self._beside) >= MOST_AT_ONCE:
+            # Before anything is compared: else the equal ones would count, and not the others.
+            self.of(entry.task).counts["judge_busy"] += 1
+            return
         pair = _pair(found.centre.entry, entry.tail, entry.deployment)
         right = same_answer(pair.kept, pair.came, rule.most_apart)
-        if right or not rule.judge or len(self._beside) >= MOST_AT_ONCE:
+        if right or not rule.judge:
             self._looked(found, entry, right)
         else:
             self._begin(self._judged(passage, decision, entry, pair))
@@ -243,20 +230,14 @@ class Semantic:
 
     # by the clock -------------------------------------------------------------------------------
 
-    def turn(self) -> None:
-        """Judge what came; a task whose bound is broken is off from now on."""
-        for task, rule in self.rules.tasks.items():
-            found = self.tasks.get(task)
-            if found is not None and (why := found.judge(rule.most_false)):
-                log.warning("no answers for like questions of task %s any more: %s", task, why)
-                self.parts.told(task, why)
+    async def turn(self) -> None:
+        """Judge what came."""
+        await self.standings.turn()
 
     def take_rules(self, rules: SemanticRules) -> None:
-        """Another plan is in force. A task with other rules begins anew, also where it was off."""
-        for task, found in self.tasks.items():
-            if rules.tasks.get(task) != self.rules.tasks.get(task):
-                found.again()
+        """Another plan is in force."""
         self.rules = rules
+        self.standings.take_rules(rules.tasks)
         self.nearest.bound(rules.most_entries)
 
     async def stop(self) -> None:

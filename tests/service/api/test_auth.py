@@ -96,6 +96,7 @@ ROUTES = [
     ("POST", "/admin/keys/x/budget", "administrator"),
     ("POST", "/admin/keys/x/budget/end", "administrator"),
     ("GET", "/admin/cache", "analyst"), ("POST", "/admin/cache/invalidate", "operator"),
+    ("POST", "/admin/cache/semantic/switch", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
     ("GET", "/admin/benchmarks", "analyst"), ("GET", "/admin/benchmarks/setting", "analyst"),
     ("GET", "/admin/benchmarks/x", "analyst"), ("POST", "/admin/benchmarks", "operator"),

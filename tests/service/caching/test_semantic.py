@@ -193,18 +193,21 @@ def test_what_is_wrong_too_often_is_off_by_itself_and_said(rig: Rig) -> None:
     found.again()
     for _ in range(40):
         found.saw(True)
-    semantic(rig).turn()
+    asyncio.run(semantic(rig).turn())
     assert found.off
     assert "semantic" not in asking(rig, "explain what a curlew is", 10)
     shown = rig.admin("/admin/cache").json()["semantic"]
     (task,) = shown["tasks"]
     assert task["task"] == "other" and "wrong" in task["off"] and not task["held"]
     assert any("other" in each for each in rig.admin("/admin/status").json()["notices"])
-    found.again()
     rig.runtime.kept.log.flush().result(10)
     acts = rig.runtime.kept.database.cursor().execute(
         "SELECT subject FROM acts WHERE act = 'cache.semantic_off'").fetchall()  # fmt: skip
     assert acts == [("other",)]
+    body = {"task": "other", "on": True, "reason": "it is looked into"}
+    assert rig.admin("/admin/cache/semantic/switch", **body).json()["tasks"][0]["off"] == ""
+    assert not any("other" in each for each in rig.admin("/admin/status").json()["notices"])
+    assert "semantic" in asking(rig, "describe what a curlew is", 10)
 
 
 def test_nothing_is_done_where_the_plan_says_nothing(tmp_path: Path) -> None:
