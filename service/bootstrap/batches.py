@@ -11,7 +11,7 @@ from service.batching.bill import Bill, BillParts
 from service.batching.desk import Desk, DeskParts
 from service.batching.parcels import ParcelParts, Parcels
 from service.batching.reading import request_of, tokens_of
-from service.batching.schedule import Rules, latest
+from service.batching.schedule import Rules
 from service.batching.slack import Durations
 from service.batching.whole import Batching
 from service.batching.work import Reply, Way, Workers, WorkParts
@@ -197,7 +197,7 @@ def attach_batches(runtime: Runtime, secret: bytes) -> None:
     async def turn() -> None:
         await workers.turn()
         await parcels.turn()
-        _shown(runtime, made, rules())
+        _shown(runtime, made)
 
     runtime.batches = made
     runtime.scheduler.put(Job("batches", TURN_S, turn))
@@ -238,15 +238,12 @@ def _left_lying(runtime: Runtime, plan: Plan) -> None:
         )
 
 
-def _shown(runtime: Runtime, made: Batching, rules: Rules) -> None:
-    standings, telemetry = made.workers.standings, runtime.telemetry
-    starts = latest(standings, rules, made.workers.each_s)
-    now_us = runtime.clock.wall_us()
-    telemetry.gauge("batches_live", len(standings))
-    telemetry.gauge("batch_requests_waiting", sum(each.waiting for each in standings))
-    telemetry.gauge("batch_requests_running", made.workers.running)
-    slack_us = min((each - now_us for each in starts.values()), default=0)
-    telemetry.gauge("batch_least_slack_seconds", slack_us / 1e6)
+def _shown(runtime: Runtime, made: Batching) -> None:
+    load, telemetry = made.desk.load(), runtime.telemetry
+    telemetry.gauge("batches_live", load.live)
+    telemetry.gauge("batch_requests_waiting", load.waiting)
+    telemetry.gauge("batch_requests_running", load.running)
+    telemetry.gauge("batch_least_slack_seconds", load.slack_s or 0.0)
     for result, number in made.results.items():
         telemetry.total("batch_requests", number, result)
 

@@ -38,6 +38,18 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
+def show_cache_line(found: dict[str, Any]) -> None:
+    """What it brings, in a line; nothing where nothing is kept."""
+    if not found["enabled"]:
+        return
+    off = [each["task"] for each in (found["semantic"] or {"tasks": []})["tasks"] if each["off"]]
+    say(f"kept answers: {_share(found['value_rate'])} saved by value, about "
+        f"${found['saved_usd_estimate']:.4f} since the start; {_share(found['hit_rate'])} by count"
+        f"{', caching is raised' if found['raised_by'] else ''}"
+        f"{', off for like questions of ' + ', '.join(off) if off else ''} "
+        "(headgate cache show)")  # fmt: skip
+
+
 def _show(found: dict[str, Any]) -> None:
     if not found["enabled"]:
         say("nothing is kept: the plan has no section cache")

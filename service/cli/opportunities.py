@@ -60,7 +60,7 @@ def opportunities(
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
-    """What cheaper tiers, caches, batches and skipped checks would have saved, with intervals."""
+    """What could be saved by cheaper tiers, caches, batches and skipped checks, with intervals."""
     if context.invoked_subcommand is None:
         give(_asked((state, url), (since, until), tenant), as_json, _show)
 
@@ -144,7 +144,7 @@ def simulate(
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
-    """What changes would have saved, one by one and together, nothing counted twice."""
+    """What changes that you name would have saved, alone and together, nothing counted twice."""
     give(_asked((state, url), (since, until), tenant, tuple(change)), as_json, _show_simulated)
 
 

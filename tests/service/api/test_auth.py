@@ -87,7 +87,7 @@ ROUTES = [
     ("GET", "/admin/ratings", "analyst"), ("GET", "/admin/classifier", "analyst"),
     ("POST", "/admin/classifier/rollback", "operator"),
     ("GET", "/admin/budgets", "analyst"), ("GET", "/admin/costs", "analyst"),
-    ("GET", "/admin/costs/opportunities", "analyst"),
+    ("GET", "/admin/costs/opportunities", "analyst"), ("GET", "/admin/costs/saved", "analyst"),
     ("GET", "/admin/prompt-caches", "analyst"),
     ("GET", "/v1/conversations/x", "caller"), ("DELETE", "/v1/conversations/x", "caller"),
     ("DELETE", "/v1/users/x/conversations", "caller"),
