@@ -140,20 +140,20 @@ def attach_batches(runtime: Runtime, secret: bytes) -> None:
         return
     store = BatchStore(open_batches(kept.state_dir, clock, runtime.notices))
     thread, rules = StoreThread("headgate-batches"), _Rules(runtime, plan)
-    results: Counter[str] = Counter()
+    results, chance = Counter[str](), random.Random()
 
     def record(line: BatchLine) -> None:
         kept.log.append(line)
         results[line.result] += 1
 
     workers = Workers(
-        WorkParts(store, thread, _way(runtime), rules, record, clock, random.Random(),
+        WorkParts(store, thread, _way(runtime), rules, record, clock, chance,
                   Durations(plan.first_guess_s))
     )  # fmt: skip
     desk = Desk(
         DeskParts(store, thread, workers, rules, lambda name: _offers(runtime, name), clock, secret)
     )
-    made = Batching(desk, workers, store, thread, clock, results)
+    made = Batching(desk, workers, store, thread, clock, results, chance)
 
     async def turn() -> None:
         await workers.turn()
