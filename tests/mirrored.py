@@ -51,6 +51,8 @@ MIRRORED: dict[str, str] = {
     "service/storage/ensemble_table.py": "service/storage/test_ensembles.py",
     "service/rehearsal/counting.py": "service/rehearsal/test_playing.py",
     "service/rehearsal/report.py": "service/rehearsal/test_playing.py",
+    "service/rehearsal/batched.py": "service/rehearsal/test_playing.py",
+    "service/rehearsal/seen.py": "service/rehearsal/test_truth.py",
     "service/rehearsal/shown.py": "service/rehearsal/test_playing.py",
     "service/cli/rehearse.py": "service/rehearsal/test_playing.py",
     "learning/cues.py": "learning/test_taxonomy.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -16,7 +17,9 @@ from service.storage.store_thread import StoreThread
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """``results``: requests that got their result since the start, by what it was."""
+    """``results``: requests that got their result since the start, by what it was; ``chance``: how
+    long one that failed waits.
+    """
 
     desk: Desk
     workers: Workers
@@ -25,6 +28,7 @@ class Batching:
     thread: StoreThread
     clock: Clock
     results: Counter[str] = field(default_factory=Counter)
+    chance: random.Random = field(default_factory=random.Random)
 
     async def sweep(self) -> None:
         """Erase what was kept long enough."""

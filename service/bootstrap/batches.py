@@ -175,7 +175,7 @@ def attach_batches(runtime: Runtime, secret: bytes) -> None:
     connection = open_batches(kept.state_dir, clock, runtime.notices)
     store = BatchStore(connection)
     thread, rules = StoreThread("headgate-batches"), _Rules(runtime, plan)
-    results: Counter[str] = Counter()
+    results, chance = Counter[str](), random.Random()
 
     def record(line: BatchLine) -> None:
         kept.log.append(line)
@@ -183,7 +183,7 @@ def attach_batches(runtime: Runtime, secret: bytes) -> None:
 
     calls = Batched(lambda: runtime.dispatcher)
     workers = Workers(
-        WorkParts(store, thread, _way(runtime, calls), rules, record, clock, random.Random(),
+        WorkParts(store, thread, _way(runtime, calls), rules, record, clock, chance,
                   Durations(plan.first_guess_s))
     )  # fmt: skip
     parcels = _parcels(runtime, workers, (ParcelStore(connection, store), store, thread),
@@ -192,7 +192,7 @@ def attach_batches(runtime: Runtime, secret: bytes) -> None:
     desk = Desk(
         DeskParts(store, thread, workers, rules, lambda name: _offers(runtime, name), clock, secret)
     )
-    made = Batching(desk, workers, parcels, store, thread, clock, results)
+    made = Batching(desk, workers, parcels, store, thread, clock, results, chance)
 
     async def turn() -> None:
         await workers.turn()
