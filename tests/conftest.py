@@ -21,8 +21,9 @@ from service.app import create_app
 from service.bootstrap.build import build
 from service.bootstrap.reload import PlanSource
 from service.check import load_checked
-from service.config import Settings, load
+from service.config import Settings
 from service.domain.clock import SystemClock
+from service.plan.reading import load
 from service.providers.simulated import Stream
 from service.runtime import Runtime
 from service.simulate import SimulatedProviders

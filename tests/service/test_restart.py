@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from service.bootstrap.build import build
-from service.config import Settings, load
+from service.config import Settings
 from service.domain.clock import parse_id
 from service.feedback.versions import restored
+from service.plan.reading import load
 from service.storage.cases import rows_of
 from service.storage.database import FILE
 from service.storage.errors import StateLocked
