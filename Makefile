@@ -3,6 +3,8 @@
 PYTHON ?= python3
 SECONDS ?= 40
 BIN := .venv/bin
+# A file of tests stays with one worker; tests/conftest.py puts the longest first.
+SHARED := -n 3 --dist loadfile --no-loadscope-reorder
 
 # Byte code is kept, whatever the machine's wish: a test run starts some hundred processes, and each
 # would read its sources anew; and each worker of pytest would rewrite the asserts of all tests.
@@ -14,14 +16,14 @@ demo: .venv/dev
 	$(BIN)/headgate demo --seconds $(SECONDS)
 
 test: .venv/dev
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest $(SHARED)
 
 check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 3 --dist loadfile -m "not slow"
+	$(BIN)/pytest $(SHARED) -m "not slow"
 
 locks:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q --upgrade -o requirements.lock

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from benchmarks.overhead import body
 from service.bootstrap.build import build
-from service.config import Settings, load
+from service.config import Settings
 from service.domain.budgets import AtCap, Budget, Scope
 from service.domain.chat import ChatRequest, parse
 from service.domain.periods import Period
 from service.domain.records import Decision, Key, Role, Usage
+from service.plan.reading import load
 from service.routing.budgets import BudgetRules, Budgets
 from service.routing.purse import purse_of
 from service.routing.router import Router

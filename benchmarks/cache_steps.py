@@ -21,9 +21,10 @@ from benchmarks.budget_cost import plan
 from benchmarks.overhead import body
 from benchmarks.upstream import ANSWER
 from service.bootstrap.build import build
-from service.config import Settings, load
+from service.config import Settings
 from service.domain.chat import ChatRequest, parse
 from service.domain.records import Key, Usage
+from service.plan.reading import load
 from service.providers.base import Answer
 from service.routing.run import Served
 from service.runtime import Runtime

@@ -22,10 +22,11 @@ from benchmarks.classification import interval
 from benchmarks.prediction_world import rated
 from learning.acceptance_check import Held, refit
 from service.bootstrap.build import build
-from service.config import Settings, load
+from service.config import Settings
 from service.domain.chat import ChatRequest, parse
 from service.domain.records import Key
 from service.feedback.acceptance_refit import Believed
+from service.plan.reading import load
 from service.providers.simulated import prompts
 from service.runtime import Runtime
 

@@ -33,7 +33,7 @@ one_blas_thread()
 
 from experiments.statistics.sample_ratio import ALPHA, PropensityCalibration  # noqa: E402
 from service.bootstrap.build import build  # noqa: E402
-from service.config import Settings, load  # noqa: E402
+from service.config import Settings  # noqa: E402
 from service.domain.chat import ChatRequest, parse  # noqa: E402
 from service.domain.clock import SystemClock, new_id  # noqa: E402
 from service.domain.records import (  # noqa: E402
@@ -47,6 +47,7 @@ from service.domain.records import (  # noqa: E402
 )
 from service.feedback.replay import Verdict, replay  # noqa: E402
 from service.monitoring.audit import PropensityAudit, Standing  # noqa: E402
+from service.plan.reading import load  # noqa: E402
 from service.runtime import Runtime  # noqa: E402
 from service.storage.audits import Drawn, drawn_between  # noqa: E402
 from service.storage.versions import VersionStore  # noqa: E402

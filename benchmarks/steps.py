@@ -33,13 +33,14 @@ from learning.taxonomy import classifier_features
 from service.api.auth import authenticate
 from service.api.chat import _headers
 from service.bootstrap.build import build
-from service.config import Settings, load, one_blas_thread
+from service.config import Settings, one_blas_thread
 from service.domain.chat import parse
 from service.domain.clock import new_id
 from service.domain.hashing import keyed_hash
 from service.domain.records import Attempt, Mode, Outcome, Role, Usage
 from service.feedback.apply import apply
 from service.feedback.credit import from_outcome
+from service.plan.reading import load
 from service.providers.answers import read_answer
 from service.providers.base import Names
 from service.providers.simulated import CHARACTERS

@@ -11,13 +11,14 @@ from learning.features import Featurizer
 from learning.policies import registry
 from learning.policies.base import PolicySetup
 from learning.reward import RewardScale
-from service.config import Lines, load, process_environment
+from service.config import process_environment
 from service.domain.errors import PlanInvalid, Problem
 from service.domain.reachability import unreachable
 from service.feedback.versions import arm_of
 from service.orchestration.rubrics import SHIPPED
 from service.orchestration.workflows.planned import workflow_problems
 from service.plan.part_checks import part_problems
+from service.plan.reading import Lines, load
 from service.plan.refusals import SuggestionPlan
 from service.plan.routing import RulePlan
 from service.plan.whole import Plan

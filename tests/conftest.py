@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ from service.app import create_app
 from service.bootstrap.build import build
 from service.bootstrap.reload import PlanSource
 from service.check import load_checked
-from service.config import Settings, load
+from service.config import Settings
 from service.domain.clock import SystemClock
+from service.plan.reading import load
 from service.providers.simulated import Stream
 from service.runtime import Runtime
 from service.simulate import SimulatedProviders
 from tests.chromium import CHROMIUM
+from tests.longest import LONGEST
 
 ROOT = Path(__file__).parent.parent
 KEY = "hg-test-administrator-0123456789"
@@ -42,6 +45,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
         return None
     return True if ALL_SLOW.search(collection_path.read_text("utf-8")) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, then those of most tests: so no worker is left alone with one."""
+    count = Counter(item.nodeid.split("::")[0] for item in items)
+    rank = {name: at for at, name in enumerate(LONGEST)}
+
+    def place(item: pytest.Item) -> tuple[int, int, str]:
+        name = item.nodeid.split("::")[0]
+        return rank.get(name, len(rank)), -count[name], name
+
+    items.sort(key=place)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 import duckdb
 
 from service.bootstrap.build import build
-from service.config import Settings, load
+from service.config import Settings
 from service.domain.minutes import MINUTE_US
+from service.plan.reading import load
 from service.runtime import Runtime
 from service.storage.database import FILE
 from tests.conftest import KEY, HandClock

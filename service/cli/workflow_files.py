@@ -31,8 +31,8 @@ def _plain(problem: Problem) -> dict[str, Any]:
 
 def _named(path: Path) -> tuple[list[str], list[str]]:
     """What callers of a plan may name: deployments and virtual models, and tasks."""
-    from service.config import load
     from service.domain.errors import PlanInvalid
+    from service.plan.reading import load
 
     try:
         plan, _ = load(path)

@@ -62,8 +62,8 @@ def test_equal_arms_do_not_differ() -> None:
 
 @pytest.mark.slow
 def test_equal_arms_do_not_differ_at_many_looks() -> None:
-    """The same in 200 streams at 12 looks; a false alarm of this test: 0.1 %."""
-    assert fooled(200, range(250, 3_001, 250)) <= allowed(0.05, 200)
+    """The same in 100 streams at 12 looks; a false alarm of this test: 0.1 %."""
+    assert fooled(100, range(250, 3_001, 250)) <= allowed(0.05, 100)
 
 
 @pytest.mark.parametrize(

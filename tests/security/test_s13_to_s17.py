@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service.config import load
 from service.domain.errors import PlanInvalid
+from service.plan.reading import load
 from tests.conftest import KEY, ROOT, Service, plan_text
 from tests.service.api.test_auth import make_key
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from service.config import Lines, Settings, child_environment, client_key, load, process_environment
+from service.config import Settings, child_environment, client_key, process_environment
 from service.domain.errors import PlanInvalid
+from service.plan.reading import Lines, load
 from service.plan.whole import Plan
 from tests.conftest import ROOT
 
@@ -184,6 +187,13 @@ def test_secrets_come_from_the_environment_alone(
     child = child_environment()
     assert not {"MY_KEY", "HEADGATE_KEY", "HEADGATE_BOOTSTRAP_KEY"} & set(child)
     assert child["OPENBLAS_NUM_THREADS"] == "1"
+
+
+def test_the_threads_of_algebra_are_set_before_numpy_loads() -> None:
+    """And a command that only asks a service loads none of it."""
+    seen = "import sys, service.config, service.client; print('numpy' in sys.modules)"
+    child = subprocess.run([sys.executable, "-c", seen], capture_output=True, check=True, text=True)
+    assert child.stdout.strip() == "False"
 
 
 def test_every_example_is_of_the_form() -> None:

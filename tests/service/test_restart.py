@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from service.bootstrap.build import build
-from service.config import Settings, load
+from service.config import Settings
 from service.domain.clock import parse_id
 from service.feedback.versions import restored
+from service.plan.reading import load
 from service.storage.cases import rows_of
 from service.storage.database import FILE
 from service.storage.errors import StateLocked
@@ -121,12 +122,7 @@ def check(found: dict[str, Any], count: int) -> None:
     assert found["mended"] is None
 
 
-def test_kill_nine_loses_nothing_acknowledged(tmp_path: Path, providers: Server) -> None:
-    check(kills(tmp_path, providers, 4, seed=1), 4)
-
-
-@pytest.mark.slow
-def test_kill_nine_many_times(tmp_path: Path, providers: Server) -> None:
+def test_kill_nine_many_times_loses_nothing_acknowledged(tmp_path: Path, providers: Server) -> None:
     check(kills(tmp_path, providers, 12, seed=100), 12)
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import pydantic
 import yaml
 
-from service.config import Lines, read_yaml
 from service.domain.errors import HeadgateError, Problem
 from service.orchestration.workflows.compiling import Compiler
 from service.orchestration.workflows.forms import STEP_FORMS, CallForm, Form, WorkflowForm
 from service.orchestration.workflows.steps import Workflow
+from service.plan.reading import Lines, read_yaml
 
 LIBRARY = Path(__file__).parent.parent / "library"
 MAX_BYTES = 500_000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.config import Lines
 from service.domain.errors import Problem
 from service.orchestration.workflows.format import WorkflowInvalid, against, library, load
 from service.orchestration.workflows.steps import Workflow
+from service.plan.reading import Lines
 from service.plan.whole import Plan
 
 WAYS = ("auto:cascade", "auto:ensemble")

@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 from service.app import create_app
 from tests.conftest import KEY, Server, make_runtime, plan_text
 
-EXAMPLES = 25
+EXAMPLES = 15
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance,
     response_schema_conformance, ignored_auth,

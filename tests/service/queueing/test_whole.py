@@ -181,12 +181,9 @@ def killed(tmp_path: Path, turns: int, seed: int) -> None:
     assert counts["done"] == len(acknowledged) == len(decided) and counts["waiting"] == 0
 
 
-def test_H01_kill_nine_loses_no_ticket_and_each_is_answered_once(tmp_path: Path) -> None:
-    killed(tmp_path, 3, seed=2)
-
-
-@pytest.mark.slow
-def test_H01_kill_nine_many_times(tmp_path: Path) -> None:
+def test_H01_kill_nine_many_times_loses_no_ticket_and_each_is_answered_once(
+    tmp_path: Path,
+) -> None:
     killed(tmp_path, 8, seed=50)
 
 
