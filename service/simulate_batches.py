@@ -23,15 +23,16 @@ Answer = Callable[[dict[str, Any]], Awaitable[tuple[int, dict[str, Any]]]]
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What goes wrong from now on. ``start_s``, ``line_s``: before the first request and for each;
+    """What goes wrong from now on. ``line_s``: each request takes so long; ``stalls_after``: so
+    many are answered, and no more until this is taken back or the batch is called off;
     ``breaks``: so many submits are taken, and then the connection breaks; ``refuses``: so many are
     not taken; ``fails``: so many looks at a batch end in a 500; ``expires_after``: a batch expires
     with so many requests answered; ``missing``, ``failing``: requests by their number in the file
     (from 1) that have no line, and that are in the error file; ``deaf``: cancelling is not heard.
     """
 
-    start_s: float = 0.0
     line_s: float = 0.0
+    stalls_after: int | None = None
     breaks: int = 0
     refuses: int = 0
     fails: int = 0
@@ -135,10 +136,11 @@ class SimulatedBatches:
         return JSONResponse(self._shown(batch))
 
     async def _work(self, batch: _Batch, trouble: Trouble) -> None:
-        await asyncio.sleep(trouble.start_s)
         for number in range(1, len(batch.lines) + 1):
             if trouble.line_s:
                 await asyncio.sleep(trouble.line_s)
+            while batch.status == "in_progress" and self._stalled(number):
+                await asyncio.sleep(0.01)
             late = trouble.expires_after is not None and number > trouble.expires_after
             if batch.status != "in_progress" or late:
                 ended = "expired" if late else "cancelled"
@@ -147,6 +149,15 @@ class SimulatedBatches:
                 return
             await self._one(batch, number, trouble)
         self._end(batch, "completed" if batch.status == "in_progress" else "cancelled")
+
+    def _stalled(self, number: int) -> bool:
+        most = self.trouble.stalls_after
+        return most is not None and number > most
+
+    @property
+    def working(self) -> bool:
+        """Whether any is being answered."""
+        return bool(self._tasks)
 
     async def _one(self, batch: _Batch, number: int, trouble: Trouble) -> None:
         line = batch.lines[number - 1]

@@ -51,8 +51,8 @@ class Results:
 
 
 class Bill:
-    """Tells the log first and the file of batches after it, so that a kill between the two tells
-    nothing twice: what the log knows already is not told again.
+    """Tells the log first and the file of batches after it, so that what breaks off between the two
+    tells nothing twice: what the log knows already is not told again.
     """
 
     def __init__(self, parts: BillParts, since_us: int | None) -> None:
@@ -99,6 +99,13 @@ class Bill:
         await self._parts.durable()
         return [each.posted.number for each in entries]
 
+    def written(self, parcel: Parcel, entries: Sequence[Entry]) -> None:
+        """The file of batches has what came of these: they are never told again."""
+        for entry in entries:
+            self._known.attempts.discard(entry.posted.posting.decision_id)
+            self._known.outcomes.discard(entry.posted.posting.decision_id)
+            self._known.lines.discard((parcel.batch_id, entry.posted.number))
+
     async def _look_back(self) -> None:
         if self._since_us is not None:
             self._known = await self._parts.known(self._since_us)
@@ -109,8 +116,10 @@ class Bill:
         if called and posting.decision_id not in known.attempts:
             parts.records.attempt(told.attempt)
             parts.calls.pay(posting, told.attempt.usage)
+            known.attempts.add(posting.decision_id)
         if posting.decision_id not in known.outcomes:
             parts.records.outcome(told.outcome)
+            known.outcomes.add(posting.decision_id)
         parts.calls.release(posting)
 
     @staticmethod
@@ -128,6 +137,7 @@ class Bill:
             return
         if not served and not usage.cost_micro_usd:
             return
+        self._known.lines.add((parcel.batch_id, posted.number))
         who, kind = posted.posting.caller, told.attempt.error_kind
         code = "" if served else kind.value if kind is not None else "not_waited_for"
         self._parts.record(

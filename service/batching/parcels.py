@@ -73,14 +73,19 @@ class Parcels:
         self._ways: dict[str, _Way] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
-        for mark in self._store.parcels:  # before anything else is reserved
-            for each in self._store.entries(mark, 0, 1_000_000):
-                parts.calls.resume(each.posted.posting)
+        self._before = [each.posted.posting for mark in self._store.parcels
+                        for each in self._store.entries(mark, 0, 1_000_000)]  # fmt: skip
 
     @property
     def parcels(self) -> list[Parcel]:
         """Those that are not over."""
         return list(self._store.parcels.values())
+
+    def resume(self) -> None:
+        """What an earlier process had reserved is so again."""
+        for each in self._before:
+            self._parts.calls.resume(each)
+        self._before = []
 
     async def post(self, taken: Taken, hours: str, posting: Posting) -> None:
         """A request joins a parcel; it is durable then."""
@@ -126,6 +131,7 @@ class Parcels:
         for task in list(self._tasks.values()):
             task.cancel()
         await self.settled()
+        self._parts.calls.let_go()
         await self._parts.api.close()
 
     # one parcel -------------------------------------------------------------------------------
@@ -302,6 +308,7 @@ class Parcels:
             if not leaving:
                 await self._do(self._store.done, parcel.mark, results.lines)
                 await self._do(self._store.taken_back, parcel.mark, results.others)
+                self._parts.bill.written(parcel, entries)
         await self._do(self._store.over, parcel.mark)
         log.info("a provider's batch of %s is %s", parcel.deployment, remote.status)
         for file in (remote.output, remote.errors, parcel.file):
@@ -331,6 +338,7 @@ class Parcels:
             some = entries[at : at + SOME]
             numbers = await self._parts.bill.none(parcel, some, kind, called, sent)
             await self._do(self._store.taken_back, parcel.mark, numbers)
+            self._parts.bill.written(parcel, some)
 
     async def _entries(self, parcel: Parcel) -> list[Entry]:
         return await self._do(self._store.entries, parcel.mark, 0, 1_000_000)

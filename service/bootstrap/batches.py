@@ -168,10 +168,15 @@ def _offers(runtime: Runtime, endpoint: str) -> bool:
 
 def attach_batches(runtime: Runtime, secret: bytes) -> None:
     """Give a runtime its batches, where the plan has a section of them."""
-    plan, kept, clock = runtime.plan.batches, runtime.kept, runtime.clock
-    if plan is None:
+    if runtime.plan.batches is None:
         _left_lying(runtime, runtime.plan)
-        return
+    else:
+        _join(runtime, _made(runtime, runtime.plan.batches, secret))
+
+
+def _made(runtime: Runtime, plan: BatchPlan, secret: bytes) -> Batching:
+    """Batches as a plan's section wants them; blocks."""
+    kept, clock = runtime.kept, runtime.clock
     connection = open_batches(kept.state_dir, clock, runtime.notices)
     store = BatchStore(connection)
     thread, rules = StoreThread("headgate-batches"), _Rules(runtime, plan)
@@ -192,13 +197,18 @@ def attach_batches(runtime: Runtime, secret: bytes) -> None:
     desk = Desk(
         DeskParts(store, thread, workers, rules, lambda name: _offers(runtime, name), clock, secret)
     )
-    made = Batching(desk, workers, parcels, store, thread, clock, results, chance)
+    return Batching(desk, workers, parcels, store, thread, clock, results, chance)
+
+
+def _join(runtime: Runtime, made: Batching) -> None:
+    """They are worked on from now on."""
 
     async def turn() -> None:
-        await workers.turn()
-        await parcels.turn()
+        await made.workers.turn()
+        await made.parcels.turn()
         _shown(runtime, made)
 
+    made.parcels.resume()
     runtime.batches = made
     runtime.scheduler.put(Job("batches", TURN_S, turn))
     runtime.scheduler.put(Job("batch files", SWEEP_S, made.sweep))
@@ -258,7 +268,8 @@ async def renew_batches(runtime: Runtime, secret: bytes) -> None:
         await made.stop()
         _left_lying(runtime, runtime.plan)
     elif runtime.plan.batches is not None and made is None:
-        await asyncio.to_thread(attach_batches, runtime, secret)
+        begun = await asyncio.to_thread(_made, runtime, runtime.plan.batches, secret)
+        _join(runtime, begun)
 
 
 async def _nothing() -> None:

@@ -86,6 +86,12 @@ class Batched:
         if (hold := self._holds.pop(posting.decision_id, None)) is not None:
             hold.release()
 
+    def let_go(self) -> None:
+        """Nothing is reserved for any; who takes them up again does it anew."""
+        for hold in self._holds.values():
+            hold.release()
+        self._holds.clear()
+
     def pay(self, posting: Posting, usage: Usage) -> None:
         """It has cost so much."""
         book = self._dispatcher().means.budgets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ deployments:
   - {{name: mill, provider: p, base_url: "{url}/v1", model: mill, context_window: 64000,
      price: {{input_usd_per_mtok: 3, output_usd_per_mtok: 7, batch_factor: 0.5}},
      batch: {{window_s: 3600, cancel_s: 300, poll_s: 30{offer}}}}}
+  - {{name: brook, provider: q, base_url: "{url}/v1", model: brook, context_window: 64000,
+     price: {{input_usd_per_mtok: 3, output_usd_per_mtok: 7}}}}
 policy: {{kind: fixed, parameters: {{arm: mill}}}}
 batches: {{longest_s: 172800, most_at_once: 8, most_per_key: 8, first_guess_s: 5}}
 console: {{enabled: false}}
@@ -62,9 +64,9 @@ def provider() -> Iterator[tuple[Provider, str]]:
 class Away:
     """The service's inside, moved on by ``turns``."""
 
-    def __init__(self, state: Path, url: str, usd: str = "100", offer: str = "") -> None:
-        self.clock = HandClock()
-        self.state, self.text = state, PLAN.format(url=url, usd=usd, offer=offer)
+    def __init__(self, state: Path, world: tuple[Provider, str], usd: str = "100") -> None:
+        self.clock, self.provider = HandClock(), world[0]
+        self.state, self.text = state, PLAN.format(url=world[1], usd=usd, offer="")
         self.open()
 
     def open(self) -> None:
@@ -98,8 +100,11 @@ class Away:
             await self.batching.parcels.settled()
             self.clock.advance(seconds)
 
-    async def ended(self, batch: Batch, seconds: float = 60.0) -> Batch:
-        for _ in range(200):
+    async def ended(self, batch: Batch, seconds: float = 60.0, waits: bool = True) -> Batch:
+        """Its end. ``waits``: no time passes here while the provider works."""
+        for _ in range(300):
+            if waits:
+                await until(lambda: not self.provider.batches.working)
             found = await self.batching.desk.batch(None, batch.id)
             if found.ended_us is not None:
                 return found
@@ -138,4 +143,11 @@ class Away:
         await self.runtime.stop()
 
 
-__all__ = ["Away", "Provider", "provider"]
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for the provider, by the machine's clock."""
+    async with asyncio.timeout(60):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+__all__ = ["PLAN", "Away", "Provider", "provider", "until"]
