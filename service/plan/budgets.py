@@ -38,6 +38,8 @@ class LimitOfSpend(Strict):
             raise ValueError(f"a budget of one request cannot {self.at_cap}: it never begins anew")
         if self.period == "request" and self.hard_usd is None:
             raise ValueError("a budget of one request needs hard_usd")
+        if self.period == "request" and self.soft_usd is not None:
+            raise ValueError("a budget of one request has no soft_usd: nobody would be told of it")
         return self
 
 

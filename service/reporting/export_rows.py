@@ -25,18 +25,23 @@ class Unreadable(Exception):
 def rows_of(path: Path) -> Iterator[tuple[int, Row]]:
     """Each row with its line; raises Unreadable."""
     try:
-        with path.open("rb") as raw:
-            begin = raw.read(2)
+        begin = _begin(path, open)
         if begin == _ZIP:
             raise Unreadable("it is a workbook or an archive; save the sheet, or its file, as CSV")
-        coded = "utf-16" if begin in _WIDE else "utf-8-sig"
         opened: Any = gzip.open if begin == _GZIP else open
+        coded = "utf-16" if _begin(path, opened) in _WIDE else "utf-8-sig"
         with opened(path, "rt", encoding=coded, newline="") as file:
             yield from _rows(file)
     except UnicodeError:
         raise Unreadable("it is not text in UTF-8 or UTF-16; save it as CSV in UTF-8") from None
     except (OSError, EOFError, zlib.error, csv.Error) as error:
         raise Unreadable(getattr(error, "strerror", None) or str(error)) from None
+
+
+def _begin(path: Path, opened: Any) -> bytes:
+    with opened(path, "rb") as raw:
+        found: bytes = raw.read(2)
+    return found
 
 
 def _rows(file: io.TextIOBase) -> Iterator[tuple[int, Row]]:

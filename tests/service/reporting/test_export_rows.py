@@ -18,7 +18,7 @@ ROW = {"date": "2026-11-01", "model": "m", "cost": "1"}
     "data",
     [
         TABLE.encode(), b"\xef\xbb\xbf" + TABLE.encode(), TABLE.encode("utf-16"),
-        gzip.compress(TABLE.encode()), TABLE.replace(",", ";").encode(),
+        gzip.compress(TABLE.encode("utf-16")), TABLE.replace(",", ";").encode(),
         TABLE.replace(",", "\t").encode(), TABLE.replace("\n", "\r\n").encode(),
         json.dumps(ROW).encode(), json.dumps([ROW], indent=2).encode(),
         json.dumps({"data": [ROW]}).encode(), json.dumps({"data": [ROW]}, indent=2).encode(),
