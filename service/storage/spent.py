@@ -114,6 +114,12 @@ def key_budgets(cursor: Cursor) -> list[KeyBudget]:
     ]  # fmt: skip
 
 
+def priced_from(cursor: Cursor) -> set[tuple[str, int]]:
+    """The deployments and the days, microseconds, from which the log has ever had prices hold."""
+    rows = rows_of(cursor, "SELECT DISTINCT deployment, from_at FROM tariffs")
+    return {(row["deployment"], us(row["from_at"])) for row in rows}
+
+
 def unsaid(cursor: Cursor, wanted: Iterable[Tariff]) -> list[Tariff]:
     """The prices that the log does not say yet, or says otherwise in its newest row of the day
     from which they hold.
