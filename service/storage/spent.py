@@ -14,7 +14,8 @@ from service.storage.database import Cursor
 _SPENT = """
     SELECT coalesce(d.key_id, '') AS key_id, coalesce(d.tenant, '') AS tenant,
            coalesce(d.feature, '') AS feature, coalesce(d.tags, []) AS tags,
-           coalesce(d.task, '') AS task, a.deployment, a.role IN ('shadow', 'judge') AS beside,
+           coalesce(d.task, '') AS task, a.deployment,
+           a.role IN ('shadow', 'judge', 'classify', 'summary') AS beside,
            sum(a.cost_micro_usd)::BIGINT AS cost, count(*) AS calls,
            sum(a.cost_micro_usd::DOUBLE * a.cost_micro_usd) AS squares
     FROM (SELECT * FROM attempts WHERE ts >= $1 AND ts < $2 AND log_seq <= $3) a
