@@ -111,7 +111,7 @@ def _failed(run: Run, ended: Ended) -> HeadgateError:
 
 
 def _for_money(ended: Ended) -> bool:
-    """Whether budgets are all that its steps failed for; a step of steps fails for what is in it."""
+    """Whether its steps failed for budgets alone; a step of steps fails for what is in it."""
     failed = [each for each in ended.entries if each.status == "failed"]
     inner = [
         each for each in failed

@@ -14,7 +14,8 @@ from service.storage.database import Cursor
 _SPENT = """
     SELECT coalesce(d.key_id, '') AS key_id, coalesce(d.tenant, '') AS tenant,
            coalesce(d.feature, '') AS feature, coalesce(d.tags, []) AS tags,
-           coalesce(d.task, '') AS task, a.deployment, a.role IN ('shadow', 'judge') AS beside,
+           coalesce(d.task, '') AS task, a.deployment,
+           a.role IN ('shadow', 'judge', 'classify', 'summary') AS beside,
            sum(a.cost_micro_usd)::BIGINT AS cost, count(*) AS calls,
            sum(a.cost_micro_usd::DOUBLE * a.cost_micro_usd) AS squares
     FROM (SELECT * FROM attempts WHERE ts >= $1 AND ts < $2 AND log_seq <= $3) a
@@ -113,6 +114,12 @@ def key_budgets(cursor: Cursor) -> list[KeyBudget]:
         )
         for row in rows if row["period"]
     ]  # fmt: skip
+
+
+def priced_from(cursor: Cursor) -> set[tuple[str, int]]:
+    """The deployments and the days, microseconds, from which the log has ever had prices hold."""
+    rows = rows_of(cursor, "SELECT DISTINCT deployment, from_at FROM tariffs")
+    return {(row["deployment"], us(row["from_at"])) for row in rows}
 
 
 def unsaid(cursor: Cursor, wanted: Iterable[Tariff]) -> list[Tariff]:

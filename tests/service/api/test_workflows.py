@@ -109,11 +109,13 @@ def test_as_a_model_it_is_refused_by_a_budget_as_any_request_is(flows: Service) 
         json={"period": "day", "hard_usd": 0.000001, "reason": "it has next to nothing"},
     )  # fmt: skip
     assert put.status_code == 200, put.text
-    with openai.OpenAI(base_url=f"{flows.url}/v1", api_key=key, max_retries=0) as client:
-        with pytest.raises(openai.RateLimitError) as refused:
-            client.chat.completions.create(
-                model="workflow:two-views", messages=[{"role": "user", "content": "sea"}]
-            )
+    with (
+        openai.OpenAI(base_url=f"{flows.url}/v1", api_key=key, max_retries=0) as client,
+        pytest.raises(openai.RateLimitError) as refused,
+    ):
+        client.chat.completions.create(
+            model="workflow:two-views", messages=[{"role": "user", "content": "sea"}]
+        )
     assert refused.value.code == "budget_exceeded"
     assert "headgate.queue" not in refused.value.message
     assert refused.value.response.headers["x-should-retry"] == "false"

@@ -15,7 +15,7 @@ import pytest
 
 from service.domain.records import Mode
 from service.storage.cache_file import FILE
-from tests.conftest import KEY
+from tests.conftest import KEY, HandClock
 from tests.service.caching.rig import PLAN, Rig, counting, said, serving
 
 pytestmark = pytest.mark.slow
@@ -323,3 +323,15 @@ def test_a_reload_keeps_answers_where_the_plan_says_then(
             assert cache(before.ask("second")) == "miss"
         with serving(tmp_path, told("version: 2"), upstream=upstream) as after:
             assert [cache(after.ask(each)) for each in ("first", "second")] == ["hit", "hit"]
+
+
+def test_an_answer_lives_for_a_day_by_the_clock(tmp_path: Path) -> None:
+    clock = HandClock()
+    with serving(tmp_path, clock=clock) as rig:
+        assert cache(rig.ask("what day is it?")) == "miss"
+        clock.advance(86_399.0)
+        answer = rig.ask("what day is it?")
+        assert cache(answer) == "hit" and answer.headers["age"] == "86399"
+        clock.advance(1.0)
+        assert cache(rig.ask("what day is it?")) == "miss"
+        assert rig.upstream.calls == 2
