@@ -7,7 +7,6 @@ _KEEPING = "service/orchestration/conversation/test_keeping.py"
 _COMPACTION = "service/orchestration/conversation/test_compaction.py"
 MIRRORED: dict[str, str] = {
     "experiments/opportunities/traffic.py": "service/storage/test_traffic.py",
-    "service/cli/opportunities.py": "service/api/test_opportunities.py",
     "service/cli/conversation.py": _KEEPING,
     "service/domain/staying.py": "service/routing/test_leaving.py",
     "service/routing/caching.py": "service/routing/test_leaving.py",

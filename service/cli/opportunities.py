@@ -244,6 +244,9 @@ def _show(found: dict[str, Any]) -> None:
                                          ("together", each["together"])) if held]  # fmt: skip
         told = f" ({', '.join(marks)})" if marks else ""
         say(f"{each['number']}. {_line(each, before)}{told}")
+    if not found["requests"]:
+        say("there are no requests in that time: give another --since and --until")
+        return
     if not found["opportunities"]:
         say("nothing that could be estimated would have saved anything worth it")
     _show_joint(found)
@@ -265,8 +268,10 @@ def _show_head(found: dict[str, Any]) -> None:
 
 def _show_joint(found: dict[str, Any]) -> None:
     joint = found["joint"]
-    if joint["parts"]:
-        say(f"together, in the order {found['order']}:")
+    if not joint["parts"]:
+        say(f"${dollars(joint['before_micro_usd'])} was paid")
+        return
+    say(f"together, in the order {found['order']}:")
     for each in joint["parts"]:
         say(f"   {_line(each, joint['before_micro_usd'])}")
     before, saved, after = (
