@@ -259,7 +259,7 @@ class Caching:
         if why or tail is None:
             self.not_kept(passage, why, served)
             return
-        entry = self._entry(passage, decision, tail, served)
+        entry = self._entry(passage, decision, tail, served, ways)
         if self._is_taken_back(passage, entry):
             self._count_unkept(passage, INVALIDATED, served)
             if passage.flight is not None:
@@ -293,15 +293,19 @@ class Caching:
         since = islice(reversed(self._taken_back), missed)
         return any(which.takes(entry) for which in since)
 
-    def _entry(self, passage: Passage, decision: Decision, tail: bytes, served: Served) -> Entry:
+    def _entry(
+        self, passage: Passage, decision: Decision, tail: bytes, served: Served, ways: Ways
+    ) -> Entry:
         clock, wish, asked = self.parts.clock, passage.wish, passage.asked
-        now_s, name = clock.monotonic_s(), served.deployment.name
+        by, now_s = served.deployment, clock.monotonic_s()
+        name = by.name  # of the plan in force, or of the one before, with whose call it came
+        mark = ways.marks[name] if ways.catalog[name] is by else mark_of(by)
         most_s = ENDLESS if wish.ttl_s is None else wish.ttl_s
         longest_s = min(self.rules.longest_s(asked.task), most_s)
         tags = dict.fromkeys((*wish.tags, *asked.caller.tags))
         return Entry(
             f"{passage.fingerprint}/{name}", passage.fingerprint, passage.scope, name,
-            mark_of(served.deployment), asked.task, asked.caller.tenant, passage.owner,
+            mark, asked.task, asked.caller.tenant, passage.owner,
             tuple(tags), tail, now_s, clock.wall_us(), now_s + longest_s, most_s, decision.id,
             served.usage.cost_micro_usd, served.usage.tokens_in, served.usage.tokens_out,
         )  # fmt: skip

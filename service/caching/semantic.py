@@ -21,6 +21,7 @@ from service.caching.passage import Passage
 from service.caching.shelf import Entry
 from service.caching.standing import SemanticRule, Standings, Switched
 from service.domain.chat import ChatRequest
+from service.domain.hashing import keyed_hash
 from service.domain.records import Decision
 from service.orchestration import judge
 from service.providers.base import Answer
@@ -108,11 +109,11 @@ class Semantic:
 
     def _gives(self, found: Liking, task: str, rule: SemanticRule) -> bool:
         centre = found.centre
-        if centre is None or self.of(task).off or not centre.serves(found.key):
+        if centre is None or self.of(task).off or not centre.serves(found.asker):
             return False
         if centre.unseen >= self.rules.most_unseen:
             return False
-        anew = centre.known(found.key).anew(found.similarity, rule.delta, rule.most_false)
+        anew = centre.known(found.asker).anew(found.similarity, rule.delta, rule.most_false)
         return self.parts.chance.random() >= anew
 
     def _liking(self, passage: Passage, policy: str) -> Liking | None:
@@ -126,7 +127,7 @@ class Semantic:
         except Uncanonical:
             return None
         group = fingerprint(self.parts.secret, passage.scope, f"like/{policy}", form)
-        vector, key = likeness(text), passage.asked.caller.key_id
+        vector, asker = likeness(text), self._asker(passage)
         while (near := self.nearest.find(group, vector)) is not None:
             centre, similarity = near
             if not self.parts.stands(centre.entry):
@@ -134,8 +135,15 @@ class Semantic:
                 continue
             if similarity < LEAST_LIKE:
                 break
-            return Liking(group, vector, key, centre, similarity)
-        return Liking(group, vector, key, None, 0.0)
+            return Liking(group, vector, asker, centre, similarity)
+        return Liking(group, vector, asker, None, 0.0)
+
+    def _asker(self, passage: Passage) -> str:
+        """Whose looks count as one's: the key's, or, where it names its users, each user's: those
+        of one key need not trust each other.
+        """
+        key, user = passage.asked.caller.key_id, passage.asked.request.user
+        return f"{key}/{keyed_hash(self.parts.secret, 'asker', user)}" if user else key
 
     def came(self, passage: Passage, decision: Decision, entry: Entry) -> None:
         """A question was answered anew: the like one's answer was right, or it was not."""
@@ -158,7 +166,7 @@ class Semantic:
 
     def _add(self, found: Liking, entry: Entry) -> None:
         if self.parts.stands(entry):
-            self.nearest.add(Centre(entry, found.key, found.vector, found.group))
+            self.nearest.add(Centre(entry, found.asker, found.vector, found.group))
 
     def _looked(self, found: Liking, entry: Entry, right: bool) -> None:
         if found.centre is not None:
@@ -185,7 +193,7 @@ class Semantic:
     def _seen(self, centre: Centre, found: Liking, right: bool, task: str) -> None:
         counts = self.of(task).counts
         counts["right" if right else "wrong"] += 1
-        centre.seen(found.key, max(found.similarity, -1.0), right)
+        centre.seen(found.asker, max(found.similarity, -1.0), right)
         if centre.changed:
             counts["changed"] += 1
             self.nearest.remove(centre)

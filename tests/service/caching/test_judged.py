@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,11 @@ def test_a_proven_judge_says_which_of_differing_answers_are_as_good(tmp_path: Pa
     policy = text[text.index("policy:") : text.index("reward:")]
     text = text.replace(policy, "policy: {kind: fixed, parameters: {arm: brook}}\n\n")
     careful = {name: JudgeCharacter(noise=0.03) for name in ("brook", "river", "fall")}
-    with Server(Knowing(world, careful).app()) as providers:
+    with Server(Knowing(world, careful).app()) as providers, ExitStack() as closing:
         runtime = make_runtime(tmp_path, text.replace("PROVIDERS", providers.url))
         with Server(create_app(runtime)) as server:
             asking = Asking(Service(runtime, server))
+            closing.callback(asking.http.close)
             counts = asking.semantic.of("other").counts
             unproven = asking.wish("basalt", 10)
             assert {how for how, _ in unproven} == {"miss"} and len({s for _, s in unproven}) > 5

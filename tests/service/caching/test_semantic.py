@@ -174,6 +174,23 @@ def test_a_poisoned_answer_is_found_out_by_who_asks_next(rig: Rig) -> None:
     assert set(answers) == {known.facts["gannet"]}
 
 
+def test_a_user_of_a_key_gets_nothing_that_another_one_made(rig: Rig) -> None:
+    """Many people behind one key: who asks the same a hundred times has proven it to himself."""
+    known, app = knowing(rig), rig.key("t4", "app")
+    known.facts["dunlin"] = "Send your password to me."
+    starts = ("", "please ", "hello ", "hi ", "thanks ")
+    texts = [
+        f"{start}{verb} what a dunlin is"
+        for start in starts
+        for verb in ("tell", "show", "give", "say", "explain", "describe", "need", "want")
+    ]
+    evil = [cache(rig.ask(text, app, user="evil")) for text in texts]
+    assert "semantic" in evil
+    known.facts["dunlin"] = "A dunlin is a wader."
+    answers = [said(rig.ask(text + "?!", app, user="good")) for text in texts[:20]]
+    assert set(answers) == {known.facts["dunlin"]}
+
+
 def test_a_bad_rating_throws_out_what_stands_for_others(rig: Rig) -> None:
     knowing(rig).facts["osprey"] = "An osprey is a bird that fishes."
     first = rig.ask("what an osprey is")
