@@ -55,15 +55,16 @@ class DeskParts:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is under way: batches, and requests that wait and that are tried. ``each_s``: how long
-    one takes at most; ``slack_s``: how long the first batch may still wait without being late, None
-    where there is none; ``open``: whether a window is; ``opens_us``: when one is next, None where
-    none is in the next days.
+    """What is under way: batches, and requests that wait, are tried, and are ``away`` with a
+    provider's batch. ``each_s``: how long one takes at most; ``slack_s``: how long the first
+    batch may still wait without being late, None where there is none; ``open``: whether a window
+    is; ``opens_us``: when one is next, None where none is in the next days.
     """
 
     live: int
     waiting: int
     running: int
+    away: int
     each_s: float
     slack_s: float | None
     open: bool
@@ -215,8 +216,9 @@ class Desk:
         starts = latest(standings, rules, workers.each_s)
         slack_us = min((each - now_us for each in starts.values()), default=None)
         opens_us = next_open_us(rules.windows, now_us)
+        away = max(sum(each.running for each in standings) - workers.running, 0)
         return Load(
-            len(standings), sum(each.waiting for each in standings), workers.running,
+            len(standings), sum(each.waiting for each in standings), workers.running, away,
             workers.each_s, None if slack_us is None else slack_us / 1e6, opens_us == now_us,
             opens_us,
         )  # fmt: skip

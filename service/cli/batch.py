@@ -49,7 +49,8 @@ def _show_all(found: dict[str, Any]) -> None:
         say("there are no batches: the plan has no section batches")
         return
     if "waiting" in found:
-        say(f"{found['waiting']} requests wait, {found['running']} are being tried; one takes "
+        say(f"{found['waiting']} requests wait, {found['running']} are being tried, "
+            f"{found['away']} are with a provider's batch; one takes "
             f"{found['seconds_each']:.1f} s at most")  # fmt: skip
     if found["batches"]:
         _rows(found["batches"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -145,6 +146,26 @@ async def _raise(looker: Looker, now: Open, reason: str) -> str:
     return await OVERRIDE.act(looker, now, reason)
 
 
+# answers for like questions --------------------------------------------------------------------
+
+
+def _switched(words: str) -> Callable[[Looker, Open], list[Node]]:
+    def fields(looker: Looker, now: Open) -> list[Node]:
+        return [h("p", "Of the task ", h("strong", now.of), f": {words}")]
+
+    return fields
+
+
+def _switch(on: bool) -> Callable[[Looker, Open, str], Awaitable[str]]:
+    async def act(looker: Looker, now: Open, reason: str) -> str:
+        body = {"task": now.of, "on": on, "reason": reason}
+        await looker.ask("/admin/cache/semantic/switch", body)
+        looker.kept.pop(CACHE, None)
+        return f"Answers for like questions of {now.of} are {'on again' if on else 'off'}."
+
+    return act
+
+
 # a batch ended ----------------------------------------------------------------------------------
 
 
@@ -176,5 +197,11 @@ async def _cancel(looker: Looker, now: Open, reason: str) -> str:
 INVALIDATE = Form("Take answers back", "Take them back", _which_fields, _which_check, _take_back,
                   danger=True)  # fmt: skip
 RAISE = Form("Raise caching for a while", "Put it in effect", _raise_fields, _raise_check, _raise)
+LIKE_ON = Form("Give answers for like questions again", "Put it on", _switched(
+    "answers for like questions are given again; how often they are wrong is measured anew."
+), nothing, _switch(True), sure=False)  # fmt: skip
+LIKE_OFF = Form("Give no answers for like questions", "Put it off", _switched(
+    "none is given for a like question from the next request on, until it is put on again."
+), nothing, _switch(False), sure=False)  # fmt: skip
 CANCEL = Form("Cancel a batch", "Cancel the batch", _batch, nothing, _cancel, sure=False,
               danger=True)  # fmt: skip

@@ -21,9 +21,10 @@ _GIVEN = """
 def savings(cursor: Cursor, asked: SavingsAsked) -> dict[str, Any]:
     """Of the calls that ended, and the answers that were given again, in a time; micro-dollars.
 
-    The parts do not overlap: an answer given again was no call; cached input is held against plain
-    input at list price, and a batch's price against the list price of the same tokens, cached ones
-    included. What a kept answer saved is an estimate: what the first one cost.
+    The parts do not overlap: an answer given again was no call; cached input, of calls outside of
+    providers' batches, is held against plain input at list price; a batch's price is held against
+    the list price of the same tokens. What a kept answer saved is an estimate: what the first one
+    cost.
     """
     tenant, when = asked.tenant, (asked.since_us, asked.until_us)
     spent = costs(cursor, CostsAsked((), *when, tenant)).total

@@ -20,7 +20,7 @@ from service.console.nodes import (
 )
 from service.console.reading import savings as reading
 from service.console.reading.routes import told
-from service.console.wording import NONE, count, plural, seconds, short, span, usd
+from service.console.wording import NONE, count, plural, short, span, usd
 
 HURRY_S = 900.0
 TONES = {"in_progress": "info", "cancelling": "warn", "failed": "bad", "completed": "good",
@@ -57,13 +57,17 @@ def _figures(looker: Looker, found: dict[str, Any], saved: dict[str, Any] | None
             waits, after, tone = "no more", "they are tried at any hour", "bad"
     return figures(
         figure("Under way", plural(found["live"], "batch", "batches")),
-        figure("Requests waiting", count(found["waiting"]),
-               f"{count(found['running'])} tried now, {seconds(found['seconds_each'])} each"),
+        figure("Requests waiting", count(found["waiting"]), _elsewhere(found)),
         figure("They may wait", waits, after, tone),
         _window(looker, found),
         figure("Saved", NONE if total is None else usd(total["saved_micro_usd"] / 1e6),
                "" if total is None else f"of {usd(total['list_micro_usd'] / 1e6)} at list price"),
     )  # fmt: skip
+
+
+def _elsewhere(found: dict[str, Any]) -> str:
+    tried = f"{count(found['running'])} tried now"
+    return f"{tried}, {count(found['away'])} with providers" if found["away"] else tried
 
 
 def _window(looker: Looker, found: dict[str, Any]) -> Node:
@@ -88,9 +92,13 @@ def _row(looker: Looker, each: dict[str, Any], money: dict[str, Any] | None) -> 
         NONE if money is None else usd(money[name] / 1e6)
         for name in ("paid_micro_usd", "saved_micro_usd")
     )
+    answered = f"{count(counts['completed'])} of {count(counts['total'])}"
+    by_provider = "" if not money or not money["provider"] else h(
+        "small", f"{count(money['provider'])} in a provider's batch", cls="hg-why"
+    )  # fmt: skip
     return (
         h("span", short(each["id"]), title=each["id"], cls="hg-whole"), whose, _state(each, state),
-        f"{count(counts['completed'])} of {count(counts['total'])}", count(counts["failed"]),
+        h("span", answered, by_provider), count(counts["failed"]),
         _when(each, live), h("span", moment(latest * 1_000_000, "left")) if latest else NONE,
         paid, saved, act,
     )  # fmt: skip

@@ -21,14 +21,14 @@ from service.console.nodes import (
     moment,
     table,
 )
-from service.console.wording import NONE, count, span, usd
+from service.console.wording import NONE, count, plural, span, usd
 
 PATH = "/admin/costs/opportunities"
 _MARKS = ("unbeaten: nothing else surely saves as much at as little risk; together: the best that "
           "do not stand in each other's way")  # fmt: skip
 _KEPT = "opportunities"
 _COLUMNS = (Column("Change"), Column("Surely saves", True), Column("Expected", True),
-            Column("Quality of an answer"), Column("Marks"),
+            Column("What it risks"), Column("Marks"),
             Column("To try it", wide=True))  # fmt: skip
 
 
@@ -81,29 +81,32 @@ def _found(found: dict[str, Any]) -> list[Node]:
         h("p", f"{count(found['requests'])} requests, looked at ", moment(found["at_us"]), ".",
           cls="hg-hint")
     ]  # fmt: skip
-    rows = [(str(each["number"]), _row(each, found["until"])) for each in found["opportunities"]]
+    rows = [(each["change"], _row(each)) for each in found["opportunities"]]
     if rows:
         parts.append(table("Opportunities", _COLUMNS, rows))
         parts.append(h("p", *_together(found["joint"]), cls="hg-hint"))
     else:
         parts.append(empty("Nothing that could be estimated would have saved anything worth it."))
     if found["unsaid"]:
-        lines = [h("li", h("strong", each["change"]), f": {each['why']}")
-                 for each in found["unsaid"]]  # fmt: skip
-        parts.append(fold(f"Of {len(lines)} nothing can be said", h("ul", *lines)))
+        why: dict[str, list[str]] = {}
+        for each in found["unsaid"]:
+            why.setdefault(each["why"], []).append(each["change"])
+        lines = [h("li", h("strong", ", ".join(of)), f": {said}") for said, of in why.items()]
+        told = f"Of {plural(len(found['unsaid']), 'change')} nothing can be said"
+        parts.append(fold(told, h("ul", *lines, cls="hg-lines")))
     return parts
 
 
-def _row(each: dict[str, Any], until: str) -> tuple[Node, ...]:
+def _row(each: dict[str, Any]) -> tuple[Node, ...]:
     interval, trial = each["interval_micro_usd"], each["trial"]
     low = interval.get("low")
     sure = "nothing" if low is not None and low <= 0 else usd(None if low is None else low / 1e6)
     marks = [badge("unbeaten", "good")] if each["pareto"] else []
     marks += [badge("together", "info")] if each["together"] else []
-    command = f"headgate cost opportunities try {each['number']} --until {until}"
+    command = f'headgate cost opportunities try "{each["change"]}"'
     change = h("span", in_words(parse(each["change"])), h("small", each["change"], cls="hg-why"))
     return (
-        change, sure, usd(each["saved_micro_usd"] / 1e6), _quality(each),
+        change, sure, usd(each["saved_micro_usd"] / 1e6), _risk(each),
         h("span", *marks, title=_MARKS) if marks else NONE,
         h("span", h("code", command), h("small", trial["words"], cls="hg-why")),
     )  # fmt: skip
@@ -124,13 +127,19 @@ def in_words(change: Change) -> str:
     return change.text
 
 
-def _quality(each: dict[str, Any]) -> str:
-    change = each["quality_change"]
-    if change is None:
-        return "as before" if each["answers_at_risk"] == 0 else NONE
-    if "cannot_say" in change:
-        return "cannot be said"
-    return f"{change['estimate']:+.3f} ({change['low']:+.3f} to {change['high']:+.3f})"
+def _risk(each: dict[str, Any]) -> str:
+    """What may be lost by it."""
+    change, risk = parse(each["change"]), each["answers_at_risk"]
+    if isinstance(change, Cache):
+        return "how stale an answer gets"
+    if isinstance(change, Skip):
+        return f"at most {plural(round(risk or 0.0), 'bad answer')} that nobody sees"
+    quality = each["quality_change"]
+    if quality is None:
+        return NONE
+    if "cannot_say" in quality:
+        return "its quality cannot be said"
+    return f"quality {quality['estimate']:+.3f} ({quality['low']:+.3f} to {quality['high']:+.3f})"
 
 
 def _together(joint: dict[str, Any]) -> list[Node]:

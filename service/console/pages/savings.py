@@ -38,7 +38,7 @@ _TASKS = (Column("Task"), Column("Answers are"), Column("For", True), Column("Hi
           Column("Saved", True))  # fmt: skip
 _LIKE = (Column("Task"), Column("State"), Column("Had a like one", True), Column("Given", True),
          Column("Regenerated", True), Column("Wrong", True), Column("Wrong at most", True),
-         Column("Allowed", True))  # fmt: skip
+         Column("Allowed", True), Column(""))  # fmt: skip
 _PROMPTS = (Column("Deployment"), Column("Calls", True), Column("Cached tokens", True),
             Column("Of its input", True), Column("Saved", True), Column("Writing cost", True),
             Column("Net", True))  # fmt: skip
@@ -60,7 +60,7 @@ async def _draw(looker: Looker) -> Drawn:
         "head": [heading("Savings", note, spans)],
         "figures": [_figures(saved)],
         "kept": [_kept(looker, cache)],
-        "like": [_like(cache["semantic"])] if cache.get("semantic") else [],
+        "like": [_like(looker, cache["semantic"])] if cache.get("semantic") else [],
         "prompts": [_prompts(looker, prompts)],
         "batches": [await batched(looker, of_batches.content)],
         "opportunities": [opportunities(looker)],
@@ -165,25 +165,31 @@ def _why(found: dict[str, Any]) -> Node:
 # answers for like questions ---------------------------------------------------------------------
 
 
-def _like(found: dict[str, Any]) -> Node:
+def _like(looker: Looker, found: dict[str, Any]) -> Node:
     note = (f"{plural(found['entries'], 'answer')} may stand for a like question; regenerating "
             f"some to measure how often they are wrong cost {usd(found['shadow_spent_usd'])} "
             "today.")  # fmt: skip
-    rows = [(each["task"], _like_task(each)) for each in found["tasks"]]
+    rows = [(each["task"], _like_task(looker, each)) for each in found["tasks"]]
     return card("Answers for like questions", table("By task", _LIKE, rows), note=note)
 
 
-def _like_task(each: dict[str, Any]) -> tuple[Node, ...]:
+def _like_task(looker: Looker, each: dict[str, Any]) -> tuple[Node, ...]:
     if each["off"]:
-        state = h("span", badge("off", "bad"), h("small", each["off"], cls="hg-why"))
+        tone = "quiet" if each["by_hand"] else "bad"
+        state = h("span", badge("off", tone), h("small", each["off"], cls="hg-why"))
     elif each["held"]:
         state = badge("the bound holds", "good")
     else:
         state = badge("not known yet", "info")
     asked, given = each["counts"].get("asked", 0), each["counts"].get("given", 0)
     most = percent(each["false_hits_at_most"], 1), percent(each["most_false"], 1)
+    act: Node = ""
+    if looker.acts:
+        to, words = ("likeon", "Put on again") if each["off"] else ("likeoff", "Put off")
+        act = h("div", button(words, ("ask", f"{to}:{each['task']}"), aria_haspopup="dialog"),
+                cls="hg-line")  # fmt: skip
     return (each["task"], state, count(asked), count(given), count(each["regenerated"]),
-            count(each["wrong"]), *most)  # fmt: skip
+            count(each["wrong"]), *most, act)  # fmt: skip
 
 
 # providers' prompt caches -----------------------------------------------------------------------

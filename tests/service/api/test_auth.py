@@ -131,7 +131,7 @@ def test_every_route_and_every_role(
                    "error_rate": 0}]},
               "experiments": {**LIFT, "design": {}}, "switch": LIFT | {"on": True}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
-    response = httpx.request(method, service.url + path, headers=headers,
+    response = httpx.request(method, service.url + path, headers=headers, timeout=60.0,
                              json=body if method == "POST" else None)  # fmt: skip
     allowed = ROLES.index(role) >= ROLES.index(least)
     assert (response.status_code == 403) == (not allowed), response.text

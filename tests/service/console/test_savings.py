@@ -13,7 +13,6 @@ import openai
 import pytest
 
 from service.app import create_app
-from service.caching.semantic import Semantic
 from service.console.looker import Looker
 from service.console.pages import opportunities
 from tests.conftest import KEY, Server, Service, make_runtime, plan_text
@@ -74,13 +73,6 @@ async def test_it_tells_what_was_saved_by_what(
     assert all(each in told for each in ("It would have been", "By kept answers", "In memory"))
     assert "about, and 2 calls more" in told
     assert "not known yet" in told and "Hits by count" in told
-    found = service.runtime.caching
-    assert found is not None and isinstance(found.further, Semantic)
-    found.further.of("other").off = "too many are wrong"
-    try:
-        assert "too many are wrong" in texts(await drawn(page("/savings"), look()))
-    finally:
-        found.further.of("other").again()
     code, out, err = run("cost", "saved", "--url", service.url, "--json")
     saved = json.loads(out)
     assert code == 0 and saved["kept_answers"]["exact"]["answers"] == 2, err
@@ -134,6 +126,18 @@ async def test_caching_is_raised_for_a_while(
     assert not service.runtime.operating.holding
 
 
+async def test_answers_for_like_questions_are_put_off_and_on(
+    service: Service, busy: Service, look: Callable[..., Looker]
+) -> None:
+    looker = look()
+    for form, told, shown in (("likeoff", "are off", "Put on again"),
+                              ("likeon", "are on again", "not known yet")):  # fmt: skip
+        assert form in acts_offered((await seen(looker))[0])
+        await act(looker, "ask", f"{form}:other")
+        await act(looker, "confirm", reason=REASON)
+        assert told in looker.told and shown in (await seen(looker))[1]
+
+
 async def test_a_batch_is_called_off(
     service: Service, busy: Service, look: Callable[..., Looker]
 ) -> None:
@@ -181,7 +185,7 @@ async def test_the_list_tells_what_is_sure_and_how_to_try_it(look: Callable[...,
     }  # fmt: skip
     joint = {"saved_micro_usd": 6_000_000, "before_micro_usd": 9_000_000,
              "interval_micro_usd": {"cannot_say": "thin"}}  # fmt: skip
-    found = {"requests": 7, "until": "2026-11-26T00:00:00Z", "opportunities": [row, unsure],
+    found = {"requests": 7, "opportunities": [row, unsure],
              "joint": joint, "unsaid": [{"change": "skip:*", "why": "no checks"}],
              "at_us": 0}  # fmt: skip
     looker = look()
@@ -189,5 +193,6 @@ async def test_the_list_tells_what_is_sure_and_how_to_try_it(look: Callable[...,
     await task
     told = str(opportunities.opportunities(looker))
     assert "code: every request to mill" in told and "all tasks: keep answers for 1" in told
-    assert "$4.00" in told and "'nothing'" in told and "as before" in told
-    assert "opportunities try 1 --until 2026-11-26T00:00:00Z" in told and "no checks" in told
+    assert "$4.00" in told and "'nothing'" in told and "how stale" in told
+    assert "quality -0.010 (-0.020 to +0.000)" in told and "no checks" in told
+    assert 'try "tier:code=mill"' in told
