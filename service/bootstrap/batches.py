@@ -146,9 +146,12 @@ def attach_batches(runtime: Runtime, secret: bytes) -> None:
         kept.log.append(line)
         results[line.result] += 1
 
+    async def durable() -> None:
+        await asyncio.wrap_future(kept.log.flush(soon=False))
+
     workers = Workers(
         WorkParts(store, thread, _way(runtime), rules, record, clock, chance,
-                  Durations(plan.first_guess_s))
+                  Durations(plan.first_guess_s), durable)
     )  # fmt: skip
     desk = Desk(
         DeskParts(store, thread, workers, rules, lambda name: _offers(runtime, name), clock, secret)
