@@ -310,7 +310,6 @@ MIRRORED: dict[str, str] = {
     "service/batching/whole.py": "service/api/test_batches.py",
     "service/batching/schedule.py": "service/batching/test_work.py",
     "service/batching/lines.py": "service/batching/test_work.py",
-    "service/batching/reading.py": "service/api/test_batches.py",
     "service/domain/batches.py": "service/batching/test_work.py",
     "service/storage/batch_file.py": "service/test_batch_stops.py",
     "service/storage/batch_store.py": "service/batching/test_work.py",

@@ -117,9 +117,11 @@ class Desk:
             raise _no_file()
         return found
 
-    async def files(self, key: Key, purpose: str, after: str, most: int) -> list[StoredFile]:
-        """The newest first."""
-        return await self._do(self._store.files, owner_of(key), purpose, after, most)
+    async def files(
+        self, key: Key, purpose: str, after: str, most: int, order: str = "desc"
+    ) -> list[StoredFile]:
+        """The newest first, or last where the order is "asc"."""
+        return await self._do(self._store.files, owner_of(key), purpose, after, most, order)
 
     async def remove(self, key: Key, identity: str) -> None:
         """Erase a file; raises NotFound."""

@@ -26,6 +26,7 @@ log = logging.getLogger("headgate.batches")
 
 FIRST_S, MOST_S = 2.0, 300.0
 WRITE_AGAIN_S = 1.0
+ENDING_S = 5.0  # for results that are being written when all is called off
 NOTHING = Usage(0, 0, 0, 0)
 
 
@@ -76,9 +77,15 @@ class Post(Protocol):
         """One more; it is durable then, and no longer tried here."""
 
 
+async def _at_once() -> None:
+    """There is nothing to wait for."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkParts:
-    """What the workers stand on. ``record``: where each result is logged and counted."""
+    """What the workers stand on. ``record``: where each result is logged and counted;
+    ``durable``: until what was logged before is so.
+    """
 
     store: BatchStore
     thread: StoreThread
@@ -88,6 +95,7 @@ class WorkParts:
     clock: Clock
     chance: random.Random
     durations: Durations = field(default_factory=lambda: Durations(20.0))
+    durable: Callable[[], Awaitable[object]] = _at_once
 
 
 class Workers:
@@ -98,6 +106,7 @@ class Workers:
         self._store, self._do = parts.store, parts.thread.do
         self._schedule = Schedule()
         self._tasks: dict[asyncio.Task[None], str] = {}  # to their batches
+        self._ending: set[asyncio.Task[Any] | None] = set()  # of these: who have their result
         self._by_key: dict[str, int] = {}
         self._turning = asyncio.Lock()
         self._stopping = False
@@ -172,6 +181,7 @@ class Workers:
         task.add_done_callback(partial(self._forget, key_id))
 
     def _forget(self, key_id: str, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
         if self._tasks.pop(task, None) is not None:
             self._by_key[key_id] -= 1
             if not self._by_key[key_id]:
@@ -196,7 +206,7 @@ class Workers:
     async def _give_up(self, standing: Standing, result: str) -> None:
         await asyncio.sleep(0)  # one that is called off before it began gives nothing back
         for task, batch_id in list(self._tasks.items()):
-            if batch_id == standing.batch.id:
+            if batch_id == standing.batch.id and task not in self._ending:
                 task.cancel()
         if not standing.waiting:
             return
@@ -274,8 +284,20 @@ class Workers:
             return
         self._parts.durations.took(clock.monotonic_s() - began_s)
         line = lines.answered(taken.number, taken.custom_id, reply.body, reply.told)
-        if await self._kept(taken, line, "completed"):
-            self._record(batch, taken.number, (pick.hours, taken.tries + 1), "completed", "", reply)
+        self._record(batch, taken.number, (pick.hours, taken.tries + 1), "completed", "", reply)
+        await self._result(taken, line, "completed")
+
+    async def _result(self, taken: Taken, line: bytes, result: str) -> None:
+        """Give it to its owner once it is in the log for good, with its call and its price: after a
+        kill between the two it is asked again, but nothing is answered that was never paid.
+        """
+        self._ending.add(asyncio.current_task())
+        try:
+            await self._parts.durable()
+        except HeadgateError as error:
+            log.error("a result of batch %s is not in the log yet: %s", taken.batch_id,
+                      error.message)  # fmt: skip
+        await self._kept(taken, line, result)
 
     async def _kept(self, taken: Taken, line: bytes, result: str) -> bool:
         """Write a result; what cannot be written now is offered again."""
@@ -296,9 +318,9 @@ class Workers:
             await self._back(taken, max(wait_s, error.retry_after_s or 0.0), counted)
             return
         line = lines.refused(taken.number, taken.custom_id, error)
-        if await self._kept(taken, line, "failed"):
-            told = pick.hours, taken.tries + 1
-            self._record(pick.batch, taken.number, told, "failed", error.code)
+        told = pick.hours, taken.tries + 1
+        self._record(pick.batch, taken.number, told, "failed", error.code)
+        await self._result(taken, line, "failed")
 
     async def _back(self, taken: Taken, wait_s: float, counted: bool) -> None:
         ready_us = self._parts.clock.wall_us() + int(wait_s * 1e6)
@@ -323,6 +345,8 @@ class Workers:
         self._stopping = True
         async with self._turning:
             await asyncio.sleep(0)
+        if self._ending:
+            await asyncio.wait({each for each in self._ending if each}, timeout=ENDING_S)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

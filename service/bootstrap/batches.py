@@ -187,9 +187,13 @@ def _made(runtime: Runtime, plan: BatchPlan, secret: bytes) -> Batching:
         results[line.result] += 1
 
     calls = Batched(lambda: runtime.dispatcher)
+
+    async def durable() -> None:
+        await asyncio.wrap_future(kept.log.flush(soon=False))
+
     workers = Workers(
         WorkParts(store, thread, _way(runtime, calls), rules, record, clock, chance,
-                  Durations(plan.first_guess_s))
+                  Durations(plan.first_guess_s), durable)
     )  # fmt: skip
     parcels = _parcels(runtime, workers, (ParcelStore(connection, store), store, thread),
                        (calls, record))  # fmt: skip

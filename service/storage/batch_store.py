@@ -73,24 +73,32 @@ class BatchStore:
         ).fetchone()
         return None if row is None else bytes(row[0])
 
-    def files(self, owner: Owner, purpose: str, after: str, most: int) -> list[StoredFile]:
-        """An owner's files, the newest first; ``after``: those older than this one."""
+    def files(
+        self, owner: Owner, purpose: str, after: str, most: int, order: str = "desc"
+    ) -> list[StoredFile]:
+        """An owner's files, the newest first, or last where the order is "asc"; ``after``: those
+        that follow this one.
+        """
         where, given = f"{_OWN} AND (? = '' OR purpose = ?)", [owner.key_id, owner.tenant]
-        where, given = self._after("files", where, [*given, purpose, purpose], (after, owner))
-        return self._files(f"{where} ORDER BY seq DESC LIMIT ?", (*given, most))
+        where, given = self._after(
+            "files", where, [*given, purpose, purpose], (after, owner), order
+        )
+        way = "ASC" if order == "asc" else "DESC"
+        return self._files(f"{where} ORDER BY seq {way} LIMIT ?", (*given, most))
 
     def _files(self, where: str, given: Sequence[Any]) -> list[StoredFile]:
         rows = self._db.execute(f"SELECT {_FILE} FROM files WHERE {where}", given).fetchall()
         return [StoredFile(row[0], Owner(row[1], row[2]), *row[3:]) for row in rows]
 
     def _after(
-        self, table: str, where: str, given: list[Any], cut: tuple[str, Owner]
+        self, table: str, where: str, given: list[Any], cut: tuple[str, Owner], order: str = "desc"
     ) -> tuple[str, list[Any]]:
         after, owner = cut
         if not after:
             return where, given
         found = f"SELECT seq FROM {table} WHERE id = ? AND {_OWN}"
-        return f"{where} AND seq < ({found})", [*given, after, owner.key_id, owner.tenant]
+        beyond = ">" if order == "asc" else "<"
+        return f"{where} AND seq {beyond} ({found})", [*given, after, owner.key_id, owner.tenant]
 
     def remove_file(self, file_id: str, owner: Owner) -> bool:
         """Erase a file; batches that were made of it go on."""
