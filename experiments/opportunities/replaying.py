@@ -19,7 +19,7 @@ def hits(traffic: Traffic, change: Cache) -> Bools:
 
     A request leads when none like it is kept; those that come while it is under way wait for it,
     and its answer counts for the time to live from its end. What failed is not kept. What the
-    cache gave already and what went in a batch (which no cache is asked for) has no part in it.
+    cache gave already, and what it is not asked for, has no part in it.
     Whether a request is a hit depends on what came before it alone, never on its own draw.
     """
     every = traffic.asked_again()
@@ -46,7 +46,7 @@ def hits(traffic: Traffic, change: Cache) -> Bools:
 
 def patient(traffic: Traffic, change: Batch) -> Bools | CannotSay:
     """Which requests [n] are marked as ones that can wait: by a tag or a tier, no stream, no later
-    turn of a conversation, not in a batch already.
+    turn of a conversation, not settled.
     """
     marks = {*change.tags, *(f"tier:{tier}" for tier in change.tiers)}
     told = np.array([bool(marks & each) for each in traffic.labelled], dtype=np.bool_)
@@ -61,7 +61,7 @@ def patient(traffic: Traffic, change: Batch) -> Bools | CannotSay:
     if not found.any():
         return CannotSay(
             "all its requests that carry a mark of patience went in a batch already, are streams, "
-            "or are later turns of a conversation"
+            "later turns of a conversation or steps of a workflow, or ask for no text"
         )
     return found
 

@@ -71,8 +71,9 @@ class Traffic:
     ``same``: requests that an exact cache would take for the same, as far as the log knows, share a
     number; -1: none. ``draw``: the place of its draw in ``draws`` (its own, or that which held its
     session); -1: nobody drew it. ``labels``: a place in ``labelled``, the tags and the tier.
-    ``keepable``: answered well, by a call. ``settled``: given again by the cache, or already sent
-    in a batch, so that neither could save it once more. ``cost``: micro-dollars of its calls.
+    ``keepable``: answered well, by a call. ``settled``: given again by the cache or sent in a
+    batch already, or none that these are for: no text, or a step of a workflow. ``cost``:
+    micro-dollars of its calls.
     """
 
     at_us: Ints

@@ -20,7 +20,9 @@ MOST_REQUESTS = 500_000  # about; where there are more, one session in so many i
 
 # An answer is kept for the tenant of the key, or for the key where it has none; a request for a
 # deployment by name is of another kind than one that is routed. What the cache gave again (word for
-# word, shared or semantic) is of mode cache; what went in a batch has a row of batch_requests.
+# word, shared or semantic) is of mode cache; what went in a batch has a row of batch_requests. The
+# cache keeps answers of texts alone: pictures and sound are charged as such, and what else is no
+# text has no tokens out. Nor do steps of workflows ask it, or wait for a batch.
 _SAME = """CASE WHEN d.prompt_hash <> '' THEN (hash(concat_ws(chr(31),
                 d.prompt_hash,
                 CASE WHEN d.tenant <> '' THEN 't' || d.tenant ELSE 'k' || d.key_id END,
@@ -28,13 +30,18 @@ _SAME = """CASE WHEN d.prompt_hash <> '' THEN (hash(concat_ws(chr(31),
                 CASE WHEN d.mode = 'pinned' THEN 'd' || d.deployment ELSE '' END)) >> 1)::BIGINT
            END"""
 _KEEPABLE = "o.status = 200 AND o.deployment IS NOT NULL AND d.mode <> 'cache'"
-_SETTLED = "d.mode = 'cache' OR b.decision_id IS NOT NULL"
+_NO_TEXT = "o.status = 200 AND (o.tokens_out = 0 OR m.decision_id IS NOT NULL)"
+_SETTLED = f"d.mode = 'cache' OR b.decision_id IS NOT NULL OR ({_NO_TEXT})"
 _WHERE = "ts >= $since AND ts < $until AND ($tenant IS NULL OR tenant = $tenant)"
 # A session goes with its draw; who has none goes alone.
 _KEPT = """($one_in = 1 OR
     hash(coalesce(CASE WHEN mode = 'sticky' THEN session_decision_id END, id)) % $one_in = 0)"""
-_BATCHED = """LEFT JOIN (SELECT DISTINCT decision_id FROM batch_requests WHERE ts >= $from) b
-           ON b.decision_id = d.id"""
+_ELSE = """LEFT JOIN (
+        SELECT decision_id FROM batch_requests WHERE ts >= $from AND decision_id IS NOT NULL
+        UNION SELECT unnest(decisions)::UUID FROM workflow_steps WHERE ts >= $from
+    ) b ON b.decision_id = d.id
+    LEFT JOIN (SELECT DISTINCT decision_id FROM charges
+               WHERE ts >= $from AND (images > 0 OR characters > 0)) m ON m.decision_id = d.id"""
 
 _COUNT = f"SELECT count(*) AS n FROM decisions WHERE {_WHERE}"
 
@@ -53,7 +60,7 @@ _REQUESTS = f"""
     JOIN outcomes o ON o.decision_id = d.id AND o.ts >= $from
     LEFT JOIN (SELECT id, log_seq FROM decisions WHERE mode = 'randomised' AND {_WHERE}
                    AND {_KEPT}) s ON s.id = d.session_decision_id
-    {_BATCHED}
+    {_ELSE}
     ORDER BY d.log_seq"""
 
 # Every question of the span that came more than once, whichever session it came in.
@@ -65,8 +72,8 @@ _REPEATS = f"""
            {_KEEPABLE} AS keepable
     FROM (SELECT * FROM every SEMI JOIN often USING (same)) d
     JOIN outcomes o ON o.decision_id = d.id AND o.ts >= $from
-    {_BATCHED}
-    WHERE b.decision_id IS NULL
+    {_ELSE}
+    WHERE b.decision_id IS NULL AND NOT ({_NO_TEXT})
     ORDER BY d.log_seq"""
 
 _CHECKS = """

@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 import yaml
 
+from benchmarks.savings_come_true import days_of, paid
 from experiments.design_json import from_json
 from experiments.errors import CannotSay
 from experiments.offline.past import Day, Past
-from experiments.offline.past_choices import Choices, Chooser
 from experiments.opportunities.changes import Cache, Price, Tier
 from experiments.opportunities.estimating import alone
 from experiments.opportunities.replaying import hits, repriced
 from experiments.opportunities.trying import trial
-from experiments.statistics.inputs import Floats, Ints
 from experiments.statistics.moments import Interval
 from service.bootstrap.generated import PLAN
 from service.check import load_checked
@@ -26,7 +25,7 @@ from service.reporting.opportunities import FOUND, Wanted, found, main, write_as
 from service.storage.drawn import Asked
 from service.storage.history import connect
 from service.storage.traffic import traffic
-from tests.service.storage.made_up import END_US, marks, past, written
+from tests.service.storage.made_up import END_US, past, written
 
 pytestmark = pytest.mark.slow
 DAY_US = 86_400_000_000
@@ -134,37 +133,11 @@ def test_a_tenant_sees_its_own_and_trials_are_of_the_known_kind(state: Path) -> 
         assert load_checked(file, secrets=False)
 
 
-class AllTo(Chooser):
-    """Every draw of each task to one deployment, wherever that had a chance."""
-
-    to: Ints  # by task
-
-    def _draw(self, made: Choices, rows: Ints) -> None:
-        super()._draw(made, rows)
-        target = self.to[made.asked.task[rows]]
-        had = made.eligible[rows, target]
-        made.shares[rows[had]] = 0.0
-        made.shares[rows[had], target[had]] = 1.0
-        made.chosen[rows[had]] = target[had]
-
-
-def days_of(world: Past) -> list[Day]:
-    """Its days, one after the other."""
-    told = marks(world)
-    return [world.day(number, told) for number in range(DAYS)]
-
-
-def paid(days: list[Day], tasks: int) -> Floats:
-    """Micro-dollars by task."""
-    found = [np.bincount(each.choices.asked.task, each.ends.cost, tasks) for each in days]
-    return np.sum(found, axis=0)
-
-
 @pytest.fixture(scope="module")
 def lived() -> tuple[Past, list[Day]]:
     """The world of that history, with its truth."""
     world = past(DECISIONS, DAYS)
-    return world, days_of(world)
+    return world, days_of(world, DAYS)
 
 
 def test_savings_of_tiers_are_those_of_the_world_run_again(
@@ -180,11 +153,10 @@ def test_savings_of_tiers_are_those_of_the_world_run_again(
     names, tasks = world.cast.names, world.cast.tasks
     spent, said = paid(days, len(tasks)), 0
     assert int(spent.sum()) == int(read.cost.sum())
-    again._chooser = chooser = AllTo(again.cast, again.happened, again.beliefs, again.regime)
-    chooser.to = np.array([names.index("river" if at % 2 else "mill") for at in range(len(tasks))])
-    saved = spent - paid(days_of(again), len(tasks))
+    to = np.array([names.index("river" if at % 2 else "mill") for at in range(len(tasks))])
+    saved = spent - paid(days_of(again, DAYS, to), len(tasks))
     for at, task in enumerate(tasks):
-        made = alone(read, Tier(task, names[chooser.to[at]]), alpha=0.001)
+        made = alone(read, Tier(task, names[to[at]]), alpha=0.001)
         if made.refusal is not None:
             continue
         assert isinstance(made.saved, Interval)
