@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import re
 import threading
 from collections import Counter
@@ -11,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 
 # Before anybody imports them, from whichever folder; so the imports below come late.
 # ruff: noqa: E402
+gc.set_threshold(10_000, 20, 50)  # as the command line does
+hypothesis.settings.register_profile("untimed", deadline=None)  # the machine may be busy
+hypothesis.settings.load_profile("untimed")
 pytest.register_assert_rewrite("tests.service.faults.rig", "tests.service.faults.refusing")
 
 from service.api import serving
@@ -57,6 +62,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return rank.get(name, len(rank)), -count[name], name
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: no collection need look at it, as in a service."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.check import check
-from service.config import load
+from service.plan.reading import load
 from service.domain.errors import PlanInvalid
 
 PLAN = """deployments:

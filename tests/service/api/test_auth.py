@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
@@ -113,10 +115,16 @@ def make_key(service: Service, role: str, tenant: str = "") -> str:
     return secret
 
 
+@pytest.fixture(scope="module")
+def http(service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url, timeout=60.0) as client:
+        yield client
+
+
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("method", "path", "least"), ROUTES)
 def test_every_route_and_every_role(
-    service: Service, role: str, method: str, path: str, least: str
+    service: Service, http: httpx.Client, role: str, method: str, path: str, least: str
 ) -> None:
     headers = {"Authorization": f"Bearer {make_key(service, role)}"}
     bodies = {"decide": RULING, "claim": {"reviewer": "me"}, "release": {"reviewer": "me"},
@@ -131,8 +139,7 @@ def test_every_route_and_every_role(
                    "error_rate": 0}]},
               "experiments": {**LIFT, "design": {}}, "switch": LIFT | {"on": True}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
-    response = httpx.request(method, service.url + path, headers=headers, timeout=60.0,
-                             json=body if method == "POST" else None)  # fmt: skip
+    response = http.request(method, path, headers=headers, json=body if method == "POST" else None)
     allowed = ROLES.index(role) >= ROLES.index(least)
     assert (response.status_code == 403) == (not allowed), response.text
     assert response.status_code not in (401, 500)
