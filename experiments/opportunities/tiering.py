@@ -12,12 +12,11 @@ from experiments.offline.rules import always
 from experiments.offline.savings import DrawnRequests, foretold, paired
 from experiments.opportunities.changes import Tier
 from experiments.opportunities.traffic import Traffic
-from experiments.reviewing.swapping import LIMITS
 from experiments.statistics.adaptive import doubly_robust_terms, variance_terms
 from experiments.statistics.comparison import footing
 from experiments.statistics.inputs import Floats, Ints
 from experiments.statistics.moments import Interval
-from experiments.statistics.off_policy import Limits
+from experiments.statistics.off_policy import REPORTED, Limits
 
 LEAST_RATED = 30
 
@@ -38,7 +37,7 @@ class Tiered:
 
 
 def tiered(
-    traffic: Traffic, cost: Ints, change: Tier, alpha: float, limits: Limits = LIMITS
+    traffic: Traffic, cost: Ints, change: Tier, alpha: float, limits: Limits = REPORTED
 ) -> Tiered | CannotSay:
     """``cost`` [n]: what is left of each request's bill. Refused where the history cannot carry it:
     no chance, a small effective sample, a weight beyond the limit.

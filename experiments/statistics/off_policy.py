@@ -49,6 +49,9 @@ class Limits:
 
 
 LIMITS = Limits()
+# Of who reports an interval and passes nothing through a gate: there the effective sample is held
+# below what the propensities promise, since so many decisions may be few of all of them.
+REPORTED = Limits(least_ess=200.0, least_ess_share=0.005)
 
 
 @dataclass(frozen=True, slots=True)
