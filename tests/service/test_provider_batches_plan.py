@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from service.check import check
-from service.plan.reading import load
 from service.domain.errors import PlanInvalid
+from service.plan.reading import load
 
 PLAN = """deployments:
   - name: only
