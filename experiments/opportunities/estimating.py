@@ -133,6 +133,11 @@ def _open(traffic: Traffic, alpha: float, of_tiers: float) -> _Bill:
 
 
 def _applied(bill: _Bill, change: Change) -> Estimated:
+    if isinstance(change, Cache | Batch) and not bill.traffic.of_task(change.task).any():
+        known = ", ".join(sorted({str(each) for each in np.unique(bill.traffic.task.astype(str))}))
+        return _unsaid(
+            change, CannotSay(f"no request is of that task; there are {known or 'none'}")
+        )
     if isinstance(change, Cache):
         return _cached(bill, change)
     if isinstance(change, Batch):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from experiments.opportunities import offering
 from experiments.opportunities.listing import opportunities
-from experiments.reviewing import offering
 from experiments.reviewing.finding import Finding, Review
 from experiments.reviewing.weekly import KINDS
 from service.reporting.periods import DAY_US, Period

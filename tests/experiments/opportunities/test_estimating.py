@@ -52,6 +52,7 @@ def test_what_cannot_be_said_takes_nothing_and_says_why() -> None:
     joint = together(MADE, (Tier("code", "fall"), Cache("maths")))
     assert joint.saved_micro_usd == 0 and isinstance(joint.saved, CannotSay)
     assert all(each.refusal is not None for each in joint.parts)
+    assert "no request is of that task; there are code" in str(joint.parts[0].refusal)
     empty = together(MADE, ())
     assert isinstance(empty.saved, CannotSay) and empty.after_micro_usd == empty.before_micro_usd
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from experiments.opportunities.changes import Tier, parse
 from experiments.opportunities.listing import opportunities
+from experiments.opportunities.offering import MOST, Offer, as_findings, cannot_say
 from experiments.reviewing.finding import scaled
-from experiments.reviewing.offering import MOST, Offer, as_findings, cannot_say
 from experiments.statistics.moments import Interval
 from tests.experiments.opportunities.worlds import world
 
