@@ -2,10 +2,11 @@
 
     python -m benchmarks.cache [--rounds 5] [--seconds 1.5] [--json OUT]
 
-Upstream and load generator share one core, the gateways have the other; one gateway's plan has the
-section `cache`, the other's has none. Windows of every kind alternate, so that a slow phase of the
-machine meets all; medians over rounds, and of ratios within a round. The upstream answers at once:
-what a real call would take is not in it, so hits save more than is shown.
+The direct call is one of the upstream itself, over loopback, with no gateway between. Upstream and
+load generator share one core, the gateways have the other; one gateway's plan has the section
+`cache`, the other's has none (the path without a cache). Windows of every kind alternate, so that a
+slow phase of the machine meets all; medians over rounds, and of ratios within a round. The upstream
+answers at once: what a real call would take is not in it, so hits save more than is shown.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import httpx
 import uvloop
 
 from benchmarks.overhead import Connection, body, plan, request
-from benchmarks.processes import Child, wait_ready
+from benchmarks.processes import KEY, Child, wait_ready
 
 CACHE = {"max_bytes": 64_000_000}
 KINDS = ("direct", "bare", "hit", "miss", "bypass")
+MOST_US = 1_000  # what the median of a hit may take over the direct call
 
 
 MARK = b"000000000"
@@ -124,6 +127,12 @@ def _rounds(children: dict[str, Child], rounds: int, seconds: float) -> Found:
     found: Found = {str(n): {kind: [] for kind in KINDS} for n in (1, 16)}
     for kind in KINDS:
         measure(children, kind, 16, 1.0, 10_000_000)  # warm
+    for kind, said in (("bare", "bypass"), ("hit", "hit"), ("bypass", "bypass")):
+        head = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+        url = children[kind].url + "/v1/chat/completions"
+        told = httpx.post(url, content=asked(kind).split(b"\r\n\r\n", 1)[1], headers=head)
+        if told.headers.get("x-headgate-cache") != said:
+            raise SystemExit(f"{kind}: x-headgate-cache is {told.headers!r}")
     for turn in range(rounds):
         for connections in (1, 16):
             for kind in KINDS:
@@ -154,6 +163,12 @@ def report(found: Found) -> None:
                   f"bare {_median(beside)}; {rate:.0f}/s, "
                   f"{statistics.median(ratio):.2f} of bare; failed "
                   f"{sum(w['failed'] for w in windows):.0f}")  # fmt: skip
+    alone = found["1"]
+    over_us = statistics.median(
+        h["p50_us"] - d["p50_us"] for h, d in zip(alone["hit"], alone["direct"], strict=True)
+    )
+    print(f"a hit's median is {over_us:.0f} us over the direct call (one connection): "
+          f"{'under' if over_us < MOST_US else 'NOT under'} {MOST_US}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -34,12 +34,12 @@ KINDS = ("decided", "passed by", "missed", "hit")
 
 
 def requests(kind: str, count: int, at: int) -> list[ChatRequest]:
-    """Of about a kilobyte; of misses each another one."""
+    """Of about a kilobyte; each another one, as they come, but where they are to be hits."""
     data = json.loads(body()) | {"temperature": 0.7 if kind == "passed by" else 0}
     text = data["messages"][1]["content"]
     made = []
     for number in range(count):
-        data["messages"][1]["content"] = text + (f" {at + number}" if kind == "missed" else "")
+        data["messages"][1]["content"] = text + ("" if kind == "hit" else f" {at + number}")
         made.append(parse(json.dumps(data).encode()))
     return made
 

@@ -22,7 +22,10 @@ _NUMBERS = _words(
 _NEGATIONS = _words(
     "no not never none nor neither nobody nothing nowhere without cannot except unless but "
     "exclude excluding avoid instead rather only hardly isn aren don doesn didn won wouldn can't "
-    "couldn shouldn wasn weren hasn haven ain dont cant wont doesnt isnt"
+    "couldn shouldn wasn weren hasn haven ain dont cant wont doesnt isnt non un anti "
+    # German, French, Spanish, Italian, Portuguese, Dutch: where no letter beyond ASCII tells it
+    "nicht kein keine keinen keinem keiner keines nie niemals ohne ne pas jamais sans aucun aucune "
+    "sin nunca jamas ningun ninguna senza mai nessun sem nem niet geen nooit zonder"
 )
 _DATES = _words(
     "january february march april may june july august september october november december jan "
@@ -46,7 +49,8 @@ _TURNS = _words(
     "east west upgrade downgrade push pull read write love hate public private cancel keep change "
     "renew pause resume borrow lend debit credit inbound outbound arrival departure arrive depart "
     "largest smallest biggest longest shortest oldest youngest earliest tallest nearest farthest "
-    "antonym synonym antonyms synonyms same different similar singular plural gain loss rise fall"
+    "free antonym synonym antonyms synonyms same different similar singular plural gain loss rise "
+    "fall"
 )
 _ASKS = {
     "who": "who", "whose": "who", "when": "when", "where": "where", "why": "why", "how": "how",
@@ -63,7 +67,12 @@ _OPENERS = _words(
     "quickly could've kindly ok okay well just"
 )
 _QUOTED = re.compile(r"\"[^\"]{1,300}\"|“[^”]{1,300}”|«[^»]{1,300}»|(?<!\w)'[^']{1,300}'(?!\w)")
-_TOKEN = re.compile(r"[$€£¥]|%|(?<!\w)-?\d+(?:[.,:/-]\d+)*|\d+|[^\W\d_]+(?:['’][^\W\d_]+)*")
+_TOKEN = re.compile(
+    r"(?<!\w)-?\d+(?:[.,:/-]\d+)*(?:\s?[^\W\d_]{1,3}(?!\w))?|\d+"  # with a short word: a unit
+    r"|[^\W\d_]+(?:['’][^\W\d_]+)*"
+    r"|[^\w\s.,!?:()'\"“”«»‘’…–—-]|(?<=\w)-(?!\w)"  # signs: of money, of sums, of C++ and A-
+)
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 _CODE = re.compile(
     r"[`{}<>;\\|=]|\w\(|\)\.|://|@\w|#\w|\w_\w|[a-z]\.[a-z]|^\s*(?:def|class|import|select) ",
     re.MULTILINE | re.IGNORECASE,
@@ -74,9 +83,9 @@ MOST_PARTS = 64
 
 def fixed_parts(text: str) -> tuple[str, ...] | None:
     """The parts that must be the same in another wording, in a form that can be compared; None
-    where there is no saying: code, addresses, or too many of them.
+    where there is no saying: code, addresses, signs that nobody sees, or too many of them.
     """
-    if _CODE.search(text) is not None:
+    if _CODE.search(text) is not None or _UNSEEN.search(text) is not None:
         return None
     found = [f"quoted:{each.strip(_MARKS)}" for each in _QUOTED.findall(text)]
     found.append(f"quotes:{sum(map(text.count, _MARKS[1:]))}")
@@ -84,7 +93,7 @@ def fixed_parts(text: str) -> tuple[str, ...] | None:
     asks: set[str] = set()
     for token in _TOKEN.findall(text):
         word = token.lower().replace("’", "'")
-        plain = word.removesuffix("'s")
+        plain = "".join(word.removesuffix("'s").split())
         if word.endswith("n't") or plain in _NEGATIONS:
             turned.append("not" if plain not in ("only", "but", "instead", "rather") else plain)
         elif plain in _ASKS:
@@ -105,17 +114,23 @@ def fixed_parts(text: str) -> tuple[str, ...] | None:
 
 
 def same_words(text: str) -> str:
-    """The text without what does not count between two answers: case, marks, spaces."""
+    """The text without what does not count between two answers: case, marks, decoration, spaces."""
     return " ".join(_WORD.findall(text.lower().replace("’", "'")))
 
 
-_WORD = re.compile(r"[-+]?\d+(?:[.,:/]\d+)*|[$€£¥%]|[^\W\d_]+(?:'[^\W\d_]+)*")
+_WORD = re.compile(
+    r"[-+]?\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*"
+    r"|[^\w\s.,!?;:'\"()\[\]{}*_#`~•“”«»‘’…–—-]|(?<=\w)(?:#|-(?!\w))|(?<=\S )\*(?= )"
+)
+_FENCE = "```"
 
 
 def same_answer(first: str, second: str, most_apart: float = 0.0) -> bool:
     """Whether two answers say the same: the same words in the same order; or, with ``most_apart``,
     words of which at most that share stands in one of them alone, and the same fixed parts.
     """
+    if _FENCE in first or _FENCE in second:  # code: every mark counts
+        return first.split() == second.split()
     one, other = same_words(first), same_words(second)
     if one == other:
         return bool(one) or first.strip() == second.strip()

@@ -351,6 +351,8 @@ def _budgets(plan: Plan, found: _Findings) -> None:
             _known(found, (*at, "of"), [each.of], known[each.scope], each.scope)
         if each.at_cap == "queue" and not plan.queue.enabled:
             found.add((*at, "at_cap"), "the plan has no queue", "set queue.enabled, or refuse")
+        if each.at_soft == "queue" and not plan.queue.enabled:
+            found.add((*at, "at_soft"), "the plan has no queue", "set queue.enabled, or tell")
         if each.at_cap == "pace" and plan.policy.kind in ("uniform", "fixed"):
             found.add(
                 (*at, "at_cap"),

@@ -19,7 +19,7 @@ from service.domain.errors import StorageUnavailable
 from service.domain.live import LivePolicy
 from service.domain.money import charge
 from service.domain.plan_standing import PlanStanding, Reload
-from service.domain.records import Attempt, Decision, Outcome
+from service.domain.records import Attempt, Decision, Mode, Outcome
 from service.experimentation.shadow import Shadows
 from service.experimentation.whole import Experimentation
 from service.feedback.intake import Intake
@@ -215,14 +215,14 @@ class Ledger:
         """A request has ended."""
         self._live.outcome(outcome)
         self.windows.outcome(outcome)
-        if outcome.status == 200:
+        if outcome.status == 200 and outcome.mode is not Mode.BATCH:
             self._outage.answered()
         name = outcome.deployment or "none"
         self._telemetry.request(
             name, self._provider_of.get(name, "none"), outcome.status, outcome.mode.value,
             outcome.overhead_s,
         )  # fmt: skip
-        self._telemetry.took(outcome.latency_s)
+        self._telemetry.took(outcome.latency_s, outcome.mode)
         if outcome.decision_id in self._shed:
             self._shed.discard(outcome.decision_id)
             self._log.dropped += 1

@@ -24,23 +24,13 @@ from service.providers import simulated_native as native
 from service.providers.simulated import Behaviour, Simulated, Weather
 from service.providers.simulated_form import described, made
 from service.providers.simulated_judge import JUDGES, JudgeCharacter
+from service.simulate_batches import SimulatedBatches
 
 CHUNK_TOKENS = 12
 REFUSED = "simulate a refusal"  # a prompt with these words is refused, in each vendor's way
 _FILLER = (
-    "The",
-    "water",
-    "finds",
-    "its",
-    "way",
-    "down",
-    "to",
-    "the",
-    "quiet",
-    "field",
-    "and",
-    "on",
-)
+    "The", "water", "finds", "its", "way", "down", "to", "the", "quiet", "field", "and", "on",
+)  # fmt: skip
 
 
 class _Form(NamedTuple):
@@ -64,6 +54,7 @@ class SimulatedProviders:
         self.modal = modal.ModalWorld(seed, speed)
         self.calls: Counter[str] = Counter()
         self.tokens: Counter[str] = Counter()
+        self.batches = SimulatedBatches(self.batched)
 
     def app(self) -> Starlette:
         """The server."""
@@ -79,6 +70,7 @@ class SimulatedProviders:
                     Route("/v1" + path, partial(self.made, modality), methods=["POST"])
                     for modality, path in PATHS.items()
                 ),
+                *self.batches.routes(),
                 Route("/control", self.control, methods=["POST"]),
                 Route("/calls", self.count),
             ]
@@ -121,6 +113,13 @@ class SimulatedProviders:
             return StreamingResponse(_events(body, shown), media_type="text/event-stream")
         await asyncio.sleep(shown.latency_s)
         return JSONResponse(_whole(body, shown))
+
+    async def batched(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """A request of a batch: its status and its answer."""
+        shown = await self._shown(body, body["model"], _prompt(body["messages"]))
+        if shown.status == 200:
+            return 200, _whole(body, shown)
+        return shown.status, {"error": {"message": "simulated failure", "type": "server_error"}}
 
     async def _shown(self, body: dict[str, Any], model: str, prompt: str) -> Simulated:
         """What a call shows, counted; raises KeyError for an unknown model."""

@@ -234,7 +234,8 @@ class Telemetry:
     def call(self, deployment: str, role: str, latency_s: float, tokens: tuple[int, int]) -> None:
         """The same call: why it was made, how long it took, its tokens in and out."""
         self._count("attempts", (deployment, role))
-        self._timed("attempt_seconds", (deployment,)).observe(latency_s)
+        if role != "batch":  # nobody waited for it
+            self._timed("attempt_seconds", (deployment,)).observe(latency_s)
         self._count("tokens", (deployment, "input"), tokens[0])
         self._count("tokens", (deployment, "output"), tokens[1])
 
@@ -243,11 +244,13 @@ class Telemetry:
     ) -> None:
         """A request has ended."""
         self._count("requests", (deployment, provider, str(status), mode))
-        self._overhead.observe(overhead_s)
+        if mode != "batch":
+            self._overhead.observe(overhead_s)
 
-    def took(self, latency_s: float) -> None:
+    def took(self, latency_s: float, mode: str = "") -> None:
         """The same request: how long it took from its decision."""
-        self._whole.observe(latency_s)
+        if mode != "batch":
+            self._whole.observe(latency_s)
 
     def incident(self, deployment: str, kind: str, number: int) -> None:
         """Something odd of an upstream that spoiled no answer."""

@@ -42,7 +42,7 @@ class Cache:
     @property
     def text(self) -> str:
         """As it is written."""
-        return f"cache:{self.task} ttl={self.ttl_s:g}s"
+        return f"cache:{self.task} ttl={_span(self.ttl_s)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,9 @@ class Batch:
     @property
     def text(self) -> str:
         """As it is written."""
+        tags = "" if self.tags == PATIENT else f" tags={','.join(self.tags)}"
         tiers = f" tiers={','.join(self.tiers)}" if self.tiers else ""
-        return (f"batch:{self.task} window={self.window_s:g}s tags={','.join(self.tags)}{tiers} "
+        return (f"batch:{self.task} window={_span(self.window_s)}{tags}{tiers} "
                 f"factor={self.factor:g}")  # fmt: skip
 
 
@@ -239,6 +240,14 @@ def _micro(text: str, name: str) -> int:
     if found > 10**12:
         raise ValueError(f"{name} is {text!r}: give a million dollars at most")
     return found
+
+
+def _span(seconds: float) -> str:
+    """A time as people write it."""
+    for unit, size in (("h", 3_600.0), ("m", 60.0)):
+        if seconds % size == 0.0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:.12g}s"
 
 
 def _share(text: str, name: str) -> float:

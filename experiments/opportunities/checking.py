@@ -38,12 +38,10 @@ def skipped(checks: Checks, change: Skip, alpha: float) -> Skipped | CannotSay:
     """
     mine = np.ones(len(checks), bool) if change.task == "*" else checks.task == change.task
     if not mine.any():
-        return CannotSay(f"no answer of {change.task} was judged, so there is no check to skip")
+        return CannotSay("no answer of it was judged, so there is no check to skip")
     known = mine & np.isfinite(checks.chance)
     if not known.any():
-        return CannotSay(
-            f"no judged answer of {change.task} has a foreseen chance: turn prediction on"
-        )
+        return CannotSay("no judged answer of it has a foreseen chance: turn prediction on")
     over = known & (checks.chance >= change.above)
     read = over & np.isfinite(checks.value)
     if int(read.sum()) < LEAST_READ:

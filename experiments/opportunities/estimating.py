@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.errors import CannotSay
 from experiments.opportunities.by_day import ALPHA, by_day, part_of
-from experiments.opportunities.changes import Batch, Cache, Cap, Change, Price, Skip, in_order
+from experiments.opportunities.changes import Batch, Cache, Cap, Change, Price, Skip, Tier, in_order
 from experiments.opportunities.checking import skipped
 from experiments.opportunities.replaying import batched, hits, patient, refused, repriced
 from experiments.opportunities.tiering import tiered
@@ -76,6 +76,7 @@ class _Bill:
 
     traffic: Traffic
     alpha: float
+    of_tiers: float  # their alpha
     cost: Ints
     whole: Floats  # by day, as it was
     first: int
@@ -87,21 +88,27 @@ class _Bill:
         """Sums by day."""
         return by_day(at_us // DAY_US, amounts.astype(np.float64), self.first, self.days)
 
-    def take(self, at_us: Ints, amounts: Ints, error: float = 0.0) -> Interval | CannotSay:
+    def take(
+        self, at_us: Ints, amounts: Ints, error: float = 0.0, alpha: float | None = None
+    ) -> Interval | CannotSay:
         """Count what a change takes; its interval."""
         sums = self.daily(at_us, amounts)
         self.taken = self.taken + sums
         self.variance += error**2
-        return part_of(sums, self.whole, self.alpha, error)
+        return part_of(sums, self.whole, self.alpha if alpha is None else alpha, error)
 
 
-def together(traffic: Traffic, changes: Sequence[Change], alpha: float = ALPHA) -> Joint:
+def together(
+    traffic: Traffic, changes: Sequence[Change], alpha: float = ALPHA, of_tiers: float | None = None
+) -> Joint:
     """Apply changes in the order of ORDER, each to what those before it left, so that nothing is
-    saved twice. One that cannot be said takes nothing and says why.
+    saved twice. One that cannot be said takes nothing and says why. ``of_tiers``: the alpha of
+    tiers, and of a sum with one in it, where they were chosen by the same history.
     """
-    bill = _open(traffic, alpha)
+    bill = _open(traffic, alpha, alpha if of_tiers is None else of_tiers)
     parts = tuple(_applied(bill, each) for each in in_order(changes))
-    whole = part_of(bill.taken, bill.whole, alpha, math.sqrt(bill.variance))
+    at = bill.of_tiers if any(isinstance(each, Tier) for each in changes) else alpha
+    whole = part_of(bill.taken, bill.whole, at, math.sqrt(bill.variance))
     refused_parts = [each.refusal for each in parts if each.refusal is not None]
     if len(refused_parts) == len(parts):
         whole = refused_parts[0] if refused_parts else CannotSay("no change was given")
@@ -114,11 +121,12 @@ def alone(traffic: Traffic, change: Change, alpha: float = ALPHA) -> Estimated:
     return together(traffic, (change,), alpha).parts[0]
 
 
-def _open(traffic: Traffic, alpha: float) -> _Bill:
+def _open(traffic: Traffic, alpha: float, of_tiers: float) -> _Bill:
     every = np.concatenate([traffic.at_us, traffic.checks.at_us]) // DAY_US
     first = int(every.min()) if len(every) else 0
     days = int(every.max()) - first + 1 if len(every) else 0
-    bill = _Bill(traffic, alpha, traffic.cost.copy(), np.zeros(days), first, days, np.zeros(days))
+    none = np.zeros(days)
+    bill = _Bill(traffic, alpha, of_tiers, traffic.cost.copy(), none, first, days, none)
     bill.whole = bill.daily(traffic.at_us, traffic.cost)
     bill.whole = bill.whole + bill.daily(traffic.checks.at_us, traffic.checks.cost)
     return bill
@@ -135,11 +143,11 @@ def _applied(bill: _Bill, change: Change) -> Estimated:
         return _repriced(bill, change)
     if isinstance(change, Cap):
         return _capped(bill, change)
-    made = tiered(bill.traffic, bill.cost, change, bill.alpha)
+    made = tiered(bill.traffic, bill.cost, change, bill.of_tiers)
     if isinstance(made, CannotSay):
         return _unsaid(change, made)
     at_us = _draw_times(bill.traffic)[made.draws]
-    saved = bill.take(at_us, made.saved, made.error)
+    saved = bill.take(at_us, made.saved, made.error, bill.of_tiers)
     worst = None
     if isinstance(made.quality, Interval):
         worst = max(0.0, -made.quality.low) * made.requests
@@ -169,12 +177,12 @@ def _cached(bill: _Bill, change: Cache) -> Estimated:
     value = part_of(bill.daily(at_us, amounts), bill.daily(at_us, paid), bill.alpha)
     shares = _share(bill, mine, found)
     refusal = None if found.any() else CannotSay(
-        f"no request of {change.task} came again within {change.ttl_s:g} s"
+        f"no request of it came again within {change.ttl_s / 3_600.0:g} h"
     )  # fmt: skip
     saved = bill.take(at_us, amounts)
     bill.cost = bill.cost - amounts
     return Estimated(
-        change, int(amounts.sum()), saved, int(found.sum()), shares,
+        change, int(amounts.sum()), saved, int(found.sum()) * bill.traffic.one_in, shares,
         _scaled(value, float(paid.sum())), None, 0.0,
         "alike by prompt, tenant (or key) and limit of the answer. Temperature, tools and other "
         "parameters are not in the log and count as permitted: it is the most that a cache would "
@@ -195,7 +203,8 @@ def _batched(bill: _Bill, change: Batch) -> Estimated:
     saved = bill.take(at_us, amounts)
     bill.cost = bill.cost - amounts
     return Estimated(
-        change, int(amounts.sum()), saved, int(rows.sum()), _share(bill, mine, rows),
+        change, int(amounts.sum()), saved, int(rows.sum()) * bill.traffic.one_in,
+        _share(bill, mine, rows),
         _scaled(value, float(paid.sum())), None, 0.0,
         f"that providers take {change.factor:g} of the price in a batch, that all of the marked "
         f"requests may wait {change.window_s / 3600.0:g} h, and that none has to be called anew at "
@@ -232,7 +241,8 @@ def _repriced(bill: _Bill, change: Price) -> Estimated:
     saved = bill.take(bill.traffic.at_us, amounts)
     bill.cost = bill.cost - amounts
     return Estimated(
-        change, int(amounts.sum()), saved, int(touched.sum()), _share(bill, every, touched),
+        change, int(amounts.sum()), saved, int(touched.sum()) * bill.traffic.one_in,
+        _share(bill, every, touched),
         None, None, 0.0,
         "that the same calls are made; the policy would move its shares to what is cheaper",
     )  # fmt: skip
@@ -243,10 +253,11 @@ def _capped(bill: _Bill, change: Cap) -> Estimated:
     amounts = np.where(rows, bill.cost, 0)
     saved = bill.take(bill.traffic.at_us, amounts)
     bill.cost = bill.cost - amounts
+    number = int(rows.sum()) * bill.traffic.one_in
     return Estimated(
-        change, int(amounts.sum()), saved, int(rows.sum()),
+        change, int(amounts.sum()), saved, number,
         _share(bill, np.ones(len(rows), bool), rows), None, None,
-        float(rows.sum()),
+        float(number),
         "that what is refused is not asked again in the next period; periods are UTC; calls that "
         "are under way reserve nothing here. A refused request is lost whole: that is the risk",
     )  # fmt: skip

@@ -20,7 +20,8 @@ MOST_LOST = 0.02  # of quality a rated answer, by the interval's end, in what is
 
 @dataclass(frozen=True, slots=True)
 class Opportunities:
-    """``found``: by what they surely save; ``front``: places in ``found`` of those that no other
+    """``found``: first those that surely save and surely lose little, each by what it surely saves;
+    ``front``: places in ``found`` of those that no other
     beats in money and in risk; ``taken``: places of those in ``joint``; ``unsaid``: what could not
     be estimated, and why.
     """
@@ -49,10 +50,11 @@ def opportunities(traffic: Traffic, alpha: float = ALPHA, ttl_s: float = 86_400.
     least = LEAST_SHARE * float(traffic.cost.sum() + traffic.checks.cost.sum())
     worth = [each for each in found if each.refusal is None and _low(each) is not None
              and each.saved_micro_usd >= max(least, 1.0)]  # fmt: skip
-    worth.sort(key=lambda each: (-(_low(each) or 0.0), each.change.text))
+    worth.sort(key=lambda each: (not _sure(each), -(_low(each) or 0.0), each.change.text))
     taken = _together(worth)
-    joint = together(traffic, [worth[at].change for at in taken], alpha)
-    unsaid = tuple(each for each in found if each.refusal is not None)
+    of_tiers = alpha / max(len(tiers), 1)
+    joint = together(traffic, [worth[at].change for at in taken], alpha, of_tiers)
+    unsaid = tuple(each for each in found if each.refusal is not None or _low(each) is None)
     return Opportunities(tuple(worth), front(worth), taken, joint, unsaid)
 
 
@@ -75,23 +77,27 @@ def front(found: Sequence[Estimated]) -> tuple[int, ...]:
 
 
 def _together(found: Sequence[Estimated]) -> tuple[int, ...]:
-    """Of each task the tier that surely saves most and surely loses little; and all else that is
-    sure.
-    """
+    """Of those that are sure, of each task the tier that saves most; and all that is no tier."""
     taken: list[int] = []
     settled: set[str] = set()
     for at, each in enumerate(found):
-        if (_low(each) or 0.0) <= 0.0:
+        if not _sure(each):
             continue
         if isinstance(each.change, Tier):
-            quality = each.quality
-            if each.change.task in settled or not isinstance(quality, Interval):
-                continue
-            if quality.low < -MOST_LOST:
+            if each.change.task in settled:
                 continue
             settled.add(each.change.task)
         taken.append(at)
     return tuple(taken)
+
+
+def _sure(each: Estimated) -> bool:
+    """Whether it saves by its interval's low end; and, of a tier, loses little by that."""
+    if (_low(each) or 0.0) <= 0.0:
+        return False
+    if not isinstance(each.change, Tier):
+        return True
+    return isinstance(each.quality, Interval) and each.quality.low >= -MOST_LOST
 
 
 def _tasks(traffic: Traffic) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.errors import CannotSay
 from experiments.opportunities.changes import PERIODS, Batch, Cache, Cap, Price
-from experiments.opportunities.traffic import Bools, Traffic
+from experiments.opportunities.traffic import Bools, Traffic, of_task
 from experiments.statistics.inputs import Ints
 
 MTOK = 1_000_000
@@ -18,29 +18,35 @@ def hits(traffic: Traffic, change: Cache) -> Bools:
     """Which requests [n] an exact cache would have answered.
 
     A request leads when none like it is kept; those that come while it is under way wait for it,
-    and its answer counts for the time to live from its end. What failed is not kept. Whether a
-    request is a hit depends on what came before it alone, never on its own draw.
+    and its answer counts for the time to live from its end. What failed is not kept. What the
+    cache gave already, and what it is not asked for, has no part in it.
+    Whether a request is a hit depends on what came before it alone, never on its own draw.
     """
-    found = np.zeros(len(traffic), dtype=np.bool_)
-    mine = np.flatnonzero(traffic.of_task(change.task) & (traffic.same >= 0))
-    order = mine[np.lexsort((mine, traffic.at_us[mine], traffic.same[mine]))]
-    numbers, counts = np.unique(traffic.same[order], return_counts=True)
-    often = np.isin(traffic.same[order], numbers[counts > 1])
+    every = traffic.asked_again()
+    mine = np.flatnonzero(of_task(every.task, change.task))
+    order = mine[np.lexsort((mine, every.at_us[mine], every.same[mine]))]
+    numbers, counts = np.unique(every.same[order], return_counts=True)
+    often = order[np.isin(every.same[order], numbers[counts > 1])]
     ttl_us = int(change.ttl_s * 1e6)
+    found = np.zeros(len(traffic), dtype=np.bool_)
+    columns = (every.same, every.at_us, every.ended_us, every.keepable, every.place)
     name, until = -1, -1
-    for at in order[often].tolist():
-        if traffic.same[at] != name:
-            name, until = int(traffic.same[at]), -1
-        if traffic.at_us[at] < until:
-            found[at] = True
-        elif traffic.keepable[at]:
-            until = int(traffic.ended_us[at]) + ttl_us
+    for same, at_us, ended_us, keepable, place in zip(
+        *(each[often].tolist() for each in columns), strict=True
+    ):
+        if same != name:
+            name, until = same, -1
+        if at_us < until:
+            if place >= 0:
+                found[place] = True
+        elif keepable:
+            until = ended_us + ttl_us
     return found
 
 
 def patient(traffic: Traffic, change: Batch) -> Bools | CannotSay:
     """Which requests [n] are marked as ones that can wait: by a tag or a tier, no stream, no later
-    turn of a conversation.
+    turn of a conversation, not settled.
     """
     marks = {*change.tags, *(f"tier:{tier}" for tier in change.tiers)}
     told = np.array([bool(marks & each) for each in traffic.labelled], dtype=np.bool_)
@@ -48,10 +54,15 @@ def patient(traffic: Traffic, change: Batch) -> Bools | CannotSay:
     marked = mine & (told[traffic.labels] if len(told) else False)
     if not marked.any():
         return CannotSay(
-            f"no request of {change.task} carries a mark of patience ({', '.join(sorted(marks))}): "
-            "tag those that can wait, or name the tags or tiers that are such"
+            f"no request of it carries a mark of patience ({', '.join(sorted(marks))}): tag those "
+            "that can wait, or name the tags or tiers that are such"
         )
-    found: Bools = marked & ~traffic.stream & ~traffic.held
+    found: Bools = marked & ~traffic.stream & ~traffic.held & ~traffic.settled
+    if not found.any():
+        return CannotSay(
+            "all its requests that carry a mark of patience went in a batch already, are streams, "
+            "later turns of a conversation or steps of a workflow, or ask for no text"
+        )
     return found
 
 
@@ -83,7 +94,7 @@ def repriced(traffic: Traffic, change: Price) -> Ints | CannotSay:
     after = np.where(calls.cost > 0, (units + MTOK // 2) // MTOK, 0)
     taken = np.zeros(len(traffic), dtype=np.int64)
     np.add.at(taken, calls.request[mine], (calls.cost - after)[mine])
-    return taken
+    return taken * traffic.one_in
 
 
 def refused(traffic: Traffic, cost: Ints, change: Cap) -> Bools:

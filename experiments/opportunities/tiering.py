@@ -12,12 +12,11 @@ from experiments.offline.rules import always
 from experiments.offline.savings import DrawnRequests, foretold, paired
 from experiments.opportunities.changes import Tier
 from experiments.opportunities.traffic import Traffic
-from experiments.reviewing.swapping import LIMITS
 from experiments.statistics.adaptive import doubly_robust_terms, variance_terms
 from experiments.statistics.comparison import footing
 from experiments.statistics.inputs import Floats, Ints
 from experiments.statistics.moments import Interval
-from experiments.statistics.off_policy import Limits
+from experiments.statistics.off_policy import REPORTED, Limits
 
 LEAST_RATED = 30
 
@@ -38,7 +37,7 @@ class Tiered:
 
 
 def tiered(
-    traffic: Traffic, cost: Ints, change: Tier, alpha: float, limits: Limits = LIMITS
+    traffic: Traffic, cost: Ints, change: Tier, alpha: float, limits: Limits = REPORTED
 ) -> Tiered | CannotSay:
     """``cost`` [n]: what is left of each request's bill. Refused where the history cannot carry it:
     no chance, a small effective sample, a weight beyond the limit.
@@ -65,13 +64,13 @@ def tiered(
         traffic.draw[known], weights=cost[known].astype(np.float64), minlength=len(all_draws)
     )[rows]
     every = np.ones(len(drawn), dtype=np.bool_)
-    log = foretold(drawn, every, (sums, drawn.expected_cost_usd * 1e6))
+    log = foretold(drawn, every, (sums, drawn.expected_cost_usd * 1e6 * traffic.one_in))
     shift = log.propensities - target  # what was, less what would have been
     terms = doubly_robust_terms(log, shift)
     held = float(variance_terms(log, shift).mean())
     error = math.sqrt(max(float(terms.var(ddof=1)), held) * len(terms))
     places = np.flatnonzero(rows)
-    requests = int(np.isin(traffic.draw[known], places).sum())
+    requests = int(np.isin(traffic.draw[known], places).sum()) * traffic.one_in
     saved = np.rint(terms).astype(np.int64)
     return Tiered(places, saved, error, _quality(drawn, target, alpha, limits), requests, base.ess)
 

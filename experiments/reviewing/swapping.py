@@ -15,15 +15,13 @@ from experiments.errors import CannotSay
 from experiments.reviewing.finding import CONFIDENCE
 from experiments.statistics.adaptive import LEAST_DRAWS, SHRUNK
 from experiments.statistics.moments import Interval
-from experiments.statistics.off_policy import Limits
+from experiments.statistics.off_policy import REPORTED
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Longs = NDArray[np.int64]
 
-# A review reports an interval and passes nothing through a gate, and here the effective sample is
-# held below what the propensities promise: so many decisions may be few of all of them.
-LIMITS = Limits(least_ess=200.0, least_ess_share=0.005)
+LIMITS = REPORTED
 COST, QUALITY, LATENCY = "cost_usd", "quality", "latency_s"
 METRICS = (COST, QUALITY, LATENCY)
 

@@ -31,8 +31,8 @@ from experiments.reviewing.finding import (
 
 TENANTS = 5  # of a task, those that spend most, looked at on their own
 KINDS = (
-    "moved", "waste", "dominated", "mispriced", "slow", "fallback", "cache", "judge", "responses",
-    "savings", "override", "experiment", "promotion",
+    "moved", "opportunity", "waste", "dominated", "mispriced", "slow", "fallback", "cache", "judge",
+    "responses", "savings", "override", "experiment", "promotion",
 )  # fmt: skip
 
 

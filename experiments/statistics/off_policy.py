@@ -49,6 +49,9 @@ class Limits:
 
 
 LIMITS = Limits()
+# Where an interval is reported and nothing passes a gate, and the effective sample is held below
+# what the propensities promise: so many decisions may be few of all of them.
+REPORTED = Limits(least_ess=200.0, least_ess_share=0.005)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from service.api.access import allowed, author, signed
 from service.api.costs import Moment, span_us
 from service.api.files import batching_of
 from service.api.schemas import ErrorAnswer, LiftBody
-from service.api.shown_batches import batch_shown
+from service.api.shown_batches import batch_shown, shown_load
 from service.batching.desk import Desk
 from service.domain.acting import Told
 from service.domain.batches import LIVE, Batch
@@ -36,13 +36,10 @@ async def overview(
     runtime, key = allowed(request, "analyst", tenant_scoped=True)
     if runtime.batches is None:
         return {"enabled": False, "batches": []}
-    desk, workers = runtime.batches.desk, runtime.batches.workers
+    desk = runtime.batches.desk
     found = await desk.all_batches(key.tenant or None, limit)
     told: dict[str, Any] = {"enabled": True, "batches": [_shown(each, desk) for each in found]}
-    if not key.tenant:
-        waiting = sum(each.waiting for each in workers.standings)
-        told |= {"running": workers.running, "waiting": waiting, "seconds_each": workers.each_s}
-    return told
+    return told if key.tenant else told | shown_load(runtime)
 
 
 @router.get("/savings", responses=_ERRORS)

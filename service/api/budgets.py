@@ -178,6 +178,7 @@ def standing(each: BudgetStanding, key_name: str = "") -> dict[str, Any]:
     budget, forecast = each.budget, each.forecast
     full = budget.hard_micro_usd is not None and each.left_micro_usd == 0
     return _said(budget) | {
+        "at_soft": budget.at_soft.value,
         "name": budget.name,
         "scope": budget.scope.value,
         "of": each.value or None,

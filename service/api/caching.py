@@ -9,14 +9,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.access import allowed, author, signed
+from service.api.access import allowed, author, person, signed
 from service.api.schemas import Author, ErrorAnswer, Text
 from service.caching.desk import Caching
 from service.caching.false_hits import FalseHits
 from service.caching.semantic import Semantic
 from service.caching.shelf import Which
+from service.caching.standing import SemanticRule, Switched
+from service.caching.switching import noticed, switch_act
 from service.domain.acting import Told
-from service.domain.errors import Conflict, StorageUnavailable, Unprocessable
+from service.domain.errors import Conflict, NotFound, StorageUnavailable, Unprocessable
 from service.domain.records import Decision, Mode
 from service.domain.will import Action
 from service.runtime import Runtime
@@ -44,6 +46,17 @@ class InvalidateBody(BaseModel):
     before: datetime | None = None
     all: bool = False
     reason: Text = ""
+    author: Author | None = None
+
+
+class SemanticSwitchBody(BaseModel):
+    """Whether a task's answers for like questions are to be on or off."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: Label
+    on: bool
+    reason: Annotated[str, Field(min_length=10, max_length=500)]
     author: Author | None = None
 
 
@@ -84,6 +97,29 @@ async def invalidate(request: Request, body: InvalidateBody) -> dict[str, Any]:
                 body.reason, author(body.author, key), detail)  # fmt: skip
     runtime.kept.log.append(signed(request, key, told))
     return {"invalidated": count}
+
+
+@router.post("/semantic/switch", responses=_ERRORS)
+async def switch(request: Request, body: SemanticSwitchBody) -> dict[str, Any]:
+    """Put a task's answers for like questions on or off, durably, from the next request on. One
+    that is put on is measured anew.
+    """
+    runtime, key = allowed(request, "operator")
+    found = None if runtime.caching is None else runtime.caching.further
+    if not isinstance(found, Semantic):
+        raise Conflict("the plan has no section cache.semantic", code="semantic_off")
+    rule = found.rules.tasks.get(body.task)
+    if rule is None:
+        raise NotFound("cache.semantic names no such task", param="task")
+    told = Switched(body.task, body.on, body.reason, rule, not body.on)
+    by = author(body.author, key), person(request, key)
+    act = switch_act(runtime.clock.wall_us(), told, *by)
+    await asyncio.wrap_future(runtime.kept.log.append_durable(act))
+    found.standings.switch(told)
+    noticed(runtime.notices, told)
+    shown = _semantic(found)
+    assert shown is not None
+    return shown
 
 
 def _us(moment: datetime | None) -> int | None:
@@ -127,18 +163,20 @@ def _semantic(found: object) -> dict[str, Any] | None:
     """Answers given for like questions; None where the plan wants none."""
     if not isinstance(found, Semantic):
         return None
+    of = found.standings.tasks
     return {
         "entries": len(found.nearest),
         "shadow_spent_usd": found.parts.spent_micro_usd() / 1e6,
-        "tasks": [_like(found, task) for task in found.rules.tasks],
+        "tasks": [_like(task, rule, of.get(task)) for task, rule in found.rules.tasks.items()],
     }
 
 
-def _like(found: Semantic, task: str) -> dict[str, Any]:
-    seen, rule = found.tasks.get(task) or FalseHits(), found.rules.tasks[task]
+def _like(task: str, rule: SemanticRule, seen: FalseHits | None) -> dict[str, Any]:
+    seen = seen or FalseHits()
     rate = seen.rate
     return {
         "task": task, "delta": rule.delta, "most_false": rule.most_false, "off": seen.off,
+        "by_hand": seen.by_hand,
         "regenerated": len(seen.events), "wrong": sum(seen.events),
         "false_hits_at_most": None if rate is None else rate.interval.high,
         "held": rate is not None and rate.held and not seen.off,

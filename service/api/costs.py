@@ -1,4 +1,4 @@
-"""The route of costs: what was spent, divided by any labels, adding up to the whole."""
+"""The routes of costs: what was spent, divided by any labels; and what was saved, by what."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from service.api.access import allowed
 from service.api.schemas import ErrorAnswer
 from service.domain.errors import StorageUnavailable, Unprocessable
 from service.runtime import Runtime
+from service.storage.batch_savings import SavingsAsked
 from service.storage.costs import CostsAsked, costs, plain
 from service.storage.errors import StorageError
+from service.storage.savings import savings
 
 router = APIRouter(prefix="/admin/costs")
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -48,6 +50,23 @@ async def spent(
                 "this cannot be read from the log now; try again", retry_after_s=5.0
             ) from None
     return plain(found, asked)
+
+
+@router.get("/saved", responses=_ERRORS)
+async def saved(request: Request, since: Moment = None, until: Moment = None) -> dict[str, Any]:
+    """What was spent in a time (the last 28 days), and what kept answers, providers' prompt caches
+    and batches saved beside it; parts that do not overlap. A tenant's key sees its tenant's.
+    """
+    runtime, key = allowed(request, "analyst", tenant_scoped=True)
+    asked = SavingsAsked(*span_us(runtime, since, until), key.tenant or None)
+    async with runtime.costing:
+        try:
+            await asyncio.wrap_future(runtime.kept.log.flush())
+            return await asyncio.to_thread(savings, runtime.kept.database.cursor(), asked)
+        except StorageError:
+            raise StorageUnavailable(
+                "this cannot be read from the log now; try again", retry_after_s=5.0
+            ) from None
 
 
 def span_us(runtime: Runtime, since: datetime | None, until: datetime | None) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import UploadFile
@@ -110,11 +110,15 @@ def _count(given: object) -> bool:
 
 @router.get("", responses=_ERRORS)
 async def listed(
-    request: Request, purpose: After = "", after: After = "", limit: Limit = 10_000
+    request: Request,
+    purpose: After = "",
+    after: After = "",
+    limit: Limit = 10_000,
+    order: Literal["asc", "desc"] = "desc",
 ) -> dict[str, Any]:
-    """The files of this key and its tenant, the newest first."""
+    """The files of this key and its tenant, the newest first where no order is given."""
     runtime, key = allowed(request, "caller")
-    found = await desk_of(runtime).files(key, purpose, after, limit + 1)
+    found = await desk_of(runtime).files(key, purpose, after, limit + 1, order)
     return page([file_shown(each) for each in found], limit)
 
 

@@ -15,6 +15,7 @@ from service.api.caching import shown_cache
 from service.api.ensembles import shown_ensembles
 from service.api.prediction import shown_prediction
 from service.api.schemas import ErrorAnswer, LiftBody
+from service.api.shown_batches import shown_load
 from service.api.shown_overrides import override, override_troubles
 from service.domain.acting import Told
 from service.domain.errors import NotFound
@@ -66,6 +67,7 @@ async def status(request: Request) -> dict[str, Any]:
         "review_queue": runtime.people.standing(),
         "taxonomy": classify.standing(runtime),
         "cache": shown_cache(runtime),
+        "batches": shown_load(runtime),
         "judging": shown.judging(runtime.panel),
         "jobs_failing": runtime.scheduler.failures,
         "deployments": [

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from service.api.asgi import Headers, Scope, Send, header, send_bytes, send_error
+from service.api.workflow_chat import PREFIX as WORKFLOW
 from service.domain.chat import ChatRequest
 from service.domain.errors import BudgetExceeded, HeadgateError, InvalidRequest
 from service.domain.modalities import CHAT
@@ -70,7 +71,7 @@ async def turned_away(
 ) -> None:
     """Answer a request that failed: 202 with a ticket where that was asked for and helps."""
     waits = isinstance(error, NOBODY) or (isinstance(error, BudgetExceeded) and error.queued)
-    if arrival is None or not waits or arrival.request.modality != CHAT:
+    if arrival is None or not waits or not _may_wait(arrival.request):
         await tell(send, error, request_id)
         return
     if _open_to_all(arrival.request) and not error.willed:
@@ -104,6 +105,11 @@ def retry_after_s(shown: dict[str, Any]) -> int:
     """Whole seconds until it is worth asking again; at once for what has ended."""
     eta_s: float = shown.get("eta_s", 0.0)
     return min(max(1, math.ceil(eta_s)), MOST_RETRY_S)
+
+
+def _may_wait(request: ChatRequest) -> bool:
+    """Whether its like is ever given a ticket."""
+    return request.modality == CHAT and not request.model.startswith(WORKFLOW)
 
 
 def _open_to_all(request: ChatRequest) -> bool:

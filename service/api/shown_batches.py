@@ -8,6 +8,7 @@ from typing import Any
 
 from service.batching.desk import Desk
 from service.domain.batches import LIVE, PRIORITIES, Batch, BatchState, StoredFile
+from service.runtime import Runtime
 
 
 def seconds(at_us: int | None) -> int | None:
@@ -70,6 +71,19 @@ def batch_shown(batch: Batch, desk: Desk) -> dict[str, Any]:
             "window_opens": seconds(opens_us),
             "erased_at": seconds(batch.keep_until_us),
         },
+    }  # fmt: skip
+
+
+def shown_load(runtime: Runtime) -> dict[str, Any]:
+    """All batches together, as they stand now."""
+    if runtime.batches is None:
+        return {"enabled": False}
+    load = runtime.batches.desk.load()
+    return {
+        "enabled": True, "live": load.live, "waiting": load.waiting, "running": load.running,
+        "away": load.away,        "seconds_each": load.each_s, "least_slack_s": load.slack_s,
+        "open": load.open, "window_opens": seconds(load.opens_us),
+        "results": dict(runtime.batches.results),
     }  # fmt: skip
 
 

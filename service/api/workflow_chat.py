@@ -11,7 +11,13 @@ import numpy as np
 from service.domain.catalog import Deployment
 from service.domain.chat import NO_OPTIONS, ChatRequest, Options
 from service.domain.clock import response_id
-from service.domain.errors import HeadgateError, InvalidRequest, UpstreamExhausted
+from service.domain.errors import (
+    BUDGET,
+    BudgetExceeded,
+    HeadgateError,
+    InvalidRequest,
+    UpstreamExhausted,
+)
 from service.domain.records import Caller, Candidates, Decision, Key, Mode, PolicyMark
 from service.orchestration.workflows.engine import Ended, spent
 from service.orchestration.workflows.functions import shown
@@ -95,10 +101,23 @@ def _failed(run: Run, ended: Ended) -> HeadgateError:
     why = ended.message or "its output cannot be worked out"
     where = f" at {ended.step}" if ended.step else ""
     code = ENDED.get(ended.status, "workflow_failed")
-    return WorkflowFailed(
+    message = (
         f"run {run.id} of {run.workflow.name} ended{where}: {why}; see "
-        f"GET /v1/workflows/runs/{run.id}", code=code,
-    )  # fmt: skip
+        f"GET /v1/workflows/runs/{run.id}"
+    )
+    if ended.status == "failed" and _for_money(ended):
+        return BudgetExceeded(message)
+    return WorkflowFailed(message, code=code)
+
+
+def _for_money(ended: Ended) -> bool:
+    """Whether its steps failed for budgets alone; a step of steps fails for what is in it."""
+    failed = [each for each in ended.entries if each.status == "failed"]
+    inner = [
+        each for each in failed
+        if not any(other is not each and other.path.startswith(each.path) for other in failed)
+    ]  # fmt: skip
+    return bool(inner) and all(each.code == BUDGET for each in inner)
 
 
 def _decision(runtime: Runtime, run: Run, key: Key, request: ChatRequest) -> Decision:

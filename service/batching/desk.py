@@ -53,6 +53,24 @@ class DeskParts:
     secret: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is under way: batches, and requests that wait, are tried, and are ``away`` with a
+    provider's batch. ``each_s``: how long one takes at most; ``slack_s``: how long the first
+    batch may still wait without being late, None where there is none; ``open``: whether a window
+    is; ``opens_us``: when one is next, None where none is in the next days.
+    """
+
+    live: int
+    waiting: int
+    running: int
+    away: int
+    each_s: float
+    slack_s: float | None
+    open: bool
+    opens_us: int | None
+
+
 def owner_of(key: Key) -> Owner:
     """Whose what a key makes is."""
     return Owner(key.id, key.tenant)
@@ -99,9 +117,11 @@ class Desk:
             raise _no_file()
         return found
 
-    async def files(self, key: Key, purpose: str, after: str, most: int) -> list[StoredFile]:
-        """The newest first."""
-        return await self._do(self._store.files, owner_of(key), purpose, after, most)
+    async def files(
+        self, key: Key, purpose: str, after: str, most: int, order: str = "desc"
+    ) -> list[StoredFile]:
+        """The newest first, or last where the order is "asc"."""
+        return await self._do(self._store.files, owner_of(key), purpose, after, most, order)
 
     async def remove(self, key: Key, identity: str) -> None:
         """Erase a file; raises NotFound."""
@@ -190,6 +210,20 @@ class Desk:
         starts = latest(workers.standings, rules, workers.each_s)
         opens = next_open_us(rules.windows, self._parts.clock.wall_us())
         return starts.get(batch.id), opens
+
+    def load(self) -> Load:
+        """All batches together, as they stand now."""
+        workers, rules = self._parts.workers, self._parts.rules()
+        standings, now_us = workers.standings, self._parts.clock.wall_us()
+        starts = latest(standings, rules, workers.each_s)
+        slack_us = min((each - now_us for each in starts.values()), default=None)
+        opens_us = next_open_us(rules.windows, now_us)
+        away = max(sum(each.running for each in standings) - workers.running, 0)
+        return Load(
+            len(standings), sum(each.waiting for each in standings), workers.running, away,
+            workers.each_s, None if slack_us is None else slack_us / 1e6, opens_us == now_us,
+            opens_us,
+        )  # fmt: skip
 
 
 def _same(known: Batch, digest: str) -> Batch:

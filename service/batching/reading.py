@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ MOST_PROBLEMS = 100
 MOST_NAME = 256
 ANSWER_TOKENS = 256  # foreseen where the request gives no cap
 LEAST_WINDOW_S = 60
-_SPAN = re.compile(r"^([1-9]\d{0,5})([smhd])$")
+_SPAN = re.compile(r"([1-9]\d{0,5})([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -50,7 +51,7 @@ def read_requests(
     requests: list[NewRequest] = []
     problems: list[Mapping[str, Any]] = []
     seen: set[str] = set()
-    for number, text in enumerate(content.split(b"\n"), 1):
+    for number, text in enumerate(content.removeprefix(BOM_UTF8).split(b"\n"), 1):
         if not text.strip():
             continue
         if len(requests) >= most:
@@ -80,7 +81,7 @@ def _read(text: bytes, endpoint: str, seen: set[str]) -> NewRequest:
         line = _line(text)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"the line does not fit: {error}", code="invalid_line") from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise InvalidRequest("the line is not valid JSON", code="invalid_json_line") from None
     if not 1 <= len(line.custom_id) <= MOST_NAME:
         raise InvalidRequest(f"custom_id must have 1 to {MOST_NAME} characters", param="custom_id",
@@ -104,7 +105,7 @@ def _read(text: bytes, endpoint: str, seen: set[str]) -> NewRequest:
 
 def window_s(text: str, longest_s: float) -> int:
     """A completion window such as 24h, 90m or 2d, in seconds; raises InvalidRequest."""
-    found = _SPAN.match(text)
+    found = _SPAN.fullmatch(text)
     seconds = int(found[1]) * _UNITS[found[2]] if found else 0
     if not LEAST_WINDOW_S <= seconds <= longest_s:
         raise InvalidRequest(

@@ -11,6 +11,7 @@ from service.domain.batches import Batch, BatchState, Standing
 from service.domain.off_peak import Window, open_at
 
 OFF_PEAK, URGENT, NEVER = "off_peak", "urgent", "none"
+LEAST_S = 30.0  # before a deadline, however quick answers are: a try that fails is made again
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Schedule:
 
 def latest(standings: Sequence[Standing], rules: Rules, each_s: float) -> dict[str, int]:
     """The latest start of each batch that is under way."""
-    lanes = Lanes(rules.most_at_once, rules.most_per_key, each_s, rules.safety)
+    lanes = Lanes(rules.most_at_once, rules.most_per_key, each_s, rules.safety, LEAST_S)
     return latest_starts(
         (
             Due(each.batch.id, each.batch.owner.key_id, each.batch.deadline_us, each.left)

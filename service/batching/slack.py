@@ -20,13 +20,15 @@ class Due:
 @dataclass(frozen=True, slots=True)
 class Lanes:
     """How many requests may run at once, in all and of a key; ``each_s``: how long one takes at
-    most, as far as it is learned; ``safety``: by how much that is multiplied.
+    most, as far as it is learned; ``safety``: by how much that is multiplied; ``least_s``: what is
+    left for the last ones in any case.
     """
 
     most: int
     of_key: int
     each_s: float
     safety: float = 1.0
+    least_s: float = 0.0
 
 
 def latest_starts(batches: Iterable[Due], lanes: Lanes) -> dict[str, int]:
@@ -46,7 +48,7 @@ def latest_starts(batches: Iterable[Due], lanes: Lanes) -> dict[str, int]:
             math.ceil(total / lanes.most),
             math.ceil(by_key[each.key_id] / min(lanes.of_key, lanes.most)),
         )
-        needed_s = lanes.safety * lanes.each_s * turns
+        needed_s = max(lanes.safety * lanes.each_s * turns, lanes.least_s)
         starts.append((each.id, each.deadline_us - math.ceil(needed_s * 1e6)))
     found: dict[str, int] = {}
     least = None

@@ -11,12 +11,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from service.batching import lines
-from service.batching.schedule import NEVER, Pick, Rules, Schedule
+from service.batching.schedule import NEVER, Pick, Rules, Schedule, latest
 from service.batching.slack import Durations
 from service.domain.batches import Batch, BatchLine, BatchState, Standing, Taken
 from service.domain.chat import ChatRequest
 from service.domain.clock import Clock, new_id
 from service.domain.errors import HeadgateError, PermissionDenied
+from service.domain.parcels import Posting
 from service.domain.records import Key, Usage
 from service.storage.batch_store import BatchStore
 from service.storage.store_thread import StoreThread
@@ -25,6 +26,7 @@ log = logging.getLogger("headgate.batches")
 
 FIRST_S, MOST_S = 2.0, 300.0
 WRITE_AGAIN_S = 1.0
+ENDING_S = 5.0  # for results that are being written when all is called off
 NOTHING = Usage(0, 0, 0, 0)
 
 
@@ -57,19 +59,33 @@ class Allowance(Protocol):
 @dataclass(frozen=True, slots=True)
 class Way:
     """The way of a live request. ``read``: a body to a request of an endpoint; ``ask``: its answer,
-    with a decision of its own; ``calm``: whether the gateway has room beside live traffic.
+    with a decision of its own, or who is to give it in a batch where the time that is left for
+    that (seconds) is enough; ``calm``: whether the gateway has room beside live traffic.
     """
 
     read: Callable[[str, bytes], tuple[ChatRequest, int]]
-    ask: Callable[[str, bytes, Key], Awaitable[Reply]]
+    ask: Callable[[str, bytes, Key, float], Awaitable[Reply | Posting]]
     key: Callable[[str], Key | None]
     allowance: Allowance
     calm: Callable[[], bool]
 
 
+class Post(Protocol):
+    """Takes requests that go to a provider's batch."""
+
+    async def post(self, taken: Taken, hours: str, posting: Posting) -> None:
+        """One more; it is durable then, and no longer tried here."""
+
+
+async def _at_once() -> None:
+    """There is nothing to wait for."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkParts:
-    """What the workers stand on. ``record``: where each result is logged and counted."""
+    """What the workers stand on. ``record``: where each result is logged and counted;
+    ``durable``: until what was logged before is so.
+    """
 
     store: BatchStore
     thread: StoreThread
@@ -79,6 +95,7 @@ class WorkParts:
     clock: Clock
     chance: random.Random
     durations: Durations = field(default_factory=lambda: Durations(20.0))
+    durable: Callable[[], Awaitable[object]] = _at_once
 
 
 class Workers:
@@ -89,9 +106,11 @@ class Workers:
         self._store, self._do = parts.store, parts.thread.do
         self._schedule = Schedule()
         self._tasks: dict[asyncio.Task[None], str] = {}  # to their batches
+        self._ending: set[asyncio.Task[Any] | None] = set()  # of these: who have their result
         self._by_key: dict[str, int] = {}
         self._turning = asyncio.Lock()
         self._stopping = False
+        self.forward: Post | None = None  # None: nothing goes to a provider's batch
 
     @property
     def running(self) -> int:
@@ -107,6 +126,21 @@ class Workers:
     def standings(self) -> list[Standing]:
         """The batches under way."""
         return list(self._store.standings.values())
+
+    def trying(self, batch_id: str) -> int:
+        """How many requests of a batch are being tried."""
+        return sum(each == batch_id for each in self._tasks.values())
+
+    def latest_us(self, batch_id: str) -> int | None:
+        """By when a batch's requests must be begun, one by one; None where it has ended."""
+        return latest(self.standings, self._parts.rules(), self.each_s).get(batch_id)
+
+    def _slack_s(self, taken: Taken) -> float:
+        """How long a request may be away with a provider and still be in time alone."""
+        if self.forward is None or taken.alone:
+            return 0.0
+        start_us = self.latest_us(taken.batch_id)
+        return 0.0 if start_us is None else (start_us - self._parts.clock.wall_us()) / 1e6
 
     async def turn(self) -> None:
         """End what is over, start what may start."""
@@ -147,6 +181,7 @@ class Workers:
         task.add_done_callback(partial(self._forget, key_id))
 
     def _forget(self, key_id: str, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
         if self._tasks.pop(task, None) is not None:
             self._by_key[key_id] -= 1
             if not self._by_key[key_id]:
@@ -171,7 +206,7 @@ class Workers:
     async def _give_up(self, standing: Standing, result: str) -> None:
         await asyncio.sleep(0)  # one that is called off before it began gives nothing back
         for task, batch_id in list(self._tasks.items()):
-            if batch_id == standing.batch.id:
+            if batch_id == standing.batch.id and task not in self._ending:
                 task.cancel()
         if not standing.waiting:
             return
@@ -234,7 +269,11 @@ class Workers:
                 await self._back(taken, wait_s, False)
                 return
             settle = way.allowance.book(key.id, tokens)
-            reply = await way.ask(batch.endpoint, taken.body, key)
+            reply = await way.ask(batch.endpoint, taken.body, key, self._slack_s(taken))
+            if isinstance(reply, Posting):
+                assert self.forward is not None  # else there was no slack
+                await self.forward.post(taken, pick.hours, reply)
+                return
             settle(reply.usage)
         except HeadgateError as error:
             await self._failed(taken, pick, error)
@@ -245,8 +284,20 @@ class Workers:
             return
         self._parts.durations.took(clock.monotonic_s() - began_s)
         line = lines.answered(taken.number, taken.custom_id, reply.body, reply.told)
-        if await self._kept(taken, line, "completed"):
-            self._record(batch, taken.number, (pick.hours, taken.tries + 1), "completed", "", reply)
+        self._record(batch, taken.number, (pick.hours, taken.tries + 1), "completed", "", reply)
+        await self._result(taken, line, "completed")
+
+    async def _result(self, taken: Taken, line: bytes, result: str) -> None:
+        """Give it to its owner once it is in the log for good, with its call and its price: after a
+        kill between the two it is asked again, but nothing is answered that was never paid.
+        """
+        self._ending.add(asyncio.current_task())
+        try:
+            await self._parts.durable()
+        except HeadgateError as error:
+            log.error("a result of batch %s is not in the log yet: %s", taken.batch_id,
+                      error.message)  # fmt: skip
+        await self._kept(taken, line, result)
 
     async def _kept(self, taken: Taken, line: bytes, result: str) -> bool:
         """Write a result; what cannot be written now is offered again."""
@@ -267,9 +318,9 @@ class Workers:
             await self._back(taken, max(wait_s, error.retry_after_s or 0.0), counted)
             return
         line = lines.refused(taken.number, taken.custom_id, error)
-        if await self._kept(taken, line, "failed"):
-            told = pick.hours, taken.tries + 1
-            self._record(pick.batch, taken.number, told, "failed", error.code)
+        told = pick.hours, taken.tries + 1
+        self._record(pick.batch, taken.number, told, "failed", error.code)
+        await self._result(taken, line, "failed")
 
     async def _back(self, taken: Taken, wait_s: float, counted: bool) -> None:
         ready_us = self._parts.clock.wall_us() + int(wait_s * 1e6)
@@ -294,6 +345,8 @@ class Workers:
         self._stopping = True
         async with self._turning:
             await asyncio.sleep(0)
+        if self._ending:
+            await asyncio.wait({each for each in self._ending if each}, timeout=ENDING_S)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

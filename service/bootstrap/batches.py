@@ -7,9 +7,11 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
+from service.batching.bill import Bill, BillParts
 from service.batching.desk import Desk, DeskParts
+from service.batching.parcels import ParcelParts, Parcels
 from service.batching.reading import request_of, tokens_of
-from service.batching.schedule import Rules, latest
+from service.batching.schedule import Rules
 from service.batching.slack import Durations
 from service.batching.whole import Batching
 from service.batching.work import Reply, Way, Workers, WorkParts
@@ -19,15 +21,20 @@ from service.domain.clock import new_id
 from service.domain.errors import ContentRefused
 from service.domain.modalities import EMBEDDING
 from service.domain.off_peak import parse_window
-from service.domain.records import Key, Usage
+from service.domain.parcels import Posting
+from service.domain.records import Decision, Key, Usage
 from service.plan.batches import BatchPlan
 from service.plan.whole import Plan
+from service.providers.batch_api import BatchAPI
 from service.queueing.work import how, whole
+from service.routing.batched import Batched
 from service.routing.key_limits import SlidingWindow
 from service.runtime import Runtime
 from service.scheduler import Job
 from service.storage.batch_file import FILE, open_batches
+from service.storage.batch_known import Known, known_since
 from service.storage.batch_store import BatchStore
+from service.storage.parcel_store import ParcelStore
 from service.storage.store_thread import StoreThread
 
 TURN_S, SWEEP_S = 0.5, 30.0
@@ -95,14 +102,38 @@ class _Allowance:
         return settle
 
 
-def _way(runtime: Runtime) -> Way:
+def _posting(
+    runtime: Runtime, calls: Batched, decided: tuple[Decision, ChatRequest], slack_s: float
+) -> Posting | None:
+    """What goes to a provider's batch: one call to a deployment that offers them, where there is
+    the time. What the log had no room for cannot be billed later and is answered at once.
+    """
+    decision, request = decided
+    if runtime.answering.way(decision, request) is not None:
+        return None
+    if runtime.kept.cases.recent(decision.id) is None:
+        return None
+    placed = calls.place(decision, request, slack_s)
+    if placed is None:
+        return None
+    target, amount = placed
+    told = {
+        "decision_id": decision.id, "deployment": target.name, "provider": target.provider,
+        "reason": decision.reason, "task": decision.task,
+        "policy": f"{decision.policy.name}@{decision.policy.update_seq}",
+    }  # fmt: skip
+    return Posting(decision.id, target.name, decision.caller, decision.task, decision.tokens_in,
+                   amount, decision.at_us, told)  # fmt: skip
+
+
+def _way(runtime: Runtime, calls: Batched) -> Way:
     """The way of live requests, as the runtime has it at each turn."""
 
     def read(endpoint: str, body: bytes) -> tuple[ChatRequest, int]:
         request = request_of(endpoint, body)
         return request, tokens_of(request)
 
-    async def ask(endpoint: str, body: bytes, key: Key) -> Reply:
+    async def ask(endpoint: str, body: bytes, key: Key, slack_s: float) -> Reply | Posting:
         if endpoint != CHAT_ENDPOINT:
             made = await runtime.modalities.embed(body, key)
             return Reply(made.body, made.decision_id, made.deployment, made.usage,
@@ -111,6 +142,9 @@ def _way(runtime: Runtime) -> Way:
         decision = runtime.router.decide(request, key, "")
         runtime.ledger.decision(decision)
         await runtime.refusals.check(decision, request, incident)
+        posting = _posting(runtime, calls, (decision, request), slack_s)
+        if posting is not None:
+            return posting
         try:
             answer, served = await runtime.answering.complete(decision, request)
         except ContentRefused as refused:
@@ -134,34 +168,80 @@ def _offers(runtime: Runtime, endpoint: str) -> bool:
 
 def attach_batches(runtime: Runtime, secret: bytes) -> None:
     """Give a runtime its batches, where the plan has a section of them."""
-    plan, kept, clock = runtime.plan.batches, runtime.kept, runtime.clock
-    if plan is None:
+    if runtime.plan.batches is None:
         _left_lying(runtime, runtime.plan)
-        return
-    store = BatchStore(open_batches(kept.state_dir, clock, runtime.notices))
+    else:
+        _join(runtime, _made(runtime, runtime.plan.batches, secret))
+
+
+def _made(runtime: Runtime, plan: BatchPlan, secret: bytes) -> Batching:
+    """Batches as a plan's section wants them; blocks."""
+    kept, clock = runtime.kept, runtime.clock
+    connection = open_batches(kept.state_dir, clock, runtime.notices)
+    store = BatchStore(connection)
     thread, rules = StoreThread("headgate-batches"), _Rules(runtime, plan)
-    results: Counter[str] = Counter()
+    results, chance = Counter[str](), random.Random()
 
     def record(line: BatchLine) -> None:
         kept.log.append(line)
         results[line.result] += 1
 
+    calls = Batched(lambda: runtime.dispatcher)
+
+    async def durable() -> None:
+        await asyncio.wrap_future(kept.log.flush(soon=False))
+
     workers = Workers(
-        WorkParts(store, thread, _way(runtime), rules, record, clock, random.Random(),
-                  Durations(plan.first_guess_s))
+        WorkParts(store, thread, _way(runtime, calls), rules, record, clock, chance,
+                  Durations(plan.first_guess_s), durable)
     )  # fmt: skip
+    parcels = _parcels(runtime, workers, (ParcelStore(connection, store), store, thread),
+                       (calls, record))  # fmt: skip
+    workers.forward = parcels
     desk = Desk(
         DeskParts(store, thread, workers, rules, lambda name: _offers(runtime, name), clock, secret)
     )
-    made = Batching(desk, workers, store, thread, clock, results)
+    return Batching(desk, workers, parcels, store, thread, clock, results, chance)
+
+
+def _join(runtime: Runtime, made: Batching) -> None:
+    """They are worked on from now on."""
 
     async def turn() -> None:
-        await workers.turn()
-        _shown(runtime, made, rules())
+        await made.workers.turn()
+        await made.parcels.turn()
+        _shown(runtime, made)
 
+    made.parcels.resume()
     runtime.batches = made
     runtime.scheduler.put(Job("batches", TURN_S, turn))
     runtime.scheduler.put(Job("batch files", SWEEP_S, made.sweep))
+
+
+def _parcels(
+    runtime: Runtime, workers: Workers, kept: tuple[ParcelStore, BatchStore, StoreThread],
+    told: tuple[Batched, Callable[[BatchLine], object]],
+) -> Parcels:  # fmt: skip
+    """What goes to providers' batches; the parcels of an earlier process are taken up."""
+    store, batches, thread = kept
+    calls, record = told
+
+    async def durable() -> None:
+        await asyncio.wrap_future(runtime.kept.log.flush())
+
+    async def known(since_us: int) -> Known:
+        return await asyncio.to_thread(known_since, runtime.kept.database.cursor(), since_us)
+
+    def allowed(posting: Posting, deployment: str) -> bool:
+        return runtime.router.allowed(posting, deployment)
+
+    since_us = min((each.made_us for each in store.parcels.values()), default=None)
+    bill = Bill(BillParts(calls, runtime.ledger, record, durable, known, allowed), since_us)
+    api = BatchAPI(lambda: runtime.clock.wall_us() / 1e6)
+    return Parcels(
+        ParcelParts(store, batches, thread, workers, api, calls, bill, allowed, durable,
+                    runtime.clock, random.Random())
+    )  # fmt: skip
 
 
 def _left_lying(runtime: Runtime, plan: Plan) -> None:
@@ -172,15 +252,12 @@ def _left_lying(runtime: Runtime, plan: Plan) -> None:
         )
 
 
-def _shown(runtime: Runtime, made: Batching, rules: Rules) -> None:
-    standings, telemetry = made.workers.standings, runtime.telemetry
-    starts = latest(standings, rules, made.workers.each_s)
-    now_us = runtime.clock.wall_us()
-    telemetry.gauge("batches_live", len(standings))
-    telemetry.gauge("batch_requests_waiting", sum(each.waiting for each in standings))
-    telemetry.gauge("batch_requests_running", made.workers.running)
-    slack_us = min((each - now_us for each in starts.values()), default=0)
-    telemetry.gauge("batch_least_slack_seconds", slack_us / 1e6)
+def _shown(runtime: Runtime, made: Batching) -> None:
+    load, telemetry = made.desk.load(), runtime.telemetry
+    telemetry.gauge("batches_live", load.live)
+    telemetry.gauge("batch_requests_waiting", load.waiting)
+    telemetry.gauge("batch_requests_running", load.running)
+    telemetry.gauge("batch_least_slack_seconds", load.slack_s or 0.0)
     for result, number in made.results.items():
         telemetry.total("batch_requests", number, result)
 
@@ -192,11 +269,11 @@ async def renew_batches(runtime: Runtime, secret: bytes) -> None:
         runtime.batches = None
         for name in ("batches", "batch files"):
             runtime.scheduler.put(Job(name, 0.0, _nothing))
-        await made.workers.stop()
-        await asyncio.to_thread(made.thread.close, made.store.close)
+        await made.stop()
         _left_lying(runtime, runtime.plan)
     elif runtime.plan.batches is not None and made is None:
-        await asyncio.to_thread(attach_batches, runtime, secret)
+        begun = await asyncio.to_thread(_made, runtime, runtime.plan.batches, secret)
+        _join(runtime, begun)
 
 
 async def _nothing() -> None:

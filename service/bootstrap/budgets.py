@@ -11,7 +11,8 @@ from service.operating.budgets import BudgetDesk, DeskParts
 from service.plan.whole import Plan
 from service.routing.budgets import BudgetRules, Budgets
 from service.runtime import Runtime
-from service.storage.spent import unsaid
+from service.storage.batch_file import posted_decisions
+from service.storage.spent import priced_from, unsaid
 
 
 def budget_rules(plan: Plan) -> BudgetRules:
@@ -27,7 +28,9 @@ def attach_budgets(runtime: Runtime, book: Budgets) -> None:
     """Give a runtime its budgets, with what is spent already; prices that are new are logged."""
     kept = runtime.kept
     runtime.budgets = BudgetDesk(book, DeskParts(kept.database, kept.log, runtime.clock))
-    runtime.budgets.open(budget_rules(runtime.plan), runtime.catalog)
+    runtime.budgets.open(
+        budget_rules(runtime.plan), runtime.catalog, posted_decisions(kept.state_dir)
+    )
     if runtime.budgets.cut_off:
         runtime.notices.append(
             f"{runtime.budgets.cut_off} requests were under way when the service was killed: "
@@ -37,7 +40,10 @@ def attach_budgets(runtime: Runtime, book: Budgets) -> None:
 
 
 def log_tariffs(runtime: Runtime, catalog: Sequence[Deployment]) -> None:
-    """Log the prices of a catalogue that the log does not say yet."""
-    found = tariffs(catalog, runtime.clock.wall_us())
-    for each in unsaid(runtime.kept.database.cursor(), found):
+    """Log the prices of a catalogue that the log does not say yet, and that one which an earlier
+    plan gave from some day on no longer holds.
+    """
+    cursor = runtime.kept.database.cursor()
+    found = tariffs(catalog, runtime.clock.wall_us(), priced_from(cursor))
+    for each in unsaid(cursor, found):
         runtime.kept.log.append(each)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from service.bootstrap.semantic import attach_semantic
@@ -14,7 +15,7 @@ from service.routing.asked import AUTO
 from service.routing.still_permitted import StillPermitted
 from service.runtime import Runtime
 from service.scheduler import Job
-from service.storage.cache_file import FILE, CacheFile
+from service.storage.cache_file import CacheFile, delete
 from service.storage.errors import StorageError
 from service.storage.queue_file import boot_id
 
@@ -49,10 +50,9 @@ def attach_caching(runtime: Runtime, secret: bytes) -> None:
     """Give a runtime its cache, with what was kept before; none where the plan names none, and
     then what was kept is deleted: nobody asks for it any more.
     """
-    rules, state_dir = cache_rules(runtime.plan), runtime.kept.state_dir
+    rules = cache_rules(runtime.plan)
     if rules is None:
-        for end in ("-wal", "-shm", ""):
-            (state_dir / (FILE + end)).unlink(missing_ok=True)
+        delete(runtime.kept.state_dir)
         return
     runtime.caching = _made(runtime, secret, rules)
     attach_semantic(runtime, runtime.caching, secret)
@@ -77,6 +77,7 @@ def _made(runtime: Runtime, secret: bytes, rules: CacheRules) -> Caching:
 def _keeper(runtime: Runtime, secret: bytes, rules: CacheRules) -> Keeper | None:
     plan, boot = runtime.plan.cache, boot_id()
     if plan is None or not plan.disk:
+        delete(runtime.kept.state_dir)
         return None
     file = CacheFile(runtime.kept.state_dir, secret, plan.disk_bytes)
     try:
@@ -85,8 +86,12 @@ def _keeper(runtime: Runtime, secret: bytes, rules: CacheRules) -> Keeper | None
         log.error("kept answers stay in memory alone: %s", error)
         runtime.notices.append("the file of kept answers cannot be opened: they stay in memory")
         return None
-    policy = f"{rules.policy}/{rules.within}"
-    return Keeper(file, runtime.clock, boot, lambda: policy)
+
+    def policy() -> str:
+        now = rules if runtime.caching is None else runtime.caching.rules
+        return f"{now.policy}/{now.within}"
+
+    return Keeper(file, runtime.clock, boot, policy)
 
 
 def ways_of(runtime: Runtime) -> Ways:
@@ -120,12 +125,43 @@ async def renew_caching(runtime: Runtime, secret: bytes) -> None:
         if caching is not None:
             caching.shelf.forget(lambda _: True, "disabled")
             await caching.stop()
+            await asyncio.to_thread(delete, runtime.kept.state_dir)
         return
     if caching is None:
         attach_caching(runtime, secret)
     else:
         caching.take_rules(rules)
+        before = caching.further
         attach_semantic(runtime, caching, secret)
+        if before is not None and caching.further is None:
+            await before.stop()
+        await _move(runtime, secret, caching)
+
+
+async def _move(runtime: Runtime, secret: bytes, caching: Caching) -> None:
+    """To the file that the plan wants now: within another bound, or none any more. The former is
+    deleted and what is kept is written anew, so that nothing is left that was taken back meanwhile.
+    """
+    plan, before = runtime.plan.cache, caching.parts.keeper
+    assert plan is not None
+    wanted = plan.disk_bytes if plan.disk else 0
+    if wanted == (0 if before is None else before.most_bytes):
+        return
+    caching.keep_in(None)
+    if before is not None:
+        await asyncio.to_thread(before.stop)
+    await asyncio.to_thread(delete, runtime.kept.state_dir)
+    keeper = await asyncio.to_thread(_keeper, runtime, secret, caching.rules)
+    if keeper is None:
+        return
+    keeper.start()
+    caching.keep_in(keeper)
+    try:
+        for entry in list(caching.shelf):
+            if caching.shelf.stands(entry) and keeper.put(entry):
+                await asyncio.wrap_future(keeper.flush())
+    except StorageError as error:
+        log.error("kept answers are in memory alone: %s", error)
 
 
 async def _nothing() -> None:

@@ -58,8 +58,8 @@ def _address(plan: NotifyPlan, environment: Mapping[str, str]) -> Address:
 
 
 def _way(runtime: Runtime) -> Way:
-    """The way of live requests, as the runtime has it at each turn; what was refused is not sent
-    again from the queue either.
+    """The way of live requests, as the runtime has it at each turn, kept answers first; what was
+    refused is not sent again from the queue either.
     """
 
     async def complete(decision: Decision, request: ChatRequest) -> tuple[Answer, Served]:
@@ -70,10 +70,27 @@ def _way(runtime: Runtime) -> Way:
         except ContentRefused as refused:
             raise await runtime.refusals.take(refused, decision, request, incident) from None
 
-    def decide(request: ChatRequest, key: Key, session: str) -> Decision:
-        return runtime.router.decide(request, key, session)
+    async def ask(request: ChatRequest, key: Key, session: str) -> tuple[Decision, Answer, Served]:
+        caching = runtime.caching
+        if caching is None or request.options.conversation is not None:
+            decision = runtime.router.decide(request, key, session)
+            runtime.ledger.decision(decision)
+            return decision, *await complete(decision, request)
+        passage = await caching.enter(request, key, session)
+        if passage.hit is not None:
+            return passage.hit.decision, passage.hit.answer, passage.hit.served
+        try:
+            decision = runtime.router.decide(request, key, session, asked=passage.asked)
+            passage.decided(decision)
+            runtime.ledger.decision(decision)
+            answer, served = await complete(decision, request)
+            served = passage.marked(served)
+            passage.answered(decision, answer, served)
+        finally:
+            passage.leave()
+        return decision, answer, served
 
-    return Way(decide, runtime.ledger.decision, complete, runtime.kept.keys.by_id)
+    return Way(ask, runtime.kept.keys.by_id)
 
 
 def _queue(runtime: Runtime, plan: QueuePlan, hash_key: bytes) -> Queue:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from service.bootstrap.shadow import strained
 from service.caching.desk import Caching
 from service.caching.passage import Passage
-from service.caching.semantic import Pair, Semantic, SemanticParts, SemanticRule, SemanticRules
+from service.caching.semantic import Pair, Semantic, SemanticParts, SemanticRules
+from service.caching.standing import SemanticRule, Switched
+from service.caching.switching import last_switched, noticed, switch_act
 from service.domain.acting import ITSELF
 from service.domain.chat import ChatRequest
-from service.domain.clock import new_id
-from service.domain.errors import BudgetExceeded
-from service.domain.records import Act, Candidates, Decision, Role
+from service.domain.errors import BudgetExceeded, StorageUnavailable
+from service.domain.records import Candidates, Decision, Role
 from service.domain.will import will_for
 from service.orchestration.judge import conversation_of
 from service.orchestration.judging import About
@@ -25,7 +28,6 @@ from service.providers.base import Answer
 from service.routing.run import Run
 from service.runtime import Runtime
 
-OFF = "cache.semantic_off"
 DEADLINE_S = 60.0  # of one call
 
 
@@ -82,7 +84,9 @@ class Beside:
 
 
 class Judging:
-    """Asks a judge of the panel that is proven, and may see the question, about two answers."""
+    """Asks the first judge of the panel that is proven, may see the question, and is kin to neither
+    answer's deployment.
+    """
 
     def __init__(self, runtime: Runtime, caching: Caching) -> None:
         self._runtime, self._caching = runtime, caching
@@ -90,17 +94,20 @@ class Judging:
     async def __call__(self, passage: Passage, decision: Decision, pair: Pair) -> bool:
         """Whether the kept answer is no worse, said in both orders."""
         panel, asked = self._runtime.panel, passage.asked
-        name = next((each for each in panel.judges.rules.judges if panel.proven(each)), "")
-        if not name or not self._caching.parts.ways().permitted(asked, name):
-            return False
-        seen = replace(decision, candidates=Candidates((pair.by, name), (1.0, 0.0)))
-        about = About(
-            (pair.by, pair.came_by), (), decision.task, seen, asked.request.options, 8, name
-        )  # fmt: skip
-        told = await panel.judges.compare(
-            conversation_of(asked.request), pair.kept, pair.came, about=about
-        )
-        return told.consistent and told.preference is not None and told.preference <= 0.5
+        permitted = self._caching.parts.ways().permitted
+        for name in panel.judges.rules.judges:
+            if not panel.proven(name) or not permitted(asked, name):
+                continue
+            seen = replace(decision, candidates=Candidates((pair.by, name), (1.0, 0.0)))
+            about = About(
+                (pair.by, pair.came_by), (), decision.task, seen, asked.request.options, 8, name
+            )  # fmt: skip
+            told = await panel.judges.compare(
+                conversation_of(asked.request), pair.kept, pair.came, about=about
+            )
+            if told.judge:  # it was asked; else it is kin, or may not see this
+                return told.consistent and told.preference is not None and told.preference <= 0.5
+        return False
 
 
 def attach_semantic(runtime: Runtime, caching: Caching, secret: bytes) -> None:
@@ -117,14 +124,25 @@ def attach_semantic(runtime: Runtime, caching: Caching, secret: bytes) -> None:
             before.parts.regenerate.spend.cap_micro_usd = cap
         return
 
-    def told(task: str, why: str) -> None:
-        runtime.notices.append(f"task {task}: {why}; none are given any more")
-        act = Act(new_id(), runtime.clock.wall_us(), ITSELF, OFF, task, why, "{}")
-        runtime.kept.log.append(act)
-
     beside = Beside(runtime, cap)
     parts = SemanticParts(
         secret, random.Random(), caching.shelf.stands, beside,
-        Judging(runtime, caching), lambda: beside.spend.spent_micro_usd, told,
+        Judging(runtime, caching), lambda: beside.spend.spent_micro_usd, partial(_log, runtime),
     )  # fmt: skip
-    caching.further = Semantic(parts, rules)
+    caching.further = made = Semantic(parts, rules)
+    made.standings.resume(last_switched(runtime.kept.database.cursor()))
+    for task, found in made.standings.tasks.items():
+        if found.off and task in rules.tasks:
+            noticed(runtime.notices, Switched(task, False, found.off))
+
+
+async def _log(runtime: Runtime, told: Switched) -> bool:
+    """Keep that a task went off, or on, by itself; whether that is durable."""
+    noticed(runtime.notices, told)
+    try:
+        await asyncio.wrap_future(
+            runtime.kept.log.append_durable(switch_act(runtime.clock.wall_us(), told, ITSELF, None))
+        )
+    except StorageUnavailable:
+        return False
+    return True

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
 
 from service.caching.canonical import Uncanonical, canonical, fingerprint, scope_of
 from service.caching.flights import Alone, Flight, Flights
+from service.caching.keeper import Keeper
 from service.caching.passage import CachingParts, Further, Hit, Passage, Ways
 from service.caching.rules import CacheRules, kept_out
 from service.caching.shelf import ENDLESS, Entry, Shelf, Which
@@ -44,7 +47,9 @@ FOUND, WAITED = "cached", "shared_call"  # the reasons of such decisions
 NOTHING = Usage(0, 0, 0, 0)
 LONG_FORM = 100_000  # bytes of a request from which its form is made beside the event loop
 MOST_GIVEN = 20_000  # answers given again whose source is remembered
+MOST_TAKEN_BACK = 256  # of what was taken back last, held against calls that were under way then
 INVALIDATED, RATED_BAD, CHANGED = "invalidated", "rated", "changed"
+NO_RETENTION = "no_retention"
 
 
 class Caching:
@@ -52,12 +57,14 @@ class Caching:
 
     def __init__(self, parts: CachingParts, rules: CacheRules) -> None:
         self.parts, self.rules = parts, rules
-        gone = parts.keeper.gone if parts.keeper is not None else lambda _: None
-        self.shelf = Shelf(rules.most_bytes, gone)
+        self.shelf = Shelf(rules.most_bytes)
+        self.keep_in(parts.keeper)
         self.flights: Flights[Entry] = Flights()
         self.tally = Tally()
         self.further: Further | None = None
         self._given: OrderedDict[str, str] = OrderedDict()  # decision to its source
+        self._takings = 0  # how often something was taken back
+        self._taken_back: deque[Which] = deque(maxlen=MOST_TAKEN_BACK)
 
     # on the way of a request --------------------------------------------------------------------
 
@@ -66,7 +73,7 @@ class Caching:
         parts, began_s = self.parts, self.parts.clock.monotonic_s()
         ways = parts.ways()
         wish = wish_of(request.options.cache)
-        passage = Passage(self, ways.read(request, key, session))
+        passage = Passage(self, ways.read(request, key, session), self._takings)
         asked, passage.wish = passage.asked, wish
         raised = self._raised(asked)
         passage.rule = self.rules.of(asked.task, raised)
@@ -114,6 +121,8 @@ class Caching:
             return "limited"
         if request.model not in self.parts.ways().kinds:
             return "model"
+        if NO_RETENTION in passage.asked.demand.data_policy:
+            return "privacy"
         return kept_out(request, passage.rule)
 
     async def _named(self, passage: Passage, request: ChatRequest, key: Key, ways: Ways) -> None:
@@ -178,6 +187,7 @@ class Caching:
             break  # by somebody who may not answer this request
         else:
             passage.flight = self.flights.begin(name)
+        passage.since = self._takings  # what it waited for is not what it will be told
         self.tally.missed(passage.asked.task)
 
     def _give(self, passage: Passage, entry: Entry, kind: str, began_s: float) -> Hit:
@@ -249,8 +259,13 @@ class Caching:
         if why or tail is None:
             self.not_kept(passage, why, served)
             return
+        entry = self._entry(passage, decision, tail, served, ways)
+        if self._is_taken_back(passage, entry):
+            self._count_unkept(passage, INVALIDATED, served)
+            if passage.flight is not None:
+                passage.flight.fail()  # those that wait have it answered anew
+            return
         self.tally.cost(passage.asked.task, served.usage.cost_micro_usd)
-        entry = self._entry(passage, decision, tail, served)
         if passage.keeps and self.shelf.put(entry):
             self.tally.kept += 1
             if self.parts.keeper is not None:
@@ -262,20 +277,35 @@ class Caching:
 
     def not_kept(self, passage: Passage, why: str, served: Served) -> None:
         """An answer that is for nobody else."""
-        self.tally.not_kept[why] += 1
-        self.tally.cost(passage.asked.task, served.usage.cost_micro_usd)
+        self._count_unkept(passage, why, served)
         if passage.flight is not None:
             passage.flight.alone()
 
-    def _entry(self, passage: Passage, decision: Decision, tail: bytes, served: Served) -> Entry:
+    def _count_unkept(self, passage: Passage, why: str, served: Served) -> None:
+        self.tally.not_kept[why] += 1
+        self.tally.cost(passage.asked.task, served.usage.cost_micro_usd)
+
+    def _is_taken_back(self, passage: Passage, entry: Entry) -> bool:
+        """Whether it was meant by what was taken back since its request came."""
+        missed = self._takings - passage.since
+        if missed > len(self._taken_back):
+            return True  # more than is remembered: better asked anew than wrong
+        since = islice(reversed(self._taken_back), missed)
+        return any(which.takes(entry) for which in since)
+
+    def _entry(
+        self, passage: Passage, decision: Decision, tail: bytes, served: Served, ways: Ways
+    ) -> Entry:
         clock, wish, asked = self.parts.clock, passage.wish, passage.asked
-        now_s, name = clock.monotonic_s(), served.deployment.name
+        by, now_s = served.deployment, clock.monotonic_s()
+        name = by.name  # of the plan in force, or of the one before, with whose call it came
+        mark = ways.marks[name] if ways.catalog[name] is by else mark_of(by)
         most_s = ENDLESS if wish.ttl_s is None else wish.ttl_s
         longest_s = min(self.rules.longest_s(asked.task), most_s)
         tags = dict.fromkeys((*wish.tags, *asked.caller.tags))
         return Entry(
             f"{passage.fingerprint}/{name}", passage.fingerprint, passage.scope, name,
-            mark_of(served.deployment), asked.task, asked.caller.tenant, passage.owner,
+            mark, asked.task, asked.caller.tenant, passage.owner,
             tuple(tags), tail, now_s, clock.wall_us(), now_s + longest_s, most_s, decision.id,
             served.usage.cost_micro_usd, served.usage.tokens_in, served.usage.tokens_out,
         )  # fmt: skip
@@ -283,7 +313,11 @@ class Caching:
     # what goes ----------------------------------------------------------------------------------
 
     async def invalidate(self, which: Which) -> int:
-        """Forget what is meant, durably when this returns; how many. Raises StorageError."""
+        """Forget what is meant, durably when this returns; how many. Answers of calls that are
+        under way are not kept either. Raises StorageError.
+        """
+        self._takings += 1
+        self._taken_back.append(which)
         count = self.shelf.forget(which.takes, INVALIDATED)
         if self.parts.keeper is not None:
             await asyncio.wrap_future(self.parts.keeper.flush())
@@ -306,7 +340,7 @@ class Caching:
         """By the clock: forget what has had its time."""
         self.shelf.expire(self.parts.clock.monotonic_s())
         if self.further is not None:
-            self.further.turn()
+            await self.further.turn()
 
     async def stop(self) -> None:
         """Cancel what is under way beside requests, write what is left, let the file go."""
@@ -324,6 +358,11 @@ class Caching:
             lambda entry: entry.mark != self.parts.ways().marks.get(entry.deployment), CHANGED
         )
         self.shelf.bound(rules.most_bytes)
+
+    def keep_in(self, keeper: Keeper | None) -> None:
+        """Whoever writes what is kept from now on; None: nobody."""
+        self.parts = replace(self.parts, keeper=keeper)
+        self.shelf.gone = keeper.gone if keeper is not None else lambda _: None
 
     def load(self, entries: Iterable[Entry]) -> None:
         """What was kept before the start."""

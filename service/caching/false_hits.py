@@ -14,12 +14,14 @@ ALPHA = 0.05
 @dataclass(slots=True)
 class FalseHits:
     """A task's: of answers given for like questions that were regenerated in the shadow, which were
-    wrong, in their order. ``off``: why nothing is given any more; empty: it is.
+    wrong, in their order. ``off``: why nothing is given any more; empty: it is. ``by_hand``:
+    somebody put it off.
     """
 
     events: list[int] = field(default_factory=list)
     rate: HeldRate | None = None
     off: str = ""
+    by_hand: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     _judged: int = 0
 
@@ -47,6 +49,11 @@ class FalseHits:
             self.off = found.broken
         return self.off
 
+    def put_off(self, why: str, by_hand: bool) -> None:
+        """Off from now on."""
+        self.off, self.by_hand = why, by_hand
+
     def again(self) -> None:
         """Begin anew."""
         self.events, self.rate, self.off, self._judged = [], None, "", 0
+        self.by_hand = False

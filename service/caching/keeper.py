@@ -53,9 +53,14 @@ class Keeper:
         self.trouble = ""
         self.dropped = 0
 
+    @property
+    def most_bytes(self) -> int:
+        """What the file may take."""
+        return self._file.most_bytes
+
     def load(self, most_bytes: int) -> list[Entry]:
         """What the file holds that is whole and in its time; blocks."""
-        rows = self._file.read(self._policy(), self._clock.monotonic_s(), most_bytes)
+        rows = self._file.read(self._policy(), (self._clock, self._boot), most_bytes)
         return [entry_from(row) for row in rows]
 
     def start(self) -> None:
@@ -63,17 +68,20 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name="headgate-cache", daemon=True)
         self._thread.start()
 
-    def put(self, entry: Entry) -> None:
-        """Write it soon."""
+    def put(self, entry: Entry) -> bool:
+        """Write it soon; whether half of the room for what waits is taken, so that who has many
+        does well to flush.
+        """
         with self._lock:
             before = self._puts.pop(entry.name, None)
             self._bytes -= before.size if before else 0
             if self._bytes + entry.size > MOST_WAITING:
                 self.dropped += 1
                 self._gone[entry.name] = None  # what lies there is no longer what is meant
-                return
+                return True
             self._puts[entry.name] = entry
             self._bytes += entry.size
+            return self._bytes > MOST_WAITING // 2
 
     def gone(self, names: list[str]) -> None:
         """Delete them soon."""

@@ -13,15 +13,17 @@ from learning.verified_reuse import VerifiedReuse
 from service.caching.shelf import Entry
 
 MOST_IN_GROUP = 2_000  # a search is a product with so many rows at the most
-MOST_KEYS = 8  # whose looks at an answer are kept apart
-MOST_BY_ONE = 16  # times that one key's agreement counts for others
+MOST_APART = 8  # askers whose looks at an answer are kept apart
+MOST_ASKERS = 64  # of whom is remembered how often they agreed
+MOST_BY_ONE = 16  # times that one asker's agreement counts for others
 
 
 @dataclass(slots=True, eq=False)
 class Centre:
-    """An answer that may stand for others. ``maker``: the key whose question it answered;
-    ``unseen``: how often it was given since it was last found right; ``own``: what each key found;
-    ``pooled``: what all but the maker found, no key counting for more than its part.
+    """An answer that may stand for others. An asker is a key, or one of its users. ``maker``: the
+    one whose question it answered; ``unseen``: how often it was given since it was last found
+    right; ``own``: what each of the first askers found; ``pooled``: what all but the maker found,
+    none counting for more than its part, by ``agreed``.
     """
 
     entry: Entry
@@ -30,32 +32,39 @@ class Centre:
     group: str
     unseen: int = 0
     own: dict[str, VerifiedReuse] = field(default_factory=dict)
+    agreed: OrderedDict[str, int] = field(default_factory=OrderedDict)  # the latest last
     pooled: VerifiedReuse = field(default_factory=VerifiedReuse)
 
-    def seen(self, key: str, similarity: float, right: bool) -> None:
-        """A key's question was answered anew: whether this answer was right."""
-        mine = self.own.get(key)
-        if mine is None and len(self.own) < MOST_KEYS:
-            mine = self.own[key] = VerifiedReuse()
-        if key != self.maker and (
-            not right or (mine is not None and mine.right < MOST_BY_ONE)
-        ):  # many agreeing looks of one key prove nothing to the others
+    def seen(self, asker: str, similarity: float, right: bool) -> None:
+        """An asker's question was answered anew: whether this answer was right."""
+        mine = self.own.get(asker)
+        if mine is None and len(self.own) < MOST_APART:
+            mine = self.own[asker] = VerifiedReuse()
+        if asker != self.maker and (not right or self._agrees(asker)):
             self.pooled.see(similarity, right)
         if mine is not None:
             mine.see(similarity, right)
-        if right:
-            self.unseen = 0
+        if right and (asker != self.maker or not self.pooled.right):
+            self.unseen = 0  # where it serves others, its maker's word does not renew it
 
-    def known(self, key: str) -> VerifiedReuse:
-        """What holds for a key: its own looks, or all but the maker's, whichever are more."""
-        mine = self.own.get(key)
+    def _agrees(self, asker: str) -> bool:
+        """Whether that counts: many agreeing looks of one prove nothing to the others."""
+        times = self.agreed[asker] = self.agreed.get(asker, 0) + 1
+        self.agreed.move_to_end(asker)
+        if len(self.agreed) > MOST_ASKERS:
+            self.agreed.popitem(last=False)
+        return times <= MOST_BY_ONE
+
+    def known(self, asker: str) -> VerifiedReuse:
+        """What holds for an asker: its own looks, or all but the maker's, whichever are more."""
+        mine = self.own.get(asker)
         return mine if mine is not None and mine.count >= self.pooled.count else self.pooled
 
-    def serves(self, key: str) -> bool:
-        """Whether it may be given to a key at all: to its maker; to others only once the question
-        of another key than the maker's was answered alike.
+    def serves(self, asker: str) -> bool:
+        """Whether it may be given to one at all: to its maker; to others only once the question of
+        another asker than the maker was answered alike.
         """
-        return key == self.maker or self.pooled.right > 0
+        return asker == self.maker or self.pooled.right > 0
 
     @property
     def changed(self) -> bool:
@@ -64,11 +73,11 @@ class Centre:
 
 
 class Liking(NamedTuple):
-    """A question on its way: its group and vector, whose it is, and what is nearest."""
+    """A question on its way: its group and vector, who asks, and what is nearest."""
 
     group: str
     vector: Vector
-    key: str
+    asker: str
     centre: Centre | None
     similarity: float
 

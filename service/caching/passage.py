@@ -72,7 +72,7 @@ class Further(Protocol):
     def gave(self, passage: Passage, decision: Decision) -> None:
         """What was found was given."""
 
-    def turn(self) -> None:
+    async def turn(self) -> None:
         """By the clock."""
 
     async def stop(self) -> None:
@@ -94,11 +94,12 @@ class Passage:
 
     __slots__ = (
         "_desk", "asked", "fingerprint", "flight", "hit", "keeps", "liking", "owner", "rule",
-        "scope", "wish",
+        "scope", "since", "wish",
     )  # fmt: skip
 
-    def __init__(self, desk: Takes, asked: Asked) -> None:
+    def __init__(self, desk: Takes, asked: Asked, since: int = 0) -> None:
         self._desk, self.asked = desk, asked
+        self.since = since  # how often something had been taken back when it came
         self.hit: Hit | None = None
         self.owner = ""
         self.fingerprint = self.scope = ""  # empty: the cache has no part in it

@@ -19,7 +19,9 @@ from service.caching.false_hits import FalseHits
 from service.caching.nearest import Centre, Liking, Nearest
 from service.caching.passage import Passage
 from service.caching.shelf import Entry
+from service.caching.standing import SemanticRule, Standings, Switched
 from service.domain.chat import ChatRequest
+from service.domain.hashing import keyed_hash
 from service.domain.records import Decision
 from service.orchestration import judge
 from service.providers.base import Answer
@@ -31,21 +33,6 @@ MOST_AT_ONCE = 4  # answers regenerated in the shadow
 GIVEN, LOOKED, ALONE = "given", "looked", "alone"
 _messages = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _text = msgspec.json.Decoder(str).decode
-
-
-@dataclass(frozen=True, slots=True)
-class SemanticRule:
-    """A task's. ``delta``: of all its questions that have a like one, so many may be answered
-    wrongly; ``most_false``: of the answers that are given; ``shadow_share``: of these, how many are
-    regenerated; ``most_apart``: the share of words in which two equal answers may differ;
-    ``judge``: whether a proven judge is asked about those that differ.
-    """
-
-    delta: float = 0.05
-    most_false: float = 0.1
-    shadow_share: float = 0.05
-    most_apart: float = 0.0
-    judge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +59,8 @@ class SemanticParts:
     """``stands``: whether an answer is still kept; ``regenerate``: the answer of a deployment to a
     request, called beside (None: it was not made, or failed); ``as_good``: whether a
     proven judge finds the kept answer no worse for the question (False: none was asked, or it could
-    not be read); ``spent_micro_usd``: on what is regenerated, today; ``told``: logs that a task
-    is off.
+    not be read); ``spent_micro_usd``: on what is regenerated, today; ``log``: keeps that a task is
+    off or on again; whether that is durable.
     """
 
     secret: bytes
@@ -82,7 +69,7 @@ class SemanticParts:
     regenerate: Callable[[Decision, ChatRequest, str], Awaitable[Answer | None]]
     as_good: Callable[[Passage, Decision, Pair], Awaitable[bool]]
     spent_micro_usd: Callable[[], int]
-    told: Callable[[str, str], None]
+    log: Callable[[Switched], Awaitable[bool]]
 
 
 class Semantic:
@@ -91,15 +78,12 @@ class Semantic:
     def __init__(self, parts: SemanticParts, rules: SemanticRules) -> None:
         self.parts, self.rules = parts, rules
         self.nearest = Nearest(rules.most_entries)
-        self.tasks: dict[str, FalseHits] = {}
+        self.standings = Standings(rules.tasks, parts.log)
         self._beside: set[asyncio.Task[None]] = set()
 
     def of(self, task: str) -> FalseHits:
-        """A task's counts; tasks come from the plan."""
-        found = self.tasks.get(task)
-        if found is None:
-            found = self.tasks[task] = FalseHits()
-        return found
+        """A task's counts."""
+        return self.standings.of(task)
 
     # on the way of a request --------------------------------------------------------------------
 
@@ -125,11 +109,11 @@ class Semantic:
 
     def _gives(self, found: Liking, task: str, rule: SemanticRule) -> bool:
         centre = found.centre
-        if centre is None or self.of(task).off or not centre.serves(found.key):
+        if centre is None or self.of(task).off or not centre.serves(found.asker):
             return False
         if centre.unseen >= self.rules.most_unseen:
             return False
-        anew = centre.known(found.key).anew(found.similarity, rule.delta, rule.most_false)
+        anew = centre.known(found.asker).anew(found.similarity, rule.delta, rule.most_false)
         return self.parts.chance.random() >= anew
 
     def _liking(self, passage: Passage, policy: str) -> Liking | None:
@@ -143,7 +127,7 @@ class Semantic:
         except Uncanonical:
             return None
         group = fingerprint(self.parts.secret, passage.scope, f"like/{policy}", form)
-        vector, key = likeness(text), passage.asked.caller.key_id
+        vector, asker = likeness(text), self._asker(passage)
         while (near := self.nearest.find(group, vector)) is not None:
             centre, similarity = near
             if not self.parts.stands(centre.entry):
@@ -151,8 +135,15 @@ class Semantic:
                 continue
             if similarity < LEAST_LIKE:
                 break
-            return Liking(group, vector, key, centre, similarity)
-        return Liking(group, vector, key, None, 0.0)
+            return Liking(group, vector, asker, centre, similarity)
+        return Liking(group, vector, asker, None, 0.0)
+
+    def _asker(self, passage: Passage) -> str:
+        """Whose looks count as one's: the key's, or, where it names its users, each user's: those
+        of one key need not trust each other.
+        """
+        key, user = passage.asked.caller.key_id, passage.asked.request.user
+        return f"{key}/{keyed_hash(self.parts.secret, 'asker', user)}" if user else key
 
     def came(self, passage: Passage, decision: Decision, entry: Entry) -> None:
         """A question was answered anew: the like one's answer was right, or it was not."""
@@ -162,16 +153,20 @@ class Semantic:
         if found.centre is None:
             self._add(found, entry)
             return
+        if rule.judge and len(self._beside) >= MOST_AT_ONCE:
+            # Before anything is compared: else the equal ones would count, and not the others.
+            self.of(entry.task).counts["judge_busy"] += 1
+            return
         pair = _pair(found.centre.entry, entry.tail, entry.deployment)
         right = same_answer(pair.kept, pair.came, rule.most_apart)
-        if right or not rule.judge or len(self._beside) >= MOST_AT_ONCE:
+        if right or not rule.judge:
             self._looked(found, entry, right)
         else:
             self._begin(self._judged(passage, decision, entry, pair))
 
     def _add(self, found: Liking, entry: Entry) -> None:
         if self.parts.stands(entry):
-            self.nearest.add(Centre(entry, found.key, found.vector, found.group))
+            self.nearest.add(Centre(entry, found.asker, found.vector, found.group))
 
     def _looked(self, found: Liking, entry: Entry, right: bool) -> None:
         if found.centre is not None:
@@ -198,7 +193,7 @@ class Semantic:
     def _seen(self, centre: Centre, found: Liking, right: bool, task: str) -> None:
         counts = self.of(task).counts
         counts["right" if right else "wrong"] += 1
-        centre.seen(found.key, max(found.similarity, -1.0), right)
+        centre.seen(found.asker, max(found.similarity, -1.0), right)
         if centre.changed:
             counts["changed"] += 1
             self.nearest.remove(centre)
@@ -243,20 +238,14 @@ class Semantic:
 
     # by the clock -------------------------------------------------------------------------------
 
-    def turn(self) -> None:
-        """Judge what came; a task whose bound is broken is off from now on."""
-        for task, rule in self.rules.tasks.items():
-            found = self.tasks.get(task)
-            if found is not None and (why := found.judge(rule.most_false)):
-                log.warning("no answers for like questions of task %s any more: %s", task, why)
-                self.parts.told(task, why)
+    async def turn(self) -> None:
+        """Judge what came."""
+        await self.standings.turn()
 
     def take_rules(self, rules: SemanticRules) -> None:
-        """Another plan is in force. A task with other rules begins anew, also where it was off."""
-        for task, found in self.tasks.items():
-            if rules.tasks.get(task) != self.rules.tasks.get(task):
-                found.again()
+        """Another plan is in force."""
         self.rules = rules
+        self.standings.take_rules(rules.tasks)
         self.nearest.bound(rules.most_entries)
 
     async def stop(self) -> None:

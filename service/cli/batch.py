@@ -26,7 +26,8 @@ app = typer.Typer(help="Batches: how they stand, when they are answered, an end 
 BatchId = Annotated[str, typer.Argument(help="The batch's id.")]
 
 
-def _time(at_s: int | None) -> str | None:
+def moment(at_s: int | None) -> str | None:
+    """A time, UTC."""
     return (
         None if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     )
@@ -48,7 +49,8 @@ def _show_all(found: dict[str, Any]) -> None:
         say("there are no batches: the plan has no section batches")
         return
     if "waiting" in found:
-        say(f"{found['waiting']} requests wait, {found['running']} are being tried; one takes "
+        say(f"{found['waiting']} requests wait, {found['running']} are being tried, "
+            f"{found['away']} are with a provider's batch; one takes "
             f"{found['seconds_each']:.1f} s at most")  # fmt: skip
     if found["batches"]:
         _rows(found["batches"])
@@ -60,8 +62,8 @@ def _rows(batches: list[dict[str, Any]]) -> None:
         counts, ours = each["request_counts"], each["headgate"]
         rows.append((
             each["id"], each["tenant"] or None, each["status"], ours["priority"], counts["total"],
-            counts["completed"], counts["failed"], _time(each["expires_at"]),
-            _time(ours["latest_start"]),
+            counts["completed"], counts["failed"], moment(each["expires_at"]),
+            moment(ours["latest_start"]),
         ))  # fmt: skip
     columns = ("id", "tenant", "status", "priority", "total", "done", "failed", "until",
                "latest start")  # fmt: skip
@@ -77,7 +79,7 @@ def show_batch(batch: BatchId, url: UrlOption = DEFAULT_URL, as_json: JsonFlag =
 
 def _show(found: dict[str, Any]) -> None:
     _rows([found])
-    opens = _time(found["headgate"]["window_opens"])
+    opens = moment(found["headgate"]["window_opens"])
     if opens is not None:
         say(f"the next window opens {opens}")
     for each in (found["errors"] or {"data": []})["data"]:

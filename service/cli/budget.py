@@ -59,7 +59,7 @@ def _whole(found: dict[str, Any]) -> None:
             ("reserved $", _money(each.get("reserved_usd"))),
             ("left $", _money(each.get("left_usd"))),
             ("hard $", f"{_money(each['hard_usd'])}, at the cap: {each['at_cap']}"),
-            ("soft $", _money(each["soft_usd"])),
+            ("soft $", f"{_money(each['soft_usd'])}, from there on: {each.get('at_soft', 'tell')}"),
             ("by its end $", _foretold(each.get("forecast"))),
             ("state", each.get("state", "-")),
         ]

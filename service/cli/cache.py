@@ -1,4 +1,4 @@
-"""`headgate cache show`, `invalidate`: what kept answers bring, and answers taken back."""
+"""`headgate cache show`, `invalidate`, `semantic`: what kept answers bring; taken back, put off."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ from service.cli.output import (
 )
 
 app = typer.Typer(help="Kept answers: what they bring, and answers taken back.")
+semantic = typer.Typer(help="Answers for like questions: put a task off, or on again.")
+app.add_typer(semantic, name="semantic")
+TaskOption = Annotated[str, typer.Option("--task", help="Of this task.")]
 
 
 @app.command("show", epilog="Example: headgate cache show --json")
@@ -33,6 +36,18 @@ def show(url: UrlOption = DEFAULT_URL, as_json: JsonFlag = False) -> None:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
+
+
+def show_cache_line(found: dict[str, Any]) -> None:
+    """What it brings, in a line; nothing where nothing is kept."""
+    if not found["enabled"]:
+        return
+    off = [each["task"] for each in (found["semantic"] or {"tasks": []})["tasks"] if each["off"]]
+    say(f"kept answers: {_share(found['value_rate'])} saved by value, about "
+        f"${found['saved_usd_estimate']:.4f} since the start; {_share(found['hit_rate'])} by count"
+        f"{', caching is raised' if found['raised_by'] else ''}"
+        f"{', off for like questions of ' + ', '.join(off) if off else ''} "
+        "(headgate cache show)")  # fmt: skip
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -108,6 +123,41 @@ def invalidate(
 
 def _taken(found: dict[str, Any]) -> None:
     say(f"{found['invalidated']} answers are taken back")
+
+
+@semantic.command(
+    "on",
+    epilog='Example: headgate cache semantic on --task faq --reason "the answers were mended"',
+)
+def semantic_on(
+    task: TaskOption,
+    reason: ReasonOption,
+    author: AuthorOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """Give answers for like questions again, measured anew; a restart leaves it on."""
+    _switch(url, {"task": task, "on": True} | signed(author, reason), as_json)
+
+
+@semantic.command(
+    "off",
+    epilog='Example: headgate cache semantic off --task faq --reason "the prices are changing"',
+)
+def semantic_off(
+    task: TaskOption,
+    reason: ReasonOption,
+    author: AuthorOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """Give none any more, from the next request on, until it is put on again."""
+    _switch(url, {"task": task, "on": False} | signed(author, reason), as_json)
+
+
+def _switch(url: str, body: dict[str, Any], as_json: bool) -> None:
+    with service_errors():
+        give(client(url).post("/admin/cache/semantic/switch", body), as_json, _show_semantic)
 
 
 def show_given_again(found: dict[str, Any]) -> None:

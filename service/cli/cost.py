@@ -1,4 +1,4 @@
-"""`headgate cost by`, `batches`, `showback`: who spent what, adding up to the whole."""
+"""`headgate cost by`, `showback`, `saved`, `caches`, `batches`: what was spent, and saved."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ import typer
 from service.cli.costing import HistoryOption, SinceOption, UntilOption, asked, span_us
 from service.cli.output import DEFAULT_URL, JsonFlag, UrlOption, fail, give, say, table
 
-app = typer.Typer(help="Who spent what.")
+HELP = "What was spent and by whom, what was saved and by what, and what could be saved."
+app = typer.Typer(help=HELP)
 
 DIVIDED = ("tenant", "feature", "deployment")
-
-
-@app.callback()
-def _group() -> None:
-    """Who spent what."""
 
 
 @app.command("by", epilog="Example: headgate cost by tenant,feature --since 7d --csv spend.csv")
@@ -41,7 +37,7 @@ def cost_by(
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
-    """Spend of all calls by any labels; a request with several tags is under them together."""
+    """What was spent, by any labels; a request with several tags is under them together."""
     found = asked(state, url, dimensions, span_us(state, since, until))
     if csv_file is not None:
         _written(csv_file, _csv(found))
@@ -100,68 +96,6 @@ def _show(found: dict[str, Any]) -> None:
     say(f"of it ${dollars(total['failed_micro_usd'])} for failed calls, "
         f"${dollars(total['beside_micro_usd'])} for shadows and judges, "
         f"${dollars(total['estimated_micro_usd'])} estimated")  # fmt: skip
-
-
-@app.command("caches", epilog="Example: headgate cost caches --since 7d")
-def cost_caches(
-    since: SinceOption = "28d",
-    until: UntilOption = None,
-    state: HistoryOption = None,
-    url: UrlOption = DEFAULT_URL,
-    as_json: JsonFlag = False,
-) -> None:
-    """What the providers' prompt caches saved, and what writing to them cost, by day."""
-    from service.cli.costing import caches_asked
-
-    give(caches_asked(state, url, span_us(state, since, until)), as_json, _show_caches)
-
-
-def _show_caches(found: dict[str, Any]) -> None:
-    rows = [
-        (row["day"], row["deployment"], row["calls"], row["cached_tokens"],
-         share(row["cached_tokens"], row["tokens_in"]), dollars(row["saved_micro_usd"]),
-         dollars(row["surcharge_micro_usd"]), dollars(row["net_micro_usd"]))
-        for row in found["rows"]
-    ]  # fmt: skip
-    columns = ("day", "deployment", "calls", "cached", "of input", "saved $", "writing $", "net $")
-    table(columns, rows, f"{found['since']} to {found['until']}")
-    total = found["total"]
-    say(
-        f"in all ${dollars(total['net_micro_usd'])} saved by {total['cached_tokens']} cached tokens"
-    )
-    if total["unpriced"]:
-        say(f"{total['unpriced']} calls with cached tokens were billed as plain input: their "
-            "deployments have no cached_input_usd_per_mtok")  # fmt: skip
-
-
-@app.command("batches", epilog="Example: headgate cost batches --since 7d")
-def cost_batches(
-    since: SinceOption = "28d",
-    until: UntilOption = None,
-    state: HistoryOption = None,
-    url: UrlOption = DEFAULT_URL,
-    as_json: JsonFlag = False,
-) -> None:
-    """What the requests of batches cost against the same calls alone, by batch."""
-    from service.cli.costing import batches_asked
-
-    give(batches_asked(state, url, span_us(state, since, until)), as_json, _show_batches)
-
-
-def _show_batches(found: dict[str, Any]) -> None:
-    rows = [
-        (row["batch_id"], row["tenant"] or "(none)", row["requests"], row["completed"],
-         row["off_peak"], row["urgent"], row["provider"], dollars(row["list_micro_usd"]),
-         dollars(row["paid_micro_usd"]), dollars(row["saved_micro_usd"]))
-        for row in found["rows"]
-    ]  # fmt: skip
-    columns = ("batch", "tenant", "requests", "done", "off-peak", "urgent", "provider", "list $",
-               "paid $", "saved $")  # fmt: skip
-    table(columns, rows, f"{found['since']} to {found['until']}")
-    total = found["total"]
-    say(f"in all ${dollars(total['paid_micro_usd'])} paid for what alone had cost "
-        f"${dollars(total['list_micro_usd'])}: ${dollars(total['saved_micro_usd'])} saved, "
-        f"{share(total['saved_micro_usd'], total['list_micro_usd'])}")  # fmt: skip
 
 
 @app.command("showback", epilog="Example: headgate cost showback --month 2026-11 --state state")
@@ -233,3 +167,96 @@ def _show_back(found: dict[str, Any]) -> None:
         columns = ("feature", "deployment", "requests", "answers $", "failed $", "shadows $")
         table(columns, rows)
     say(f"{found['month']} in all: ${dollars(found['total']['cost_micro_usd'])}")
+
+
+@app.command("saved", epilog="Example: headgate cost saved --since 7d")
+def cost_saved(
+    since: SinceOption = "28d",
+    until: UntilOption = None,
+    state: HistoryOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """What was saved beside what was spent: by kept answers, prompt caches and batches."""
+    from service.cli.costing import saved_asked
+
+    give(saved_asked(state, url, span_us(state, since, until)), as_json, _show_saved)
+
+
+def _show_saved(found: dict[str, Any]) -> None:
+    before, kept = found["before_micro_usd"], found["kept_answers"]
+    given = ", ".join(f"{each['answers']} {kind}" for kind, each in kept.items())
+    rows = [
+        (name, dollars(found[column]), share(found[column], before), note)
+        for name, column, note in (
+            ("kept answers", "kept_answers_micro_usd", f"given again: {given}"),
+            ("prompt caches", "prompt_caches_micro_usd", "headgate cost caches"),
+            ("batches", "batches_micro_usd", "headgate cost batches"),
+        )
+    ]  # fmt: skip
+    table(("saved by", "saved $", "share", ""), rows, f"{found['since']} to {found['until']}")
+    say(f"in all ${dollars(found['spent_micro_usd'])} spent where about ${dollars(before)} would "
+        f"have been: ${dollars(found['saved_micro_usd'])} saved, "
+        f"{share(found['saved_micro_usd'], before)}")  # fmt: skip
+
+
+@app.command("caches", epilog="Example: headgate cost caches --since 7d")
+def cost_caches(
+    since: SinceOption = "28d",
+    until: UntilOption = None,
+    state: HistoryOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """What the providers' prompt caches saved, and what writing to them cost, by day."""
+    from service.cli.costing import caches_asked
+
+    give(caches_asked(state, url, span_us(state, since, until)), as_json, _show_caches)
+
+
+def _show_caches(found: dict[str, Any]) -> None:
+    rows = [
+        (row["day"], row["deployment"], row["calls"], row["cached_tokens"],
+         share(row["cached_tokens"], row["tokens_in"]), dollars(row["saved_micro_usd"]),
+         dollars(row["surcharge_micro_usd"]), dollars(row["net_micro_usd"]))
+        for row in found["rows"]
+    ]  # fmt: skip
+    columns = ("day", "deployment", "calls", "cached", "of input", "saved $", "writing $", "net $")
+    table(columns, rows, f"{found['since']} to {found['until']}")
+    total = found["total"]
+    say(
+        f"in all ${dollars(total['net_micro_usd'])} saved by {total['cached_tokens']} cached tokens"
+    )
+    if total["unpriced"]:
+        say(f"{total['unpriced']} calls with cached tokens were billed as plain input: their "
+            "deployments have no cached_input_usd_per_mtok")  # fmt: skip
+
+
+@app.command("batches", epilog="Example: headgate cost batches --since 7d")
+def cost_batches(
+    since: SinceOption = "28d",
+    until: UntilOption = None,
+    state: HistoryOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonFlag = False,
+) -> None:
+    """What the requests of batches cost against the same calls alone, by batch."""
+    from service.cli.costing import batches_asked
+
+    give(batches_asked(state, url, span_us(state, since, until)), as_json, _show_batches)
+
+
+def _show_batches(found: dict[str, Any]) -> None:
+    rows = [
+        (row["batch_id"], row["tenant"] or "(none)", row["requests"], row["completed"],
+         row["off_peak"], row["urgent"], row["provider"], dollars(row["list_micro_usd"]),
+         dollars(row["paid_micro_usd"]), dollars(row["saved_micro_usd"]))
+        for row in found["rows"]
+    ]  # fmt: skip
+    columns = ("batch", "tenant", "requests", "done", "off-peak", "urgent", "provider", "list $",
+               "paid $", "saved $")  # fmt: skip
+    table(columns, rows, f"{found['since']} to {found['until']}")
+    total = found["total"]
+    say(f"in all ${dollars(total['paid_micro_usd'])} paid for what alone had cost "
+        f"${dollars(total['list_micro_usd'])}: ${dollars(total['saved_micro_usd'])} saved, "
+        f"{share(total['saved_micro_usd'], total['list_micro_usd'])}")  # fmt: skip

@@ -100,6 +100,27 @@ def batches_asked(state: str | None, url: str, span: tuple[int, int]) -> dict[st
     raise AssertionError
 
 
+def saved_asked(state: str | None, url: str, span: tuple[int, int]) -> dict[str, Any]:
+    """What was saved beside what was spent, as GET /admin/costs/saved gives it."""
+    if state is not None:
+        from service.cli.history import opened
+        from service.storage.batch_savings import SavingsAsked
+        from service.storage.errors import StorageError
+        from service.storage.savings import savings
+
+        with opened(state) as connection:
+            try:
+                with err.status("adding up"):
+                    return savings(connection, SavingsAsked(*span))
+            except StorageError as error:
+                fail(str(error))
+    with service_errors():
+        since, until = (datetime.fromtimestamp(each / 1e6, UTC).isoformat() for each in span)
+        found: dict[str, Any] = client(url).get("/admin/costs/saved", since=since, until=until)
+        return found
+    raise AssertionError
+
+
 def of_history(
     state: Path, by: str, span: tuple[int, int], tenant: str | None = None
 ) -> dict[str, Any]:

@@ -60,19 +60,22 @@ def _pairs(option: str, texts: list[str]) -> dict[str, str]:
 
 @app.command("reconcile", epilog="Example: headgate ledger reconcile usage.csv --state state")
 def reconcile(
-    file: Annotated[Path, typer.Argument(help="The provider's export: CSV with a head, or JSONL.")],
+    file: Annotated[Path, typer.Argument(help="The provider's export: CSV with a head, or JSON.")],
     column: Annotated[
         list[str] | None,
         typer.Option(
             "--column",
             help="Which column is what: time, model, tokens_in, tokens_out, cached, requests or "
-            "cost, as cost=Amount; more than once.",
+            "cost, as cost=Amount, or several, as tokens_in=New+Cached; more than once.",
         ),
     ] = None,
     rename: Annotated[
         list[str] | None,
         typer.Option("--model", help="What a name of theirs is here: theirs=ours; repeatable."),
     ] = None,
+    date_form: Annotated[
+        str, typer.Option("--date-form", help="Of dates that are not read by themselves: %d.%m.%Y.")
+    ] = "",
     unit: Annotated[str, typer.Option("--unit", help="Of costs: usd, cents or micro.")] = "usd",
     provider: Annotated[
         str | None, typer.Option("--provider", help="Whose export it is, by the plan's name.")
@@ -86,14 +89,14 @@ def reconcile(
 
     Days are UTC. What is off is added up line by line, so that nothing is made up for elsewhere.
     """
-    from service.reporting.exported import UNITS, ExportUnusable, read_export
+    from service.reporting.exported import UNITS, ExportUnusable, Form, read_export
     from service.reporting.reconciling import reconcile as compared
 
     if unit not in UNITS:
         fail(f"--unit is one of {', '.join(UNITS)}", 2)
     try:
         named, renamed = _pairs("--column", column or []), _pairs("--model", rename or [])
-        export = read_export(file, named, unit)
+        export = read_export(file, named, Form(unit, date_form))
     except ExportUnusable as error:
         fail(str(error), 2)
     rows = _ours(export, state, url)

@@ -60,16 +60,17 @@ def opportunities(
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
-    """What cheaper tiers, caches, batches and skipped checks would have saved, with intervals."""
+    """What could be saved by cheaper tiers, caches, batches and skipped checks, with intervals."""
     if context.invoked_subcommand is None:
         give(_asked((state, url), (since, until), tenant), as_json, _show)
 
 
 @group.command(
-    "try", epilog='Example: headgate cost opportunities try 1 --reason "a third of the bill"'
+    "try",
+    epilog='Example: headgate cost opportunities try "tier:code=mill" --reason "a third of it"',
 )
 def try_one(
-    number: Annotated[int, typer.Argument(help="As the list numbers it.", min=1)],
+    which: Annotated[str, typer.Argument(help="Its number in the list, or the change as written.")],
     reason: ReasonOption = "an opportunity that the history shows",
     since: SinceOption = "28d",
     until: UntilOption = None,
@@ -82,28 +83,56 @@ def try_one(
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a draft experiment of an opportunity; or print what to put into the plan.
+    """Make a draft experiment of a tier; of other changes print what to put into the plan.
 
-    With --state, or with --out, nothing is asked of a service: the design is printed or written.
+    Numbers move with the traffic, the change as it is written does not. With --state, or with
+    --out, nothing is made on a service: the design is printed or written.
     """
-    rows = _asked((state, url), (since, until), tenant)["opportunities"]
-    if number > len(rows):
-        fail(f"there are {len(rows)} opportunities, none is number {number}", 2)
-    row, trial = rows[number - 1], rows[number - 1]["trial"]
-    content = {"change": row["change"], **trial}
-    if trial["design"] is not None and state is None and out is None:
-        body = {"design": trial["design"], "layer": "main", "share": 1.0, **signed(author, reason)}
+    if which.isdecimal():
+        content = _numbered(int(which), _asked((state, url), (since, until), tenant))
+    else:
+        content = _written(which)
+    if content["design"] is not None and state is None and out is None:
+        body = {"design": content["design"], "layer": "main", "share": 1.0,
+                **signed(author, reason)}  # fmt: skip
         with service_errors():
             made = client(url).post("/admin/experiments", body)
         give({**content, "experiment": made}, as_json, _show_draft)
         return
-    text = json.dumps(trial["design"], indent=2) + "\n" if trial["design"] else trial["plan"]
-    if out is not None and text:
+    design = content["design"]
+    text = json.dumps(design, indent=2) + "\n" if design else content["plan"]
+    if out is not None and not text:
+        fail(f"--out: there is nothing to write of {content['change']}: {content['words']}", 2)
+    if out is not None:
         try:
             out.write_text(text, "utf-8")
         except OSError as error:
-            fail(f"{out} cannot be written: {error.strerror}")
+            fail(f"--out: {out} cannot be written: {error.strerror}")
     give(content, as_json, lambda _: _show_trial(content, text, out))
+
+
+def _numbered(number: int, found: dict[str, Any]) -> dict[str, Any]:
+    rows = found["opportunities"]
+    if not 1 <= number <= len(rows):
+        fail(
+            f"the list has {len(rows)} opportunities, none is number {number}; "
+            "headgate cost opportunities shows it as it is now",
+            2,
+        )
+    row = rows[number - 1]
+    return {"change": row["change"], **row["trial"]}
+
+
+def _written(text: str) -> dict[str, Any]:
+    from experiments.errors import ExperimentError
+    from experiments.opportunities.changes import parse
+    from service.reporting.opportunities import trial_of
+
+    try:
+        change = parse(text)
+        return {"change": change.text, **trial_of(change)}
+    except ExperimentError as error:
+        fail(f"give a number of the list, or a change: {error}", 2)
 
 
 def simulate(
@@ -115,7 +144,7 @@ def simulate(
     url: UrlOption = DEFAULT_URL,
     as_json: JsonFlag = False,
 ) -> None:
-    """What changes would have saved, one by one and together, nothing counted twice."""
+    """What changes that you name would have saved, alone and together, nothing counted twice."""
     give(_asked((state, url), (since, until), tenant, tuple(change)), as_json, _show_simulated)
 
 
@@ -156,73 +185,112 @@ def _of_history(
         fail(str(error))
 
 
+def _usd(micro: float) -> str:
+    from experiments.reviewing.finding import usd
+
+    return usd(micro / 1e6)
+
+
 def _money(interval: dict[str, Any]) -> str:
     if "cannot_say" in interval:
-        return str(interval["cannot_say"])
-    return f"{dollars(interval['low'])} to {dollars(interval['high'])}"
+        return f"cannot say how sure: {interval['cannot_say']}"
+    return f"{_usd(interval['low'])} to {_usd(interval['high'])}"
 
 
-def _parts(value: dict[str, Any] | None, percent: bool = False) -> str:
-    if value is None:
-        return "-"
+def _parts(value: dict[str, Any], percent: bool = False) -> str:
     if "cannot_say" in value:
-        return "cannot say"
+        return f"cannot be said: {value['cannot_say']}"
     form = "{:.1%}" if percent else "{:+.3f}"
     told = [form.format(value[name]) for name in ("estimate", "low", "high")]
     return f"{told[0]} [{told[1]}, {told[2]}]"
 
 
-def _line(each: dict[str, Any]) -> str:
+def _line(each: dict[str, Any], before: int) -> str:
     if each["refusal"]:
         return f"{each['change']}: cannot say: {each['refusal']}"
-    risk, quality = each["answers_at_risk"], each["quality_change"]
+    kind, saved = each["change"].partition(":")[0], each["saved_micro_usd"]
+    most = "at most " if kind == "cache" else ""
+    of = "checks" if kind == "skip" else "requests"
     told = [
-        f"{each['change']}: saves ${dollars(each['saved_micro_usd'])} "
-        f"[{_money(each['interval_micro_usd'])}], touches {_parts(each['share'], True)} of it"
+        f"{each['change']}: saves {most}{_usd(saved)} [{_money(each['interval_micro_usd'])}]"
+        + (f", {saved / before:.1%} of what was paid" if before else ""),
+        f"touches {_parts(each['share'], True)} of these {of}",
     ]
-    if quality is not None:
-        told.append(f"quality of an answer {_parts(quality)}")
-    told.append("what quality it risks cannot be said" if risk is None
-                else f"at worst {risk:,.0f} answers' quality at risk")  # fmt: skip
+    if each["quality_change"] is not None:
+        told.append(f"quality of an answer {_parts(each['quality_change'])}")
+    if (risk := _risk(kind, each["answers_at_risk"])) is not None:
+        told.append(risk)
     return "; ".join(told)
 
 
+def _risk(kind: str, risk: float | None) -> str | None:
+    """What may be lost, in words; None where all is said already."""
+    if kind in ("batch", "price"):
+        return None
+    if kind == "cache":
+        return "how stale an answer may be is yours to judge"
+    if kind == "budget":
+        return f"{risk or 0.0:,.0f} requests refused"
+    if kind == "skip":
+        return f"at most {risk or 0.0:,.0f} bad answers that nobody sees"
+    return None if risk is None else f"at worst the worth of {risk:,.1f} good answers lost"
+
+
 def _show(found: dict[str, Any]) -> None:
-    say(f"{found['since']} to {found['until']}, {found['requests']:,} requests")
+    _show_head(found)
+    before = found["joint"]["before_micro_usd"]
     for each in found["opportunities"]:
         marks = [word for word, held in (("unbeaten", each["pareto"]),
                                          ("together", each["together"])) if held]  # fmt: skip
-        say(f"{each['number']}. {_line(each)}{' (' + ', '.join(marks) + ')' if marks else ''}")
+        told = f" ({', '.join(marks)})" if marks else ""
+        say(f"{each['number']}. {_line(each, before)}{told}")
+    if not found["requests"]:
+        say("there are no requests in that time: give another --since and --until")
+        return
     if not found["opportunities"]:
         say("nothing that could be estimated would have saved anything worth it")
     _show_joint(found)
+    why: dict[str, list[str]] = {}
     for each in found["unsaid"]:
-        say(f"cannot say {each['change']}: {each['why']}")
+        why.setdefault(each["why"], []).append(each["change"])
+    for reason, changes in why.items():
+        say(f"cannot say {', '.join(changes)}: {reason}")
     if found["opportunities"]:
-        say("try one: headgate cost opportunities try N")
+        say("try one: headgate cost opportunities try N, or the change as it is written")
+
+
+def _show_head(found: dict[str, Any]) -> None:
+    of = f" of {found['tenant']}" if found["tenant"] is not None else ""
+    thin = (f", one session in {found['one_in']} of them all; each stands for as many"
+            if found["one_in"] > 1 else "")  # fmt: skip
+    say(f"{found['since']} to {found['until']}, {found['requests']:,} requests{of}{thin}")
 
 
 def _show_joint(found: dict[str, Any]) -> None:
     joint = found["joint"]
-    if joint["parts"]:
-        say(f"together, in the order {found['order']}:")
+    if not joint["parts"]:
+        say(f"${dollars(joint['before_micro_usd'])} was paid")
+        return
+    say(f"together, in the order {found['order']}:")
     for each in joint["parts"]:
-        say(f"   {_line(each)}")
-    say(
-        f"of ${dollars(joint['before_micro_usd'])} (answers ${dollars(joint['spent_micro_usd'])}, "
-        f"checks ${dollars(joint['checked_micro_usd'])}) ${dollars(joint['saved_micro_usd'])} "
-        f"[{_money(joint['interval_micro_usd'])}] saved, ${dollars(joint['after_micro_usd'])} left"
+        say(f"   {_line(each, joint['before_micro_usd'])}")
+    before, saved, after = (
+        dollars(joint[f"{name}_micro_usd"]) for name in ("before", "saved", "after")
     )
-    if not found["whole"]:
-        say(f"only the newest {found['requests']} requests of that time were read")
+    say(
+        f"of ${before} (answers {_usd(joint['spent_micro_usd'])}, checks "
+        f"{_usd(joint['checked_micro_usd'])}) ${saved} would have been saved "
+        f"[{_money(joint['interval_micro_usd'])}], ${after} left"
+    )
 
 
 def _show_simulated(found: dict[str, Any]) -> None:
-    say(f"{found['since']} to {found['until']}, {found['requests']:,} requests; each alone:")
+    _show_head(found)
+    say("each alone:")
     for each in found["single"]:
-        say(f"   {_line(each)}")
+        say(f"   {_line(each, found['joint']['before_micro_usd'])}")
         if each["assumes"]:
-            say(f"      assumes: {each['assumes']}")
+            say(f"      stands on: {each['assumes']}")
     _show_joint(found)
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.cache import show_given_again
+from service.cli.batch import moment
+from service.cli.cache import show_cache_line, show_given_again
 from service.cli.ensemble import show_rationale
 from service.cli.escalation import show_climb
 from service.cli.output import (
@@ -60,6 +61,8 @@ def _show_status(found: dict[str, Any]) -> None:
     _show_quality(found["quality"])
     if found["prediction"]["on"]:
         show_prediction(found["prediction"])
+    show_cache_line(found["cache"])
+    _show_batches(found["batches"])
     for each in found["ensembles"]["ensembles"]:
         say(f"ensemble {each['ensemble']} for {each['task']}: {each['state']}, {each['why']}")
     for notice in found["notices"]:
@@ -96,6 +99,18 @@ def _show_status(found: dict[str, Any]) -> None:
     )  # fmt: skip
     show_health(found["health"])
     show_overrides(found["overrides"])
+
+
+def _show_batches(found: dict[str, Any]) -> None:
+    """How batches stand, in a line; nothing where the plan has none."""
+    if not found["enabled"]:
+        return
+    told, slack = f"batches: {found['live']} under way", found["least_slack_s"]
+    if slack is not None:
+        told += f", {found['waiting']} requests wait, {left(max(slack, 0.0))} more at most"
+        opens = moment(found["window_opens"])
+        told += ", a window is open" if found["open"] else f", the next window {opens or 'unknown'}"
+    say(f"{told} (headgate batch list)")
 
 
 def show_health(found: list[dict[str, Any]]) -> None:

@@ -54,7 +54,7 @@ class Api:
         return await self._asked(key, "POST", path, json.dumps(body).encode(), headers)
 
     async def get(self, key: Key, path: str) -> Done:
-        """Ask for something."""
+        """Ask for something; a path may have a query."""
         return await self._asked(key, "GET", path, b"", ())
 
     async def _asked(
@@ -62,7 +62,8 @@ class Api:
         headers: tuple[tuple[bytes, bytes], ...],
     ) -> Done:  # fmt: skip
         marks = {VISITOR: key, REQUEST_ID: new_id()}
-        asked = Inward(method, path, content, self.address, marks, headers)
+        path, _, query = path.partition("?")
+        asked = Inward(method, path, content, self.address, marks, headers, query)
         status, told = await asked.through(self.app)
         if status >= 400:
             raise Refused(status, _message(told))

@@ -8,6 +8,7 @@ from service.console.form_parts import Form, chosen, reason_field
 from service.console.looker import Handler, Looker, Open, reason_of
 from service.console.nodes import Node, button, h
 from service.console.overriding import LIFT, OVERRIDE, RENEW, tried
+from service.console.saving import CANCEL, INVALIDATE, LIKE_OFF, LIKE_ON, RAISE
 from service.console.stopping import KILL, RESET, ROLLBACK
 from service.console.telling import ACKNOWLEDGE, ALERT, APPROVE, LOOKED, REJECT, REVIEW
 from service.domain.errors import NotFound
@@ -16,6 +17,8 @@ FORMS: Mapping[str, Form] = {
     "override": OVERRIDE, "lift": LIFT, "renew": RENEW, "rollback": ROLLBACK, "kill": KILL,
     "reset": RESET, "acknowledge": ACKNOWLEDGE, "alert": ALERT, "review": REVIEW,
     "approve": APPROVE, "reject": REJECT, "looked": LOOKED,
+    "invalidate": INVALIDATE, "raise": RAISE, "cancel": CANCEL, "likeon": LIKE_ON,
+    "likeoff": LIKE_OFF,
 }  # fmt: skip
 
 

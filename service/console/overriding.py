@@ -320,10 +320,12 @@ _DOES = {"force": "gets every request", "exclude": "gets no request",
 
 def told(found: Override) -> str:
     """An override in words."""
-    if found.action not in _DOES:
+    if found.action not in (*_DOES, Action.RAISE_CACHING):
         return words(found).replace("_", " ")
     named = (("", found.task), ("tenant ", found.tenant), ("tier ", found.tier))
     where = ", ".join(f"{kind}{value}" for kind, value in named if value)
+    if found.action == Action.RAISE_CACHING:
+        return "Kept answers are given more widely" + (f", of {where}" if where else "")
     return f"{found.deployment} {_DOES[found.action]}" + (f" of {where}" if where else "")
 
 

@@ -16,6 +16,7 @@ PAGES = (
     ("/console/reviews", "Reviews"),
     ("/console/approvals", "Approvals"),
     ("/console/budgets", "Budgets"),
+    ("/console/savings", "Savings"),
     ("/console/workflows", "Workflows"),
     ("/console/timeline", "Timeline"),
     ("/console/audit", "Audit"),

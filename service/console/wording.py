@@ -44,7 +44,7 @@ def usd(value: float | None) -> str:
         return "$0"
     size = abs(value)
     digits = 2 if size >= 1 else 4 if size >= 0.001 else 6
-    return f"${value:,.{digits}f}"
+    return f"{'-' if value < 0 else ''}${size:,.{digits}f}"
 
 
 def count(value: int | None) -> str:

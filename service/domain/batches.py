@@ -109,13 +109,16 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A request that is being tried. ``number``: its line, from 1; ``tries``: counted ones."""
+    """A request that is being tried. ``number``: its line, from 1; ``tries``: counted ones;
+    ``alone``: it has been with a provider's batch, and is answered by a call now.
+    """
 
     batch_id: str
     number: int
     custom_id: str
     body: bytes
     tries: int
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,9 @@ class BatchLine:
 
     ``way``: sync, or provider (in a batch of the provider's); ``hours``: off_peak, urgent (tried
     outside of the windows so that it would not be late), or none where it was never tried;
-    ``list_micro_usd``: what it would have cost alone, at the same prices.
+    ``list_micro_usd``: what it would have cost alone, at the same prices. A line of the result
+    ``unused`` stands beside that of the result: a provider's batch answered too late or not well
+    enough, and was paid.
     """
 
     batch_id: str
@@ -137,7 +142,7 @@ class BatchLine:
     deployment: str
     way: str
     hours: str
-    result: str  # completed, failed, expired, cancelled
+    result: str  # completed, failed, expired, cancelled; unused
     code: str
     tries: int
     tokens_in: int

@@ -36,11 +36,19 @@ class AtCap(StrEnum):
     PACE = "pace"
 
 
+class AtSoft(StrEnum):
+    """What is done once a soft limit is spent, while the hard cap has room."""
+
+    TELL = "tell"
+    CHEAPER = "cheaper"
+    QUEUE = "queue"
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """``of``: whose; empty: each value of the scope has its own. ``hard_micro_usd`` is never passed
-    by more than calls in flight have reserved; ``soft_micro_usd`` only tells. ``levels``: shares of
-    the limit at which that is told.
+    by more than calls in flight have reserved; ``soft_micro_usd`` is told, and then ``at_soft`` is
+    done. ``levels``: shares of the limit at which that is told.
     """
 
     name: str
@@ -51,6 +59,7 @@ class Budget:
     soft_micro_usd: int | None = None
     at_cap: AtCap = AtCap.REFUSE
     levels: tuple[float, ...] = LEVELS
+    at_soft: AtSoft = AtSoft.TELL
 
     @property
     def limit_micro_usd(self) -> int:

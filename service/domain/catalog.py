@@ -52,6 +52,24 @@ class Endpoint:
     limits: Limits = Limits()
 
 
+@dataclass(frozen=True, slots=True)
+class BatchOffer:
+    """A provider's batches: how long one is given, how long a cancelled one may take to end, how
+    often one is looked at first (seconds); how many requests and bytes one may have.
+    """
+
+    window_s: float = 86_400.0
+    cancel_s: float = 900.0
+    poll_s: float = 30.0
+    most_requests: int = 50_000
+    most_bytes: int = 100_000_000
+
+    @property
+    def needs_s(self) -> float:
+        """From its submission to its end at the latest."""
+        return self.window_s + self.cancel_s
+
+
 CAPABILITIES = ("tools", "json", "images", "audio", "files")
 
 
@@ -83,6 +101,7 @@ class Deployment:
     family: str = ""  # whose kin it is: nobody of it judges its answers
     modality: str = CHAT
     space: str = ""  # of embeddings: whose vectors may be compared
+    batch: BatchOffer | None = None  # None: its provider answers single calls alone
 
     @property
     def kind(self) -> Kind:
@@ -227,4 +246,5 @@ def worst_micro_usd(price: Price, used: Amounts) -> int:
     total = used.tokens_in * dearest_in(price) + used.tokens_out * dearest_out(price)
     total += used.characters * price.mchar_micro_usd
     whole = used.images * price.image_micro_usd + price.request_micro_usd
-    return -(-total // 1_000_000) + whole
+    most = -(-total // 1_000_000) + whole
+    return -(-most * price.batch_ppm // 1_000_000) if used.batch else most

@@ -330,7 +330,7 @@ def _tags(value: Any) -> tuple[str, ...]:
             f"metadata.tags must be at most {MAX_TAGS} short texts, or one with commas",
             param="metadata.tags",
         )
-    return tuple(tag for tag in tags if tag)
+    return tuple(dict.fromkeys(tag for tag in tags if tag))  # said twice it counts once
 
 
 def _shape(

@@ -19,7 +19,7 @@ App = Callable[
 @dataclass(frozen=True, slots=True)
 class Inward:
     """What is asked, and from which address. ``marks``: items of the ASGI scope, where no caller
-    can put any: who asks, and what was approved.
+    can put any: who asks, and what was approved; ``query``: what stands behind a question mark.
     """
 
     method: str
@@ -28,6 +28,7 @@ class Inward:
     address: str
     marks: Mapping[str, Any]
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    query: str = ""
 
     async def through(self, app: App) -> tuple[int, Any]:
         """Its way through an ASGI app: the status, and the JSON of the answer. What the app raises
@@ -41,7 +42,7 @@ class Inward:
         scope: MutableMapping[str, Any] = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http",
             "method": self.method, "path": self.path, "raw_path": quote(self.path).encode(),
-            "root_path": "", "query_string": b"", "client": (self.address, 0),
+            "root_path": "", "query_string": self.query.encode(), "client": (self.address, 0),
             "server": ("headgate", 0), "headers": headers, "state": {}, **self.marks,
         }  # fmt: skip
 

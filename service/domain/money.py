@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
-from service.domain.catalog import Deployment
+from service.domain.catalog import Deployment, Price
 from service.domain.records import Attempt, Extras
 
 
@@ -58,16 +58,26 @@ def charge(attempt: Attempt, more: Extras) -> Charge:
     )  # fmt: skip
 
 
-def tariffs(catalog: Iterable[Deployment], at_us: int) -> list[Tariff]:
-    """The prices of a catalogue."""
-    return [
-        Tariff(
-            at_us, each.name, each.provider, each.model, price.from_us,
-            price.input_micro_usd_mtok, price.output_micro_usd_mtok,
-            price.cached_input_micro_usd_mtok, price.cache_write_micro_usd_mtok,
-            price.reasoning_micro_usd_mtok, price.image_micro_usd, price.mchar_micro_usd,
-            price.request_micro_usd, price.batch_ppm,
-        )
-        for each in catalog
-        for price in each.prices
-    ]  # fmt: skip
+def tariffs(
+    catalog: Iterable[Deployment], at_us: int, told: Collection[tuple[str, int]] = ()
+) -> list[Tariff]:
+    """The prices of a catalogue. ``told``: the deployments and days of prices that earlier plans
+    gave; where this one gives none from that day, it holds what it says of that day otherwise.
+    """
+    found = []
+    for each in catalog:
+        days = {price.from_us for price in each.prices}
+        gone = sorted(day for name, day in told if name == each.name and day not in days)
+        prices = (*each.prices, *(replace(each.price_at(day), from_us=day) for day in gone))
+        found += [_tariff(each, price, at_us) for price in prices]
+    return found
+
+
+def _tariff(each: Deployment, price: Price, at_us: int) -> Tariff:
+    return Tariff(
+        at_us, each.name, each.provider, each.model, price.from_us,
+        price.input_micro_usd_mtok, price.output_micro_usd_mtok,
+        price.cached_input_micro_usd_mtok, price.cache_write_micro_usd_mtok,
+        price.reasoning_micro_usd_mtok, price.image_micro_usd, price.mchar_micro_usd,
+        price.request_micro_usd, price.batch_ppm,
+    )  # fmt: skip

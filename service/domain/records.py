@@ -30,6 +30,7 @@ class Mode(StrEnum):
     FALLBACK = "fallback"
     ESCALATION = "escalation"
     ENSEMBLE = "ensemble"
+    BATCH = "batch"
 
 
 class Role(StrEnum):
@@ -46,6 +47,7 @@ class Role(StrEnum):
     SUMMARY = "summary"
     ENSEMBLE = "ensemble"  # one of several outputs for the same answer
     FUSION = "fusion"  # the one answer made of them
+    BATCH = "batch"  # in a batch of the provider's: nobody waited for it
 
     @property
     def beside(self) -> bool:

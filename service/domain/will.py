@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.records import Decision, Override
+from service.domain.records import Caller, Decision, Override
 
 
 class Action(StrEnum):
@@ -60,6 +61,18 @@ class Will:
 
 
 NO_WILL = Will({}, None)
+
+
+class Asking(Protocol):
+    """Who asks, and for which task: as a decision knows it."""
+
+    @property
+    def caller(self) -> Caller:
+        """Who."""
+
+    @property
+    def task(self) -> str:
+        """For which."""
 
 
 def _alike(deployment: str) -> float:

@@ -27,7 +27,7 @@ from service.domain.clock import Clock, new_id
 from service.domain.errors import HeadgateError
 from service.domain.experiments import Assigned
 from service.domain.live import LivePolicy
-from service.domain.records import Act, Decision, Outcome
+from service.domain.records import Act, Decision, Mode, Outcome
 from service.experimentation.desk import HEADGATE, ExperimentDesk
 from service.experimentation.promotions import Promotions
 from service.experimentation.replaying import replay, units_seen
@@ -117,7 +117,11 @@ class Guard:
     # at every outcome -------------------------------------------------------------------------
 
     def ended(self, decision: Decision, outcome: Outcome) -> None:
-        """A request of some experiments has ended; costs nothing where none runs."""
+        """A request of some experiments has ended; costs nothing where none runs. What a provider
+        answered in a batch is weighed by nobody.
+        """
+        if outcome.mode is Mode.BATCH:
+            return
         for assigned in decision.assigned:
             watched = self._watched.get(assigned.experiment)
             if watched is not None:

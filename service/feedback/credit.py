@@ -50,9 +50,10 @@ def from_outcome(
     when they end. What they cost is no spend of the request's. A judge answers one letter: how soon
     and how long says nothing of answers, so of it only is told whether it failed; so of a fuser,
     who reads all candidates. An ensemble's member that was cancelled when enough had answered is
-    told as one that lost to its hedge.
+    told as one that lost to its hedge. What a provider answered in a batch tells nothing: nobody
+    waited for it, and its price is another.
     """
-    if decision.mode is Mode.CACHE:
+    if Mode.CACHE is decision.mode or outcome.mode is Mode.BATCH:
         return []
     updates = []
     attempts = [each for each in attempts if not each.role.beside] or attempts

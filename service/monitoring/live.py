@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from service.domain.clock import Clock
 from service.domain.minutes import quantile
-from service.domain.records import Attempt, Outcome
+from service.domain.records import Attempt, Mode, Outcome, Role
 
 WINDOW_S = 300.0
 BOUND = 2_000
@@ -56,9 +56,12 @@ class LiveBoard:
 
     def attempt(self, attempt: Attempt) -> None:
         """A call has ended. A content policy's refusal is neither an answer nor an error, and
-        what blames no deployment is no error of its.
+        what blames no deployment is no error of its; of one in a batch only what it cost counts.
         """
         kind, cost = attempt.error_kind, attempt.usage.cost_micro_usd
+        if attempt.role is Role.BATCH:
+            self.cost_micro_usd += cost
+            return
         error = kind.value if kind and kind.blames_deployment else ""
         latency_s = attempt.latency_s if kind is None else None
         calls = self._calls.get(attempt.deployment)
@@ -69,6 +72,8 @@ class LiveBoard:
 
     def outcome(self, outcome: Outcome) -> None:
         """A request has ended."""
+        if outcome.mode is Mode.BATCH:
+            return
         self.requests += 1
         if outcome.status >= 500:
             self.failed += 1

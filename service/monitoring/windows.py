@@ -222,9 +222,11 @@ def _count_attempt(window: _Open, attempt: Attempt) -> None:
     if counting is None:
         counting = window.deployments[attempt.deployment] = _Counting()
     kind, cost = attempt.error_kind, attempt.usage.cost_micro_usd
-    counting.calls += 1
     counting.cost += cost
     window.total.cost += cost
+    if attempt.role is Role.BATCH:
+        return  # nobody waited for it
+    counting.calls += 1
     if attempt.role is Role.FALLBACK:
         counting.fallbacks += 1
     if kind is None:
@@ -243,6 +245,8 @@ def _count_attempt(window: _Open, attempt: Attempt) -> None:
 
 def _count_outcome(window: _Open, outcome: Outcome) -> None:
     total, kind = window.total, outcome.error_kind
+    if outcome.mode is Mode.BATCH:
+        return
     total.calls += 1
     if outcome.mode is Mode.FALLBACK:
         total.fallbacks += 1

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from service.domain.budgets import AtCap, Budget, KeyBudget, Scope
 from service.domain.catalog import Amounts, Deployment, worst_micro_usd
 from service.domain.clock import Clock
+from service.domain.modalities import CHARACTERS_PER_TOKEN, IMAGE, IMAGE_UNITS
 from service.domain.periods import Period, bounds_us
 from service.domain.records import Act
 from service.routing.budgets import BudgetRules, Budgets, Spent
@@ -39,11 +40,15 @@ class BudgetDesk:
 
     # at the start -------------------------------------------------------------------------------
 
-    def open(self, rules: BudgetRules, catalog: Sequence[Deployment]) -> None:
+    def open(
+        self, rules: BudgetRules, catalog: Sequence[Deployment],
+        elsewhere: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
         """Begin with what the log has of the present periods; blocks, before the first request.
 
         A request that a kill cut off has no outcome: what it had reserved counts as spent, at the
-        list price of the deployment that it was decided for.
+        list price of the deployment that it was decided for. ``elsewhere``: decisions that are with
+        a provider's batch; who takes them up reserves for them.
         """
         cursor = self._parts.database.cursor()
         for each in logged.key_budgets(cursor):
@@ -54,7 +59,8 @@ class BudgetDesk:
         now_us, through = self._parts.clock.wall_us(), self._parts.log.last_seq
         for period, since_us in self._begins(now_us).items():
             span = logged.Span(since_us, LATE_US, through)
-            lost = list(self._reserved(logged.cut_off(cursor, span), catalog))
+            gone = (g for g in logged.cut_off(cursor, span) if g.id not in elsewhere)
+            lost = list(self._reserved(gone, catalog))
             self.cut_off = max(self.cut_off, len(lost))
             found = [_as_spent(each) for each in logged.spent(cursor, span)]
             self.book.take_in([*found, *lost], period, frozenset())
@@ -75,8 +81,7 @@ class BudgetDesk:
                 continue
             most = target.max_output_tokens
             out = each.tokens_out_limit or most or self.book.rules.reserve_out
-            price = target.price_at(each.at_us)
-            worst = worst_micro_usd(price, Amounts(each.tokens_in, out))
+            worst = worst_micro_usd(target.price_at(each.at_us), _most(target, each.tokens_in, out))
             yield Spent(each.caller, each.task, each.deployment, False, worst, 1, float(worst) ** 2)
 
     # while it runs ------------------------------------------------------------------------------
@@ -120,6 +125,12 @@ class BudgetDesk:
 
     def _read(self, span: logged.Span) -> list[Spent]:
         return [_as_spent(each) for each in logged.spent(self._parts.database.cursor(), span)]
+
+
+def _most(target: Deployment, tokens_in: int, out: int) -> Amounts:
+    """What one call may be billed for, by the tokens that its request counted as."""
+    images = tokens_in // IMAGE_UNITS if target.modality == IMAGE else 1
+    return Amounts(tokens_in, out, images=images, characters=tokens_in * CHARACTERS_PER_TOKEN)
 
 
 def of_key(found: KeyBudget) -> Budget:

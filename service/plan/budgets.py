@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
-from service.domain.budgets import LEVELS, AtCap, Budget, Scope
+from service.domain.budgets import LEVELS, AtCap, AtSoft, Budget, Scope
 from service.domain.periods import Period
 from service.plan.words import Label, Name, Strict
 
@@ -15,6 +15,7 @@ Dollars = Annotated[float, Field(ge=0.0, le=1e9, allow_inf_nan=False)]
 Level = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 Scopes = Literal["global", "key", "tenant", "feature", "tag", "task", "deployment"]
 Periods = Literal["request", "hour", "day", "month"]
+AtSofts = Literal["tell", "cheaper", "queue"]
 Ways = Literal["refuse", "cheaper", "queue", "pace"]
 
 
@@ -38,21 +39,32 @@ class LimitOfSpend(Strict):
             raise ValueError(f"a budget of one request cannot {self.at_cap}: it never begins anew")
         if self.period == "request" and self.hard_usd is None:
             raise ValueError("a budget of one request needs hard_usd")
+        if self.period == "request" and self.soft_usd is not None:
+            raise ValueError("a budget of one request has no soft_usd: nobody would be told of it")
         return self
 
 
 class NamedBudget(LimitOfSpend):
-    """A budget. ``of``: whose; left out: each value of the scope has its own."""
+    """A budget. ``of``: whose; left out: each value of the scope has its own. ``at_soft``: what is
+    done from the soft limit on.
+    """
 
     name: Name
     scope: Scopes
     of: Label | None = None
+    at_soft: AtSofts = "tell"
     alert_at: list[Level] = Field(default=list(LEVELS), max_length=10)
 
     @model_validator(mode="after")
     def _fits(self) -> NamedBudget:
         if self.scope == "global" and self.of is not None:
             raise ValueError("the scope global has no of: it is everything")
+        if self.at_soft != "tell" and self.soft_usd is None:
+            raise ValueError(f"at_soft {self.at_soft} needs soft_usd: from there on it is done")
+        if self.at_soft != "tell" and self.scope == "deployment":
+            raise ValueError(
+                f"at_soft {self.at_soft} is not for a deployment's budget: take at_cap: cheaper"
+            )
         return self
 
     def budget(self) -> Budget:
@@ -60,7 +72,7 @@ class NamedBudget(LimitOfSpend):
         return Budget(
             self.name, Scope(self.scope), Period(self.period), self.of or "",
             micro_usd(self.hard_usd), micro_usd(self.soft_usd), AtCap(self.at_cap),
-            tuple(sorted(set(self.alert_at))),
+            tuple(sorted(set(self.alert_at))), AtSoft(self.at_soft),
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from service.domain.catalog import Deployment, Endpoint, Limits, Price, family_of
+from service.domain.catalog import BatchOffer, Deployment, Endpoint, Limits, Price, family_of
 from service.domain.demands import promised
 from service.domain.modalities import CHAT, DIALECTS, EMBEDDING, FORMATS, SPEECH
 from service.plan.words import DataPolicy, Money, Name, Region, Seconds, Share, Strict
@@ -81,6 +81,23 @@ class EndpointPlan(Strict):
     limits: LimitsPlan | None = None
 
 
+class BatchOfferPlan(Strict):
+    """Its provider answers batches at ``batch_factor`` of the price. ``window_s``: how long one is
+    given before it is called off; ``cancel_s``: how long one that is called off may take to end;
+    ``poll_s``: between two looks at first.
+    """
+
+    window_s: Annotated[float, Field(gt=0.0, le=86_400.0, allow_inf_nan=False)] = 86_400.0
+    cancel_s: Annotated[float, Field(gt=0.0, le=7_200.0, allow_inf_nan=False)] = 900.0
+    poll_s: Annotated[float, Field(gt=0.0, le=3_600.0, allow_inf_nan=False)] = 30.0
+    most_requests: int = Field(default=50_000, ge=1, le=50_000)
+    most_bytes: int = Field(default=100_000_000, ge=1_000, le=200_000_000)
+
+    def offer(self) -> BatchOffer:
+        """As the catalogue has it."""
+        return BatchOffer(**self.model_dump())
+
+
 class DeploymentPlan(Strict):
     """A model at a provider."""
 
@@ -108,6 +125,7 @@ class DeploymentPlan(Strict):
     modality: Literal["chat", "image", "speech", "embedding"] = "chat"
     formats: list[Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]] = []
     space: str = Field(default="", max_length=200)
+    batch: BatchOfferPlan | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -198,4 +216,5 @@ class DeploymentPlan(Strict):
             family=self.family or family_of(self.provider or host, self.model),
             modality=self.modality,
             space=(self.space or self.model) if self.modality == EMBEDDING else "",
+            batch=self.batch.offer() if self.batch is not None else None,
         )

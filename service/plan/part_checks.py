@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from service.plan.batch_check import batch_problems
 from service.plan.caching import cache_problems
 from service.plan.ensemble_check import ensemble_problems
 from service.plan.escalation_check import escalation_problems
@@ -22,6 +23,7 @@ def part_problems(plan: Plan) -> Iterator[Problem]:
     yield from _like_problems(plan)
     yield from escalation_problems(plan)
     yield from ensemble_problems(plan)
+    yield from batch_problems(plan)
 
 
 def _like_problems(plan: Plan) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ from service.plan.budgets import BudgetPlan, NamedBudget
 from service.plan.caching import CachePlan, CacheTaskPlan, LikeTaskPlan, SemanticPlan
 from service.plan.console import ConsolePlan
 from service.plan.conversations import ConversationPlan, SummaryPlan
-from service.plan.deployments import DeploymentPlan, LimitsPlan, PricePlan
+from service.plan.deployments import BatchOfferPlan, DeploymentPlan, LimitsPlan, PricePlan
 from service.plan.ensembles import EnsemblePlan, ScorerPlan, StopPlan
 from service.plan.escalation import AgainPlan, EscalationPlan
 from service.plan.experiments import ExperimentPlan
@@ -179,6 +179,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "semantic": SemanticPlan, "semantic.tasks": LikeTaskPlan,
     "skip": SkipPlan, "worth": WorthPlan, "escalation": EscalationPlan, "again": AgainPlan,
     "ensembles": EnsemblePlan, "score": ScorerPlan, "stop": StopPlan, "workflows": WorkflowsPlan,
-    "batches": BatchPlan,
+    "batches": BatchPlan, "batch": BatchOfferPlan,
     **alert.SECTIONS,
 }  # fmt: skip

@@ -17,7 +17,7 @@ from service.queueing import view
 from service.queueing.gate import Gate
 from service.queueing.pace import Pace
 from service.storage.queue import QueueStore
-from service.storage.queue_views import ahead, listed
+from service.storage.queue_views import ahead, listed, ready_s
 from service.storage.store_thread import StoreThread
 
 NOBODY = (NoDeployment, UpstreamExhausted)  # what a ticket is given for
@@ -114,9 +114,13 @@ class Desk:
         return view.ticket(ticket, self._parts.clock, eta_s)
 
     async def eta_s(self, ticket: Ticket) -> float:
-        """Seconds until its answer, by the line before it, the pace, and who may be tried."""
-        before = await self._do(ahead, self._store.connection, ticket.id)
-        return self._parts.pace.eta_s(before, self._parts.gate.wait_s())
+        """Seconds until its answer, by the line before it, the pace, who may be tried, and what it
+        waits for itself: a budget's period that is to end.
+        """
+        db, clock = self._store.connection, self._parts.clock
+        before, due_s = await self._do(ahead, db, ticket.id), await self._do(ready_s, db, ticket.id)
+        wait_s = max(self._parts.gate.wait_s(), due_s - clock.monotonic_s())
+        return self._parts.pace.eta_s(before, wait_s)
 
     async def fetched(self, ticket: Ticket) -> None:
         """Its answer was given out."""

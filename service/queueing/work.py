@@ -16,7 +16,7 @@ import msgspec
 from service.domain.chat import ChatRequest, parse
 from service.domain.clock import Clock
 from service.domain.errors import HeadgateError, NoDeployment, UpstreamExhausted
-from service.domain.records import Decision, Key
+from service.domain.records import Decision, Key, Mode
 from service.domain.tickets import Claim
 from service.providers.base import Answer
 from service.queueing.gate import Gate, backoff_s
@@ -34,11 +34,9 @@ WRITE_AGAIN_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """The way of a live request: decided, recorded, sent."""
+    """The way of a live request: given a kept answer, or decided, recorded and sent."""
 
-    decide: Callable[[ChatRequest, Key, str], Decision]
-    record: Callable[[Decision], object]
-    complete: Callable[[Decision, ChatRequest], Awaitable[tuple[Answer, Served]]]
+    ask: Callable[[ChatRequest, Key, str], Awaitable[tuple[Decision, Answer, Served]]]
     key: Callable[[str], Key | None]
 
 
@@ -143,7 +141,8 @@ class Workers:
             await self._do(self._store.bury, claim, "key_revoked", "its key is no longer known")
             return
         try:
-            decision, answer, served = await self._answer(claim, key)
+            request = whole(parse(claim.body))
+            decision, answer, served = await self._parts.way.ask(request, key, claim.session)
         except (NoDeployment, UpstreamExhausted) as error:
             if not error.willed:
                 self._parts.gate.refused(error.retry_after_s)
@@ -159,15 +158,10 @@ class Workers:
             log.exception("ticket %s failed", claim.id)
             await self._back(claim, HeadgateError("something went wrong here"), True)
         else:
-            self._parts.gate.answered()
+            if served.mode is not Mode.CACHE:  # what is given again tells of no deployment
+                self._parts.gate.answered()
             self._parts.pace.completed()
             await self._keep(claim, decision, answer, served)
-
-    async def _answer(self, claim: Claim, key: Key) -> tuple[Decision, Answer, Served]:
-        way, request = self._parts.way, whole(parse(claim.body))
-        decision = way.decide(request, key, claim.session)
-        way.record(decision)
-        return decision, *await way.complete(decision, request)
 
     async def _keep(self, claim: Claim, decision: Decision, answer: Answer, served: Served) -> None:
         detail = json.dumps(how(decision, served))
@@ -214,4 +208,5 @@ def how(decision: Decision, served: Served) -> dict[str, object]:
         "attempts": served.attempts,
         "fallback_from": served.fallback_from or None,
         "cost_usd": served.usage.cost_micro_usd / 1e6,
+        "cache": served.cache,
     }

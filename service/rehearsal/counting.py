@@ -12,6 +12,7 @@ from experiments.errors import CannotSay
 from experiments.offline.savings import ALL, Baseline, Saving, savings
 from experiments.statistics.moments import Interval
 from service.rehearsal.playing import START_US
+from service.storage.batch_savings import SavingsAsked, batch_savings
 from service.storage.costs import Costs, CostsAsked, costs
 from service.storage.drawn import Asked, drawn_requests
 from service.storage.history import connect, query
@@ -55,13 +56,21 @@ _REFUSED = "SELECT count(*), count(repeat_of) FROM refusals"
 _STARS = """
     SELECT count(*), round(avg(quality), 9), round(stddev_samp(quality), 9) FROM ratings
     WHERE quality IS NOT NULL"""
+_BATCHED = """
+    SELECT decision_id::VARCHAR, sum(list_micro_usd - paid_micro_usd)::BIGINT FROM batch_requests
+    WHERE decision_id IS NOT NULL GROUP BY 1"""
+_BATCH_SPENT = """
+    SELECT coalesce(sum(cost_micro_usd), 0)::BIGINT FROM outcomes
+    WHERE decision_id IN (SELECT decision_id FROM batch_requests)"""
 _DRAWN = "SELECT mode, count(*) FROM decisions GROUP BY ALL ORDER BY ALL"
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
     """What the history says. ``spent``: micro-dollars by decision, or by the run of a workflow that
-    it was made for; the rest as rows.
+    it was made for; the rest as rows. ``batches``: their savings ledger; ``batched``: what each
+    decision of theirs cost less than alone; ``batch_spent``: what these decisions cost, by the
+    outcomes.
     """
 
     money: Costs
@@ -77,6 +86,9 @@ class Counted:
     runs: list[tuple[Any, ...]]
     steps: list[tuple[Any, ...]]
     kept: list[tuple[Any, ...]]
+    batches: Mapping[str, Any]
+    batched: Mapping[str, int]
+    batch_spent: int
     savings: tuple[Saving, ...]
 
 
@@ -97,6 +109,8 @@ def counted(state_dir: Path) -> Counted:
             rows(_FALLBACKS), rows(_ALERTS), rows(_BREAKERS), rows(_PEOPLE), rows(_SURE)[0],
             rows(_REFUSED)[0], rows(_STARS)[0], rows(_DRAWN),
             rows(_RUNS), rows(_STEPS), rows(_KEPT),
+            batch_savings(connection, SavingsAsked(START_US, UNTIL_US)), dict(rows(_BATCHED)),
+            int(rows(_BATCH_SPENT)[0][0]),
             savings(several) if len(several) > 1 else (),
         )  # fmt: skip
     finally:

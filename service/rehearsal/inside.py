@@ -127,10 +127,10 @@ class Inside(Transport):
 
 
 async def ask(
-    app: App, asked: tuple[str, str], key: str, body: bytes = b""
+    app: App, asked: tuple[str, str], key: str, body: bytes = b"", kind: str = "application/json"
 ) -> tuple[int, CIMultiDict[str], bytes]:
-    """A whole request of a caller: status, headers, body."""
-    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    """A whole request of a caller: status, headers, body. ``kind``: what its own body is."""
+    headers = {"authorization": f"Bearer {key}", "content-type": kind}
     exchange = Exchange(app, asked, headers, body)
     status, told = await exchange.head()
     return status, told, await exchange.body()

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from service.app import create_app
@@ -16,7 +17,9 @@ from service.plan.whole import Plan
 from service.providers.calling import OverHTTP
 from service.providers.simulated import Weather
 from service.rehearsal.inside import App, Exchange, Inside, ask
-from service.rehearsal.traffic import DAY_S, Day, Wish, day
+from service.rehearsal.patient import Patient, Sent
+from service.rehearsal.seen import Seen
+from service.rehearsal.traffic import DAY_S, Day, day
 from service.rehearsal.virtual import SeededIds, VirtualClock, VirtualLoop, play
 from service.rehearsal.world import Trouble, World
 from service.runtime import Runtime
@@ -30,6 +33,7 @@ CALM_S = {
     "weights": 300.0, "propensities": 300.0, "approvals": 60.0, "disk": 3_600.0,
     "publication": 43_200.0, "key uses": 3_600.0, "responses": 900.0, "outage": 5.0, "queue": 5.0,
     "queue_sweep": 30.0, "webhooks": 300.0, "alerts": 20.0, "expiry": 15.0, "review": 60.0,
+    "batches": 10.0,
 }  # fmt: skip
 ELSE_S = 900.0
 CHECKPOINT_S = 3_600.0
@@ -47,32 +51,13 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class Seen:
-    """What a caller saw of one request. ``took_s`` and ``first_s``: to the whole answer, and to its
-    first part; ``waited_s`` of a ticket: until its answer was ready.
-    """
-
-    wish: Wish
-    status: int = 0
-    code: str = ""
-    decision_id: str = ""
-    deployment: str = ""
-    tier: int = 0
-    cache: str = ""
-    took_s: float = 0.0
-    first_s: float = 0.0
-    ticket: str = ""
-    ended: str = ""
-    waited_s: float = 0.0
-
-
-@dataclass(slots=True)
 class Played:
     """A day that is over: what the callers saw, and where its history lies."""
 
     wanted: Wanted
     state_dir: Path
     seen: list[Seen] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)  # the batches that were handed in
     world: World | None = None
     told: dict[str, object] = field(default_factory=dict)  # by the service itself, at the end
 
@@ -128,6 +113,8 @@ class _Play:
             provider.through(inside)
         if runtime.queue is not None:
             runtime.queue.chance.seed(f"queue:{self._wanted.seed}")
+        if runtime.batches is not None:
+            runtime.batches.chance.seed(f"batches:{self._wanted.seed}")
         for job in runtime.scheduler.jobs:
             slow = max(job.every_s, CALM_S.get(job.name, ELSE_S))
             runtime.scheduler.put(replace(job, every_s=0.0 if job.name in NONE else slow))
@@ -137,21 +124,31 @@ class _Play:
         running: set[asyncio.Task[None]] = set()
         ended = 0
 
-        def over(task: asyncio.Task[None]) -> None:
+        def over(task: asyncio.Task[None] | None = None) -> None:
             nonlocal ended
-            running.discard(task)
+            if task is not None:
+                running.discard(task)
             ended += 1
             progress(ended)
 
+        patient = Patient(app, self._clock.monotonic_s, KEY, partial(self._rate, app), over)
+        batches = self._wanted.plan.batches is not None
+        files = asyncio.create_task(patient.run()) if batches else None
+        self._found.sent = patient.sent
         for wish in self._plot.wishes:
             await asyncio.sleep(max(wish.at_s - self._clock.now_s, 0.0))
             self._found.seen.append(seen := Seen(wish))
+            if batches and wish.patient:
+                patient.keep(seen)
+                continue
             task = asyncio.create_task(self._caller(app, seen))
             running.add(task)
             task.add_done_callback(over)
         await asyncio.sleep(max(DAY_S - self._clock.now_s, 0.0))
         while running:
             await asyncio.wait(set(running))
+        if files is not None:
+            await files
 
     async def _caller(self, app: App, seen: Seen) -> None:
         """Ask, read the answer, and perhaps rate it a little later."""
@@ -173,16 +170,16 @@ class _Play:
             seen.code = str(json.loads(data)["error"]["code"])
         elif seen.wish.rates and not seen.wish.refused and not seen.wish.flows:
             await asyncio.sleep(20.0 + 100.0 * (seen.wish.number % 7) / 7.0)
-            await self._rate(app, seen)
+            await self._rate(app, seen, KEY)
 
-    async def _rate(self, app: App, seen: Seen) -> None:
+    async def _rate(self, app: App, seen: Seen, key: str) -> None:
         assert self._found.world is not None
         model = self._model(seen.deployment)
         true = self._found.world.quality(model, seen.wish.prompt)
         stars = min(max(round(1.0 + 4.0 * true + seen.wish.noise), 1), 5)
         given = {"id": seen.decision_id, "metric": "stars", "value": stars,
                  "user": f"user-{seen.wish.number % 400}"}  # fmt: skip
-        await ask(app, ("POST", "/v1/feedback"), KEY, json.dumps(given).encode())
+        await ask(app, ("POST", "/v1/feedback"), key, json.dumps(given).encode())
 
     def _model(self, deployment: str) -> str:
         return next(e.model for e in self._wanted.plan.deployments if e.name == deployment)

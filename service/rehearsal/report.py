@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from service.rehearsal.batched import batch_sums, batches
 from service.rehearsal.counting import Counted, overall, said
 from service.rehearsal.money import Arithmetic, Sum, divided, mean_usd, month
-from service.rehearsal.playing import Played, Seen
+from service.rehearsal.playing import Played
+from service.rehearsal.seen import Seen
 from service.rehearsal.truth import Beside, Truth
 
 WITHIN_S, CLAIMED_SHARE, CLAIMED_USD, CLAIMED_STARS = 2.0, 0.90, 0.04, 4.2
-MISSING = {
-    "batches from 3 to 6": "the plan has no section for them; nothing is batched, 0 saved",
-}
 Z95 = 1.959964
 
 
@@ -44,7 +43,7 @@ def report(played: Played, found: Counted) -> Report:
     assert played.world is not None
     seen, truth = played.seen, Truth(played.wanted.plan, played.world)
     total, spent = int(found.money.total["cost_micro_usd"]), sum(found.spent.values())
-    besides = [truth.beside(name, seen, found.spent) for name in truth.names]
+    besides = [truth.beside(name, seen, found.spent, found.batched) for name in truth.names]
     sums = [
         *(divided(f"spend by {name}", total, found.money.rows, lambda row, n=name: str(row[n]),  # type: ignore[misc]
                   lambda row: int(row["cost_micro_usd"]))
@@ -54,6 +53,7 @@ def report(played: Played, found: Counted) -> Report:
         *(each.saved for each in besides),
         Sum("workflow runs against their steps", sum(int(row[4]) for row in found.runs),
             {str(row[0]): int(row[3]) for row in found.steps}),
+        *batch_sums(found),
         Sum("month of 30 such days", month(total), {"30 days": 30 * total}),
     ]  # fmt: skip
     figures = {
@@ -80,8 +80,8 @@ def report(played: Played, found: Counted) -> Report:
             "true": [asdict(each) | {"saved": each.saved.as_json()} for each in besides],
             "by_measure": _measures(played, besides),
             "checks": played.told.get("skipping", {}),
-            "missing": MISSING,
         },
+        "batches": batches(played, found),
         "cache": _cache(seen, found),
         "workflows": {
             "runs": [dict(zip(("workflow", "state", "count", "calls", "cost_micro_usd", "median_s"),
@@ -105,16 +105,15 @@ def _measures(played: Played, besides: Sequence[Beside]) -> dict[str, Any]:
     skipped = int(told.get("skipped") or 0) if isinstance(told, dict) else 0
     skip = prediction.skip if prediction else None
     check_usd = (skip.check_usd if skip else None) or 0.0
-    saved = dict(best.saved.parts) | {
-        "skipped checks": round(skipped * check_usd * 1e6), "batches": 0,
-    }  # fmt: skip
+    saved = dict(best.saved.parts) | {"skipped checks": round(skipped * check_usd * 1e6)}
     return {"beside": best.deployment, "saved_micro_usd": saved}
 
 
 def _cache(seen: Sequence[Seen], found: Counted) -> dict[str, Any]:
     """What callers were told of the cache, and what the service says that it saved: what the first
-    answers had cost.
+    answers had cost. Batches have no part in it.
     """
+    seen = [each for each in seen if not each.batch]
     repeats = [each for each in seen if each.wish.repeats]
     return {
         "told": dict(sorted(Counter(each.cache or "none" for each in seen).items())),
@@ -125,6 +124,8 @@ def _cache(seen: Sequence[Seen], found: Counted) -> dict[str, Any]:
 
 
 def _answers(seen: Sequence[Seen]) -> dict[str, Any]:
+    """Of those who waited."""
+    seen = [each for each in seen if not each.batch]
     live = [each for each in seen if each.status == 200]
     took = sorted(each.took_s for each in live)
     return {
@@ -158,7 +159,7 @@ def _quality(seen: Sequence[Seen], truth: Truth, found: Counted) -> dict[str, An
 
 
 def _fallbacks(seen: Sequence[Seen], found: Counted) -> dict[str, Any]:
-    tiers = Counter(each.tier for each in seen if each.status == 200)
+    tiers = Counter(each.tier for each in seen if each.status == 200 and not each.batch)
     return {
         "answers_by_tier": {str(tier): count for tier, count in sorted(tiers.items())},
         "calls": [dict(zip(("failed", "kind", "tried", "calls", "answered"), row, strict=True))

@@ -48,6 +48,7 @@ def show(report: Report, console: Console) -> None:
     _table(console, "alerts", ("rule", "scope", "severity", "at", "minutes", "done", "paged"),
            (each.values() for each in f["alerts"]))  # fmt: skip
     _again(console, f, line)
+    _batches(console, f["batches"], line)
     _savings(console, report, line)
     _table(
         console,
@@ -75,6 +76,20 @@ def _again(console: Console, figures: dict[str, Any], line: Any) -> None:
     _table(console, "steps of workflows", ("step", "executed", "done", "$"), (
         (s["step"], s["executed"], s["done"], f"{s['cost_micro_usd'] / 1e6:.6f}")
         for s in figures["workflows"]["steps"]))  # fmt: skip
+
+
+def _batches(console: Console, told: dict[str, Any], line: Any) -> None:
+    """Batches, where there were any, and what they saved."""
+    line(f"\nbatches: {told['batches']} {told['by_state']}, {told['lines']} lines, "
+         f"{told['completed']} completed, {told['failed']} failed {told['by_code'] or ''}; "
+         f"{told['off_peak']} off-peak, {told['urgent']} urgent, {told['provider']} in "
+         f"providers' batches; slack at least {_s(told['slack_s']['least'])}")  # fmt: skip
+    _table(console, "batches", ("of", "within", "begun", "ended", "slack", "lines", "failed",
+                                "off-peak", "urgent", "paid $", "saved $"), (
+        (b["tenant"], b["window"], b["begun"], b["ended"], _s(b["slack_s"]), b["lines"],
+         b["failed"], b["off_peak"], b["urgent"], f"{b['paid_micro_usd'] / 1e6:.6f}",
+         f"{b['saved_micro_usd'] / 1e6:.6f}") for b in told["rows"]))  # fmt: skip
+    line(f"batches saved ${told['saved_micro_usd'] / 1e6:.6f}: {told['told']}")
 
 
 def _savings(console: Console, report: Report, line: Any) -> None:
@@ -105,8 +120,6 @@ def _savings(console: Console, report: Report, line: Any) -> None:
         told = f"{skip['state']} ({skip['reason']}); {skip['skipped']} skipped"
         told += f", {skip['audited']} audited"
     line(f"checks: {told}")
-    for name, why in saved["missing"].items():
-        line(f"{name}: {why}")
 
 
 def _interval(value: dict[str, Any], unit: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,6 +29,9 @@ PATHS = {"product_photo": "/v1/images/generations", "illustration": "/v1/images/
 CHAT = "/v1/chat/completions"
 FLOW, FLOW_MODEL = "blog_post", "workflow:blog-post"  # several calls for one answer
 PREMIUM, UNTYPED, REPEATED, REFUSALS, RATED = 0.3, 0.12, 0.12, 0.003, 0.3
+# Which share of a kind nobody waits for: product texts for tomorrow's shop, and articles that are
+# not read as they are written.
+PATIENT: Mapping[str, float] = {"photo_text": 0.75, "long_article": 0.5}
 _THINGS = ("a ceramic mug", "our new sneakers", "a beeswax candle", "the blue kettle",
            "olive oil from Crete", "a leather bag", "the oak table", "a linen shirt", "rye bread",
            "a garden lamp", "the folding bike", "hand-made soap")  # fmt: skip
@@ -59,7 +62,8 @@ _PATTERNS: Mapping[str, tuple[str, ...]] = {
 @dataclass(frozen=True, slots=True)
 class Wish:
     """A request of the day. ``at_s``: seconds after midnight; ``typed``: whether the caller says of
-    which type it is; ``repeats``: whether the same was asked before.
+    which type it is; ``repeats``: whether the same was asked before; ``patient``: whether nobody
+    waits for it, so that it may go into a batch.
     """
 
     number: int
@@ -73,6 +77,7 @@ class Wish:
     refused: bool
     rates: bool
     noise: float  # of the rating, in stars
+    patient: bool = False
 
     @property
     def type(self) -> str:
@@ -118,6 +123,16 @@ class Wish:
         return made | ({"stream": True} if self.stream else {})
 
     @property
+    def custom_id(self) -> str:
+        """Its name in the file of a batch."""
+        return f"wish-{self.number}"
+
+    def line(self) -> dict[str, object]:
+        """As it stands in the file of a batch, where all wait: it asks for no ticket."""
+        body = self.body() | {"headgate": {"tier": self.tier}}
+        return {"custom_id": self.custom_id, "method": "POST", "url": self.path, "body": body}
+
+    @property
     def user(self) -> str:
         """Who asks."""
         return f"user-{self.number % 400}"
@@ -134,6 +149,7 @@ class Day:
 def day(count: int, seed: int) -> Day:
     """So many requests over a day by the curve of its hours; the same for the same seed."""
     chance, made = random.Random(f"day:{seed}"), Day()
+    patience = random.Random(f"patience:{seed}")
     asked: dict[str, list[str]] = {task: [] for task in SHARES}
     for number, at_s in enumerate(times(count, seed)):
         task = chance.choices(list(SHARES), list(SHARES.values()))[0]
@@ -150,13 +166,15 @@ def day(count: int, seed: int) -> Day:
             before.append(prompt)
         hard, length = chance.random(), LENGTHS.get(task, 0) * (0.6 + 0.8 * chance.random())
         made.texts.setdefault(prompt, Text(task, round(length), hard))
-        made.wishes.append(Wish(
+        patient = patience.random() < PATIENT.get(task, 0.0) and not repeats
+        wish = Wish(
             number, at_s, task, prompt,
             "premium" if chance.random() < PREMIUM else "basic",
             chance.random() >= UNTYPED or task in PATHS or task == FLOW,
             task == "long_article" and chance.random() < 0.6,
             repeats, refused, chance.random() < RATED, chance.gauss(0.0, 0.35),
-        ))  # fmt: skip
+        )  # fmt: skip
+        made.wishes.append(replace(wish, patient=patient and not wish.stream))
     return made
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from service.plan.whole import Plan
 from service.rehearsal.money import Sum, charged
-from service.rehearsal.playing import Seen
+from service.rehearsal.seen import Seen
 from service.rehearsal.traffic import Wish
 from service.rehearsal.world import World
 
 BASIC, DRAW = "basic tier to the cheap deployment", "routing by the policy"
 CACHE, PIECES = "answers that were kept", "pictures and voices, as they were"
-FLOWS = "workflows, as they were"
+FLOWS, BATCHES = "workflows, as they were", "batches"
 ELSEWHERE = "tries that answered nobody"
 
 
@@ -57,17 +57,23 @@ class Truth:
         shown = self._world.fair(model, wish.prompt, tokens_in)
         return charged(shown.tokens_in, shown.tokens_out, price)
 
-    def beside(self, name: str, seen: Sequence[Seen], spent: Mapping[str, int]) -> Beside:
+    def beside(
+        self, name: str, seen: Sequence[Seen], spent: Mapping[str, int], batched: Mapping[str, int]
+    ) -> Beside:
         """``spent``: micro-dollars by decision, of all decisions of the day; those of a workflow
-        under its run."""
+        under its run; ``batched``: what those of batches cost less than alone, which is counted
+        apart from who was chosen for them.
+        """
         answered = [each for each in seen if each.deployment]
-        parts = dict.fromkeys((BASIC, DRAW, CACHE, PIECES, FLOWS, ELSEWHERE), 0)
+        parts = dict.fromkeys((BASIC, DRAW, CACHE, PIECES, FLOWS, BATCHES, ELSEWHERE), 0)
         whole, left = 0, dict(spent)
         for each in answered:
             ours = left.pop(each.decision_id, 0)
             theirs = self.cost(name, each.wish) if each.wish.written else ours
             whole += theirs
-            parts[_measure(each)] += theirs - ours
+            less = batched.get(each.decision_id, 0)
+            parts[BATCHES] += less
+            parts[_measure(each)] += theirs - ours - less
         parts[ELSEWHERE] = -sum(left.values())
         written = [each for each in answered if each.wish.written]
         number = max(len(written), 1)

@@ -9,7 +9,7 @@ from experiments.reviewing.finding import Finding, Review
 from service.domain.knowledge import Entry, cited, related, words_of
 
 CITED = ("waste", "dominated", "mispriced", "slow", "fallback", "cache", "proposal", "retire",
-         "candidate", "price")  # fmt: skip
+         "candidate", "price", "opportunity")  # fmt: skip
 MOST = 2  # of a finding
 ABOUT = ("deployment", "use", "exclude")  # what an entry must name to be of a finding
 ASKED = (*ABOUT, "task", "other")

@@ -1,25 +1,25 @@
-"""A provider's export of usage, read: CSV or JSON lines, columns recognised, bad rows told."""
+"""A provider's export of usage, read: CSV or JSON, columns recognised, bad rows told."""
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from service.reporting.export_cells import check_currency, count_of, day_of, summed, text_of
+from service.reporting.export_rows import Unreadable, rows_of
 
 MOST_PROBLEMS = 1_000
 MOST_ROWS = 5_000_000
 # What the columns are called in the exports that we know of, as they are compared: small, one `_`.
 KNOWN: Mapping[str, Sequence[str]] = {
     "time": ("date", "day", "time", "timestamp", "usage_date", "created_at", "start_time",
-             "start_time_iso", "bucket_start", "datetime", "date_utc"),
+             "start_time_iso", "bucket_start", "datetime", "date_utc", "usage_date_utc"),
     "model": ("model", "model_name", "model_id", "model_permaslug", "deployment", "snapshot_id",
-              "model_version"),
+              "model_version", "line_item"),
     "tokens_in": ("input_tokens", "prompt_tokens", "tokens_in", "tokens_prompt",
                   "n_context_tokens_total", "usage_input_tokens"),
     "tokens_out": ("output_tokens", "completion_tokens", "tokens_out", "tokens_completion",
@@ -30,6 +30,14 @@ KNOWN: Mapping[str, Sequence[str]] = {
     "cost": ("cost", "cost_usd", "usd", "amount", "amount_value", "amount_usd", "total_cost",
              "cost_total", "cost_in_usd"),
 }  # fmt: skip
+# Where the input stands in several columns.
+PARTS: Mapping[str, Sequence[str]] = {
+    "tokens_in": ("usage_input_tokens_no_cache", "usage_input_tokens_cache_write_5m",
+                  "usage_input_tokens_cache_write_1h", "usage_input_tokens_cache_read"),
+    "cached": ("usage_input_tokens_cache_read",),
+}  # fmt: skip
+CURRENCIES = ("currency", "amount_currency", "billing_currency")
+TOTALS = ("total", "totals", "grand total", "sum")
 COUNTS = ("tokens_in", "tokens_out", "cached", "requests")
 UNITS = {"usd": Decimal(1_000_000), "cents": Decimal(10_000), "micro": Decimal(1)}
 
@@ -40,8 +48,8 @@ class ExportUnusable(Exception):
 
 @dataclass(slots=True)
 class Sum:
-    """Of a day and a model. ``grain``: what the exported figures may be off by their rounding, in
-    micro-dollars; None: the export does not say.
+    """Of a day and a model; None: the export does not say. ``grain``: what its costs may be off by
+    their rounding, in micro-dollars; ``costs``: how many there are.
     """
 
     tokens_in: int | None = None
@@ -51,20 +59,37 @@ class Sum:
     cost_micro_usd: Decimal | None = None
     grain: Decimal = Decimal(0)
     rows: int = 0
+    costs: int = 0
 
 
 @dataclass(slots=True)
 class Export:
-    """What an export says by day and model, its columns as they were taken, and its bad rows."""
+    """What an export says by day and model, its columns as they were taken, and its bad rows.
+    ``exponent``: of the finest digit of any cost, since all are rounded alike and zeros may be left
+    out behind; ``currency``: the column that says which costs are in.
+    """
 
     columns: Mapping[str, str]
     sums: dict[tuple[str, str], Sum] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     bad_rows: int = 0
+    currency: str | None = None
+    exponent: int = 0
 
 
-def read_export(path: Path, named: Mapping[str, str], unit: str = "usd") -> Export:
-    """Read an export; ``named``: what of KNOWN is in which column, where it is not recognised.
+class Form(NamedTuple):
+    """How cells are to be taken: the unit of costs, the form of dates where it is no usual one."""
+
+    unit: str = "usd"
+    dates: str = ""
+
+
+USUAL = Form()
+
+
+def read_export(path: Path, named: Mapping[str, str], form: Form = USUAL) -> Export:
+    """Read an export; ``named``: what of KNOWN is in which column (or several, joined by ``+``),
+    where it is not recognised.
 
     Raises ExportUnusable where it cannot be read at all, or says too little.
     """
@@ -72,71 +97,53 @@ def read_export(path: Path, named: Mapping[str, str], unit: str = "usd") -> Expo
     if unknown:
         raise ExportUnusable(f"no column {unknown[0]!r}; known: {', '.join(KNOWN)}")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            begin = file.read(1)
-            file.seek(0)
-            rows = _json_rows(file) if begin == "{" else _csv_rows(file)
-            return _read(rows, named, UNITS[unit])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ExportUnusable(f"{path} cannot be read: {reason}") from None
-
-
-def _csv_rows(file: Any) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    reader = csv.DictReader(file)
-    for row in reader:
-        if None in row:
-            yield reader.line_num, "it has more cells than the head"
-        else:
-            yield reader.line_num, row
-
-
-def _json_rows(file: Any) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line, parse_float=Decimal)
-        except (ValueError, RecursionError):
-            yield number, "it is not JSON"
-            continue
-        yield number, row if isinstance(row, dict) else "it is not a JSON object"
+        return _read(rows_of(path), named, form)
+    except Unreadable as error:
+        raise ExportUnusable(f"{path} cannot be read: {error}") from None
 
 
 def _read(
-    rows: Iterator[tuple[int, Mapping[str, Any] | str]], named: Mapping[str, str], unit: Decimal
+    rows: Iterator[tuple[int, Mapping[str, Any] | str]], named: Mapping[str, str], form: Form
 ) -> Export:
     export: Export | None = None
     for count, (line, row) in enumerate(rows):
         if count >= MOST_ROWS:
             raise ExportUnusable(f"it has more than {MOST_ROWS} rows; divide it")
         if export is None and not isinstance(row, str):
-            export = Export(_columns(row, named))
+            export = Export(_columns(row, named), currency=_currency(row))
         if export is None:
             raise ExportUnusable(f"line {line}: {row}")
         try:
             if isinstance(row, str):
                 raise ValueError(row)
-            _add(export, row, unit)
+            if text_of(row.get(export.columns["time"])).lower() not in TOTALS:
+                _add(export, row, form)
         except ValueError as error:
             export.bad_rows += 1
             if len(export.problems) < MOST_PROBLEMS:
                 export.problems.append(f"line {line}: {error}")
     if export is None:
         raise ExportUnusable("it has no rows")
+    half = Decimal(1).scaleb(export.exponent) / 2 * UNITS[form.unit]
+    for each in export.sums.values():
+        each.grain = each.costs * half
     return export
 
 
 def _columns(row: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, str]:
-    plain = {re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"): name for name in row}
+    plain = _plain(row)
     found: dict[str, str] = {}
     for what, names in KNOWN.items():
         if what in named:
-            if named[what] not in row:
-                raise ExportUnusable(f"it has no column {named[what]!r}; it has {', '.join(row)}")
+            parts = [named[what]] if named[what] in row else named[what].split("+")
+            for part in parts:
+                if part not in row:
+                    raise ExportUnusable(f"it has no column {part!r}; it has {', '.join(row)}")
             found[what] = named[what]
         elif known := [plain[name] for name in names if name in plain]:
             found[what] = known[0]
+        elif parts := [plain[name] for name in PARTS.get(what, ()) if name in plain]:
+            found[what] = "+".join(parts)
     missing = [what for what in ("time", "model") if what not in found]
     if missing:
         raise ExportUnusable(
@@ -148,60 +155,35 @@ def _columns(row: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, str]
     return found
 
 
-def _add(export: Export, row: Mapping[str, Any], unit: Decimal) -> None:
+def _currency(row: Mapping[str, Any]) -> str | None:
+    plain = _plain(row)
+    return next((plain[name] for name in CURRENCIES if name in plain), None)
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, str]:
+    return {re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"): name for name in row}
+
+
+def _add(export: Export, row: Mapping[str, Any], form: Form) -> None:
     columns = export.columns
-    day = _day(row.get(columns["time"]))
-    model = str(row.get(columns["model"]) or "").strip().lstrip("'")
+    day = day_of(row.get(columns["time"]), form.dates)
+    model = text_of(row.get(columns["model"]))
+    if _plain({columns["model"]: 0}).get("line_item"):
+        model = model.partition(",")[0].strip()  # as: name of a model, input
     if not model:
         raise ValueError(f"{columns['model']} is empty")
-    counts = {name: _count(row, columns[name]) for name in COUNTS if name in columns}
-    cost, grain = None, Decimal(0)
+    counts = {name: count_of(row, columns[name]) for name in COUNTS if name in columns}
+    cost = None
     if "cost" in columns:
-        cost, grain = _cost(row, columns["cost"], unit)
+        check_currency(row, export.currency)
+        cost = summed(row, columns["cost"])
+        exponent = cost.as_tuple().exponent
+        assert isinstance(exponent, int)
+        export.exponent = min(export.exponent, exponent)
     one = export.sums.setdefault((day, model), Sum())
     one.rows += 1
-    one.grain += grain
     for name, count in counts.items():
         setattr(one, name, (getattr(one, name) or 0) + count)
     if cost is not None:
-        one.cost_micro_usd = (one.cost_micro_usd or Decimal(0)) + cost
-
-
-def _day(value: Any) -> str:
-    text = str(value if value is not None else "").strip().lstrip("'")
-    try:
-        if re.fullmatch(r"\d{9,10}(\.\d+)?", text):
-            return datetime.fromtimestamp(float(text), UTC).date().isoformat()
-        moment = datetime.fromisoformat(text.removesuffix(" UTC"))
-    except (ValueError, OverflowError, OSError):
-        raise ValueError(f"{text[:40]!r} is no date") from None
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC)
-    return moment.date().isoformat()
-
-
-def _number(row: Mapping[str, Any], column: str) -> Decimal:
-    value = row.get(column)
-    text = str(0 if value in (None, "") else value).strip().lstrip("'").replace(",", "")
-    try:
-        found = Decimal(text.removeprefix("$"))
-    except InvalidOperation:
-        raise ValueError(f"{column}: {text[:40]!r} is no number") from None
-    if not found.is_finite() or abs(found) > Decimal(10) ** 15:
-        raise ValueError(f"{column}: {text[:40]!r} cannot be")
-    return found
-
-
-def _count(row: Mapping[str, Any], column: str) -> int:
-    found = _number(row, column)
-    if found != found.to_integral_value() or found < 0:
-        raise ValueError(f"{column}: {found} is no count")
-    return int(found)
-
-
-def _cost(row: Mapping[str, Any], column: str, unit: Decimal) -> tuple[Decimal, Decimal]:
-    """Micro-dollars, and half of the last digit that is written."""
-    found = _number(row, column)
-    exponent = found.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return found * unit, Decimal(1).scaleb(min(exponent, 0)) / 2 * unit
+        one.costs += 1
+        one.cost_micro_usd = (one.cost_micro_usd or Decimal(0)) + cost * UNITS[form.unit]

@@ -13,6 +13,7 @@ from experiments.reviewing.finding import Review
 from service.domain.errors import Unprocessable
 from service.reporting.citing import with_citations
 from service.reporting.longer import monthly_review, quarterly_review
+from service.reporting.offered import with_opportunities
 from service.reporting.periods import Period, month, quarter, week
 from service.reporting.queries import within
 from service.reporting.reading import known, read_week
@@ -40,7 +41,8 @@ def _weekly(look: LongLook, period: str | None) -> Review:
         return empty(look, "weekly", "no week")
     span, tables = read
     made = weekly.review(span, tables)
-    return _dated(made, week(span.name), look)
+    asked = week(span.name)
+    return _dated(with_opportunities(made, look, asked), asked, look)
 
 
 def _dated(review: Review, period: Period, look: LongLook) -> Review:

@@ -22,7 +22,7 @@ from service.storage.cases import at_time
 from service.storage.drawn import Asked
 from service.storage.errors import StorageError
 from service.storage.history import connect
-from service.storage.traffic import MOST_REQUESTS, traffic
+from service.storage.traffic import traffic
 
 ASKED, FOUND = "asked.json", "found.json"
 
@@ -60,8 +60,7 @@ def _of(wanted: Wanted, read: Traffic) -> dict[str, Any]:
     )
     return {
         "since": since, "until": until, "tenant": wanted.tenant, "requests": len(read),
-        "draws": len(read.draws), "checks": len(read.checks),
-        "whole": len(read) < MOST_REQUESTS,
+        "draws": len(read.draws), "checks": len(read.checks), "one_in": read.one_in,
     }  # fmt: skip
 
 
@@ -82,7 +81,8 @@ def _listed(read: Traffic) -> dict[str, Any]:
     return {
         "order": ORDER_WORDS, "most_lost": MOST_LOST, "opportunities": rows,
         "joint": _joint(made.joint),
-        "unsaid": [{"change": each.change.text, "why": str(each.refusal)} for each in made.unsaid],
+        "unsaid": [{"change": each.change.text, "why": str(each.refusal or each.saved)}
+                   for each in made.unsaid],
     }  # fmt: skip
 
 

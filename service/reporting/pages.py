@@ -16,6 +16,10 @@ MOST_PANELS = 8  # of one kind of chart
 
 HEADINGS: Mapping[str, tuple[str, str]] = {
     "moved": ("What moved", "against the same weekdays of the four weeks before"),
+    "opportunity": (
+        "What could be saved",
+        "by the four weeks to its end; caches replayed, tiers off policy, nothing counted twice",
+    ),
     "waste": ("High cost, low value", "money that quality does not follow"),
     "dominated": ("Dominated deployments", "worse and dearer, both with confidence"),
     "mispriced": ("Mispriced deployments", "what they cost is not what the policy foretells"),
@@ -117,7 +121,8 @@ def money_words(finding: Finding) -> str:
         return f"{usd(money.estimate)} a week (an exact difference)"
     if finding.kind == "cache":
         return f"at most {usd(money.high)} a week"
-    return f"{usd_range(money)} a week, 95 %"
+    most = "at most " if finding.slug.startswith("opportunity-cache") else ""
+    return f"{most}{usd_range(money)} a week, 95 %"
 
 
 def looked_words(review: Review) -> str:

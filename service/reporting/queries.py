@@ -6,8 +6,9 @@ Sums are of whole numbers (millionths), so they are the same in whatever order t
 from __future__ import annotations
 
 _PERIOD = "ts >= '<<since>>' AND ts < '<<until>>'"
-# What was given again from the cache says nothing of who answers, or how.
-_ROUNDS = f"rounds WHERE decided <> 'cache' AND {_PERIOD}"
+# What was given again from the cache says nothing of who answers, or how; nor does what came in a
+# provider's batch, which nobody waited for, at another price.
+_ROUNDS = f"rounds WHERE decided <> 'cache' AND coalesce(served_mode, '') <> 'batch' AND {_PERIOD}"
 
 SPAN = "SELECT min(ts)::DATE AS first, max(ts)::DATE AS last, max(ts) AS newest FROM decisions"
 
@@ -59,7 +60,8 @@ FROM (SELECT d.ts, d.task, o.cost_micro_usd, d.prompt_hash <> '' AND d.ts <= INT
              + lag(d.ts) OVER (PARTITION BY d.tenant, d.prompt_hash ORDER BY d.ts, d.id) AS again
       FROM decisions d JOIN outcomes o ON o.decision_id = d.id
       WHERE d.ts >= TIMESTAMP '<<since>>' - INTERVAL 1 DAY AND d.ts < '<<until>>'
-        AND o.ts >= TIMESTAMP '<<since>>' - INTERVAL 1 DAY AND o.status = 200)
+        AND o.ts >= TIMESTAMP '<<since>>' - INTERVAL 1 DAY AND o.status = 200
+        AND o.mode <> 'batch')
 WHERE ts >= '<<since>>' GROUP BY ALL ORDER BY ALL"""
 
 PRICES = f"""
@@ -69,7 +71,8 @@ FROM (SELECT d.task, d.deployment, r.cost_micro_usd::HUGEINT AS paid, round(1e6 
                  d.cost_usd, list_position(d.eligible, d.deployment)))::HUGEINT AS told
       FROM (SELECT * FROM decisions WHERE {_PERIOD} AND len(cost_usd) > 0) d
       JOIN rounds r ON r.id = d.id
-      WHERE r.attempts = 1 AND r.status = 200 AND r.served = r.drawn)
+      WHERE r.attempts = 1 AND r.status = 200 AND r.served = r.drawn
+        AND r.served_mode <> 'batch')
 WHERE told > 0 GROUP BY ALL ORDER BY ALL"""
 
 JUDGED = f"""
@@ -211,5 +214,5 @@ SELECT deployment, strftime(ts, '%Y-%m') AS month, count(*) AS calls,
        sum(i * i) AS ii, sum(i * o) AS io, sum(o * o) AS oo, sum(i * c) AS ic, sum(o * c) AS oc
 FROM (SELECT deployment, ts, tokens_in, tokens_out, tokens_in::HUGEINT AS i,
              tokens_out::HUGEINT AS o, cost_micro_usd::HUGEINT AS c
-      FROM attempts WHERE {_PERIOD} AND status = 200 AND cached_tokens = 0)
+      FROM attempts WHERE {_PERIOD} AND role <> 'batch' AND status = 200 AND cached_tokens = 0)
 GROUP BY ALL ORDER BY deployment, month"""

@@ -164,6 +164,8 @@ def _why(theirs: Sum | None, ours: dict[str, int] | None) -> tuple[Difference, s
 
 
 def _whole(lines: Sequence[Line], has_costs: bool) -> Reconciled:
+    if not lines:  # no row could be read
+        return Reconciled(lines, "cost" if has_costs else "tokens", Decimal(0), Decimal(0), None)
     if has_costs:
         theirs = sum((each.their_micro_usd or Decimal(0) for each in lines), Decimal(0))
         ours = Decimal(sum(each.our_micro_usd for each in lines))

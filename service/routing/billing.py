@@ -48,9 +48,12 @@ def seen_in_time() -> Seen:
 
 
 def usage_of(
-    deployment: Deployment, tokens_in: int, seen: Seen, kind: ErrorKind | None, at_us: int
-) -> Usage:
-    """Tokens and money of one call. ``tokens_in`` is our own count of the prompt."""
+    deployment: Deployment, tokens_in: int, seen: Seen, kind: ErrorKind | None, at_us: int,
+    batch: bool = False,
+) -> Usage:  # fmt: skip
+    """Tokens and money of one call. ``tokens_in`` is our own count of the prompt; ``batch``: it was
+    answered in a batch of the provider's.
+    """
     price = deployment.price_at(at_us)
     if seen.tokens is not None:
         tokens, odd = seen.tokens, seen.tokens.estimated
@@ -59,7 +62,7 @@ def usage_of(
             made, odd = -(-seen.content_chars // CHARACTERS_PER_TOKEN), True
         used = Amounts(
             tokens.tokens_in, made, tokens.cached, tokens.cache_write, tokens.reasoning,
-            seen.images, _characters(price, tokens_in, tokens.characters),
+            seen.images, _characters(price, tokens_in, tokens.characters), batch,
         )  # fmt: skip
         return _billed(price, used, odd or (bool(used.characters) and tokens.characters is None))
     answered = bool(seen.content_chars) or (kind is ErrorKind.POLICY and seen.sent)
@@ -68,7 +71,8 @@ def usage_of(
     if not seen.sent:
         return Usage(0, 0, 0, 0, estimated=kind is not None)
     out = -(-seen.content_chars // CHARACTERS_PER_TOKEN)
-    used = Amounts(tokens_in, out, images=seen.images, characters=_characters(price, tokens_in))
+    characters = _characters(price, tokens_in)
+    used = Amounts(tokens_in, out, images=seen.images, characters=characters, batch=batch)
     return _billed(price, used, True)
 
 

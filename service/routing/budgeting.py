@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from service.domain.budgets import AtCap, Budget
+from service.domain.budgets import AtCap, AtSoft, Budget
 from service.domain.catalog import Deployment
 from service.domain.errors import CapabilityMissing
-from service.routing.budgets import Budgets, Lines, exceeded
-from service.routing.narrowing import Draft, Narrowing
+from service.routing.budgets import Budgets, Lines, exceeded, waits
+from service.routing.narrowing import SPARED, Draft, Narrowing
 from service.routing.purse import Dearest, Worst, over, over_request, own_cap
 
 REASON = "budget"
@@ -34,10 +34,32 @@ class Budgeting:
         now_us = book.clock.wall_us()
         lines = None if book.idle else book.lines(asked.caller, asked.task)
         worst = Worst(asked.request, asked.context.tokens_in, book.rules.reserve_out, now_us)
+        if lines is not None and lines.soft:
+            self._spare(draft, lines, worst, now_us)
         if own is not None or lines is None or lines.requests or self._scarce(lines, worst, now_us):
             self._fit(draft, lines, worst, own)
         if lines is not None and lines.paced:
             self._pace(draft, lines)
+
+    def _spare(self, draft: Draft, lines: Lines, worst: Worst, now_us: int) -> None:
+        """From a soft limit on the cheapest is drawn, the others are there after a failure; and
+        what can wait waits.
+        """
+        cheaper = False
+        for budget, counter in lines.soft:
+            counter.turn(now_us)
+            if counter.spent < (budget.soft_micro_usd or 0):
+                continue
+            if budget.at_soft is AtSoft.CHEAPER:
+                cheaper = True
+            elif draft.asked.request.options.queue:
+                raise waits(budget, counter.ends_us - now_us)
+        if cheaper:
+            catalog = self._narrowing.table.catalog
+            costs = {catalog[i].name: worst.of(catalog[i]) for i in draft.eligible}
+            least = min(costs.values())
+            use = [name for name, cost in costs.items() if cost == least]
+            self._narrowing.keep(draft, use, (), SPARED)
 
     def _scarce(self, lines: Lines, worst: Worst, now_us: int) -> bool:
         """Whether any cap might have no room for somebody: only then is each looked at."""

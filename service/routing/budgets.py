@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from service.domain.budgets import AtCap, Budget, BudgetStanding, Scope
+from service.domain.budgets import AtCap, AtSoft, Budget, BudgetStanding, Scope
 from service.domain.clock import Clock
 from service.domain.errors import BudgetExceeded
 from service.domain.periods import Period
@@ -72,9 +72,13 @@ class Counted:
 
 
 class Lines:
-    """The budgets of one caller and task. ``requests``: those of one request."""
+    """The budgets of one caller and task. ``requests``: those of one request; ``soft``: those that
+    do something from their soft limits on.
+    """
 
-    __slots__ = ("_all", "_beside", "_book", "_by_target", "_caller", "_task", "paced", "requests")
+    __slots__ = (
+        "_all", "_beside", "_book", "_by_target", "_caller", "_task", "paced", "requests", "soft",
+    )  # fmt: skip
 
     def __init__(self, book: Budgets, caller: Caller, task: str) -> None:
         self._book, self._caller, self._task = book, caller, task
@@ -86,6 +90,11 @@ class Lines:
         self.paced = tuple(
             (b, book.counter(b, value)) for b, value in found
             if b.at_cap is AtCap.PACE and b.period is not Period.REQUEST
+        )  # fmt: skip
+
+        self.soft = tuple(
+            (b, book.counter(b, value)) for b, value in found
+            if b.at_soft is not AtSoft.TELL and b.soft_micro_usd is not None
         )  # fmt: skip
 
     def calls(self, target: str, beside: bool = False) -> Counted:
@@ -285,14 +294,30 @@ class Budgets:
 
     def paid(self, decision: Decision, target: str, role: Role, usage: Usage) -> None:
         """A call has ended and cost so much: counted in the period in which it ended."""
+        self.cost(decision.caller, decision.task, target, role, usage.cost_micro_usd)
+
+    def cost(self, caller: Caller, task: str, target: str, role: Role, micro_usd: int) -> None:
+        """The same by whom and what it was for."""
         if self.idle:
             return
         now_us = self.clock.wall_us()
-        counted = self.lines(decision.caller, decision.task).calls(target, role.beside)
+        counted = self.lines(caller, task).calls(target, role.beside)
         for counter in counted.counters:
             if not counter.starts_us <= now_us < counter.ends_us:
                 counter.turn(now_us)
-            counter.add(usage.cost_micro_usd)
+            counter.add(micro_usd)
+
+    def hold(self, caller: Caller, task: str, target: str, micro_usd: int) -> Hold | None:
+        """Keep room for a call that was begun before this process: whether there is any is not
+        asked.
+        """
+        if self.idle:
+            return None
+        counted = self.lines(caller, task).calls(target)
+        for counter in counted.counters:
+            counter.turn(self.clock.wall_us())
+            counter.reserved += micro_usd
+        return Hold(counted.counters, micro_usd)
 
     # shown --------------------------------------------------------------------------------------
 
@@ -344,6 +369,17 @@ def _standing(budget: Budget, value: str, counter: Counter, now_us: int) -> Budg
         budget, value, counter.spent, counter.reserved, counter.calls, counter.starts_us,
         counter.ends_us, counter.forecast(now_us),
     )  # fmt: skip
+
+
+def waits(budget: Budget, left_us: int) -> BudgetExceeded:
+    """What a request is told that can wait, once a soft limit is spent."""
+    error = BudgetExceeded(
+        f"the budget {budget.name} of this {budget.period} is spent to its soft limit: what can "
+        "wait waits until it begins anew",
+        retry_after_s=left_us / 1e6,
+    )
+    error.queued = True
+    return error
 
 
 def exceeded(budget: Budget, left_us: int) -> BudgetExceeded:

@@ -13,10 +13,11 @@ from service.domain.prediction import UNLIKELY
 from service.domain.records import Decision
 from service.domain.will import Will
 from service.routing.asked import RoutingTable
-from service.routing.narrowing import LATER_TIER
+from service.routing.narrowing import LATER_TIER, SPARED
 
 LATER = (
     LATER_TIER,
+    SPARED,
     UNSURE,
     LATER_RUNG,
     EARLIER_RUNG,

@@ -29,6 +29,7 @@ from service.routing.treatments import (
 )
 
 LATER_TIER = "later_tier"
+SPARED = "soft_budget"  # dearer than the cheapest, while a budget is spent to its soft limit
 UNWELL = {"ejected", "probing", "silent", "cooling", "busy", "filling", "throttled"}
 
 

@@ -53,9 +53,12 @@ class Worst:
     for each choice that is asked for, and within the context window.
     """
 
-    __slots__ = ("_at_us", "_known", "choices", "limit", "reserve", "tokens_in")
+    __slots__ = ("_at_us", "_batch", "_known", "choices", "limit", "reserve", "tokens_in")
 
-    def __init__(self, request: ChatRequest, tokens_in: int, reserve_out: int, at_us: int) -> None:
+    def __init__(
+        self, request: ChatRequest, tokens_in: int, reserve_out: int, at_us: int,
+        batch: bool = False,
+    ) -> None:  # fmt: skip
         fields, needs = request.fields, request.needs
         if "messages" in fields and not (needs and needs & _BULKY):
             size = memoryview(fields["messages"]).nbytes
@@ -67,7 +70,7 @@ class Worst:
         self.tokens_in = tokens_in
         self.choices = _choices(fields["n"]) if "n" in fields else 1
         self.limit, self.reserve = request.shape.tokens_out_limit, reserve_out
-        self._at_us = at_us
+        self._at_us, self._batch = at_us, batch
         self._known: dict[str, int] = {}
 
     def of(self, target: Deployment) -> int:
@@ -80,7 +83,8 @@ class Worst:
             out = min(out, max(target.context_window - self.tokens_in, 1)) * self.choices
             price = target.price_at(self._at_us)
             characters = 4 * self.tokens_in if price.mchar_micro_usd else 0
-            used = Amounts(self.tokens_in, out, images=self.choices, characters=characters)
+            used = Amounts(self.tokens_in, out, images=self.choices, characters=characters,
+                           batch=self._batch)  # fmt: skip
             found = self._known[target.name] = worst_micro_usd(price, used)
         return found
 
@@ -97,11 +101,13 @@ class Purse:
 
     __slots__ = ("_book", "_caller", "_holds", "_own_cap", "_task", "reserved", "spent", "worst")
 
-    def __init__(self, book: Budgets, decision: Decision, request: ChatRequest) -> None:
+    def __init__(
+        self, book: Budgets, decision: Decision, request: ChatRequest, batch: bool = False
+    ) -> None:
         self._book, self._caller, self._task = book, decision.caller, decision.task
         self._own_cap = own_cap(request)
         self.worst = Worst(
-            request, decision.tokens_in, book.rules.reserve_out, book.clock.wall_us()
+            request, decision.tokens_in, book.rules.reserve_out, book.clock.wall_us(), batch
         )
         self._holds: list[Hold] = []
         self.spent = self.reserved = 0

@@ -16,7 +16,7 @@ from service.domain.errors import CapabilityMissing, ModelNotFound
 from service.domain.hashing import keyed_hash
 from service.domain.live import LivePolicy
 from service.domain.records import Candidates, Decision, Key, Mode, Override
-from service.domain.will import NO_WILL, Will
+from service.domain.will import NO_WILL, Asking, Will
 from service.routing.asked import Asked, Reader, RoutingTable
 from service.routing.assignments import AssignmentHolder
 from service.routing.budgeting import Budgeting
@@ -316,14 +316,14 @@ class Router:
         """Where to go after a failure."""
         return self._elsewhere.after(decision, self._will(decision))
 
-    def allowed(self, decision: Decision, deployment: str) -> bool:
+    def allowed(self, decision: Asking, deployment: str) -> bool:
         """Whether no kill or exclusion, laid at whatever moment, keeps a call from a deployment."""
         will = self._will(decision)
         if will.killed is not None:
             return will.killed.deployment == deployment
         return deployment not in will.excluded
 
-    def _will(self, decision: Decision) -> Will:
+    def _will(self, decision: Asking) -> Will:
         """What operators want for such a request at this moment."""
         holding = self._parts.holding()
         if not holding:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from service.domain.clock import Clock
+from service.domain.errors import StorageUnavailable
 from service.storage.private_file import make_tables, open_private
 
 FILE = "batches.sqlite"
-SCHEMA = 1
+SCHEMA = 2
 _TABLES = """
 CREATE TABLE files (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, key_id TEXT NOT NULL,
@@ -38,6 +41,21 @@ CREATE TABLE requests (
 );
 CREATE INDEX requests_waiting ON requests (batch_id, number) WHERE state = 'waiting';
 """
+# Requests that were decided and are with their provider: with (in a parcel), back (they wait again,
+# to be tried alone), late (the same, while what the parcel costs is still to be told), done.
+_PARCELS = """
+CREATE TABLE parcels (
+    mark TEXT PRIMARY KEY, batch_id TEXT NOT NULL, deployment TEXT NOT NULL, state TEXT NOT NULL,
+    made_us INTEGER NOT NULL, endpoint INTEGER NOT NULL, remote TEXT NOT NULL, file TEXT NOT NULL,
+    sent_us INTEGER NOT NULL, why TEXT NOT NULL, count INTEGER NOT NULL, size INTEGER NOT NULL
+);
+CREATE TABLE posted (
+    batch_id TEXT NOT NULL, number INTEGER NOT NULL, mark TEXT NOT NULL, state TEXT NOT NULL CHECK (
+        state IN ('with', 'back', 'late', 'done')),
+    detail BLOB NOT NULL, PRIMARY KEY (batch_id, number)
+);
+CREATE INDEX posted_by_parcel ON posted (mark, number);
+"""
 
 
 def open_batches(
@@ -47,7 +65,49 @@ def open_batches(
     path = state_dir / FILE
 
     def settle(connection: sqlite3.Connection) -> None:
-        make_tables(connection, path, _TABLES, SCHEMA)
-        connection.execute("UPDATE requests SET state = 'waiting' WHERE state = 'running'")
+        new = not connection.execute("PRAGMA user_version").fetchone()[0]
+        make_tables(connection, path, _TABLES + _PARCELS if new else _PARCELS, SCHEMA)
+        connection.execute(
+            "UPDATE requests SET state = 'waiting' WHERE state = 'running' AND NOT EXISTS ("
+            "SELECT 1 FROM posted p WHERE p.batch_id = requests.batch_id "
+            "AND p.number = requests.number AND p.state = 'with')"
+        )
 
     return open_private(path, clock, settle, "the batches and their files are lost", notices)
+
+
+def posted_decisions(state_dir: Path) -> frozenset[str]:
+    """Decisions of requests that are with providers: not ended, and not cut off either. To be asked
+    before the file is opened.
+    """
+    path = state_dir / FILE
+    if not path.exists():
+        return frozenset()
+    try:
+        with closing(sqlite3.connect(path, timeout=2.0)) as connection:
+            rows = connection.execute(
+                "SELECT json_extract(CAST(detail AS TEXT), '$.posting.decision_id') FROM posted "
+                "WHERE state IN ('with', 'late')"
+            ).fetchall()
+    except sqlite3.Error:
+        return frozenset()  # of an older Headgate, or damaged: whoever opens it says so
+    return frozenset(str(row[0]) for row in rows)
+
+
+@contextmanager
+def written(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing; raises StorageUnavailable."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("COMMIT")
+    except BaseException as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error):
+            raise StorageUnavailable(
+                "batches cannot be written now; try again, and if it stays so, let an operator "
+                "look at the room on disk",
+                retry_after_s=5.0,
+            ) from None
+        raise

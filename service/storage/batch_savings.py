@@ -14,7 +14,8 @@ SUMS = (
     "tokens_in", "tokens_out", "paid_micro_usd", "list_micro_usd", "saved_micro_usd",
 )  # fmt: skip
 # A request whose result was lost in a kill before it was kept was tried, paid and told again: it
-# counts once, its money as often as it was paid.
+# counts once, its money as often as it was paid; so does one whose answer by a provider's batch was
+# not used.
 _ROWS = """
     SELECT batch_id, any_value(tenant) AS tenant, any_value(key_id) AS key_id,
            min(ts) AS first_at, max(ts) AS last_at, count(DISTINCT number) AS requests,
@@ -24,7 +25,8 @@ _ROWS = """
            count(DISTINCT number) FILTER (result = 'cancelled') AS cancelled,
            count(DISTINCT number) FILTER (hours = 'off_peak') AS off_peak,
            count(DISTINCT number) FILTER (hours = 'urgent') AS urgent,
-           count(DISTINCT number) FILTER (way = 'provider') AS provider,
+           count(DISTINCT number) FILTER (way = 'provider' AND result = 'completed')
+               AS provider,
            sum(tokens_in)::BIGINT AS tokens_in, sum(tokens_out)::BIGINT AS tokens_out,
            sum(paid_micro_usd)::BIGINT AS paid_micro_usd,
            sum(list_micro_usd)::BIGINT AS list_micro_usd,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,7 @@ from service.domain.batches import (
     StoredFile,
     Taken,
 )
-from service.domain.errors import StorageUnavailable
+from service.storage.batch_file import written
 
 _FILE = "id, key_id, tenant, purpose, name, size, created_us, keep_until_us"
 _PLAIN = (
@@ -39,17 +38,18 @@ class BatchStore:
         self.standings: dict[str, Standing] = {}
         live = ", ".join(f"'{each.value}'" for each in LIVE)
         for batch in self._batches(f"state IN ({live}) ORDER BY seq", ()):
-            waiting = self._db.execute(
-                "SELECT count(*) FROM requests WHERE batch_id = ? AND state = 'waiting'",
-                (batch.id,),
-            ).fetchone()[0]
-            self.standings[batch.id] = Standing(batch, waiting)
+            waiting, with_provider = self._db.execute(
+                "SELECT count(*) FILTER (WHERE state = 'waiting'), "
+                "count(*) FILTER (WHERE state = 'running') "
+                "FROM requests WHERE batch_id = ?", (batch.id,),
+            ).fetchone()  # fmt: skip
+            self.standings[batch.id] = Standing(batch, waiting, with_provider)
 
     # files ------------------------------------------------------------------------------------
 
     def put_file(self, file: StoredFile, content: bytes) -> None:
         """Keep a file."""
-        with self._written():
+        with written(self._db):
             self._insert_file(file, content)
 
     def _insert_file(self, file: StoredFile, content: bytes) -> None:
@@ -73,28 +73,36 @@ class BatchStore:
         ).fetchone()
         return None if row is None else bytes(row[0])
 
-    def files(self, owner: Owner, purpose: str, after: str, most: int) -> list[StoredFile]:
-        """An owner's files, the newest first; ``after``: those older than this one."""
+    def files(
+        self, owner: Owner, purpose: str, after: str, most: int, order: str = "desc"
+    ) -> list[StoredFile]:
+        """An owner's files, the newest first, or last where the order is "asc"; ``after``: those
+        that follow this one.
+        """
         where, given = f"{_OWN} AND (? = '' OR purpose = ?)", [owner.key_id, owner.tenant]
-        where, given = self._after("files", where, [*given, purpose, purpose], (after, owner))
-        return self._files(f"{where} ORDER BY seq DESC LIMIT ?", (*given, most))
+        where, given = self._after(
+            "files", where, [*given, purpose, purpose], (after, owner), order
+        )
+        way = "ASC" if order == "asc" else "DESC"
+        return self._files(f"{where} ORDER BY seq {way} LIMIT ?", (*given, most))
 
     def _files(self, where: str, given: Sequence[Any]) -> list[StoredFile]:
         rows = self._db.execute(f"SELECT {_FILE} FROM files WHERE {where}", given).fetchall()
         return [StoredFile(row[0], Owner(row[1], row[2]), *row[3:]) for row in rows]
 
     def _after(
-        self, table: str, where: str, given: list[Any], cut: tuple[str, Owner]
+        self, table: str, where: str, given: list[Any], cut: tuple[str, Owner], order: str = "desc"
     ) -> tuple[str, list[Any]]:
         after, owner = cut
         if not after:
             return where, given
         found = f"SELECT seq FROM {table} WHERE id = ? AND {_OWN}"
-        return f"{where} AND seq < ({found})", [*given, after, owner.key_id, owner.tenant]
+        beyond = ">" if order == "asc" else "<"
+        return f"{where} AND seq {beyond} ({found})", [*given, after, owner.key_id, owner.tenant]
 
     def remove_file(self, file_id: str, owner: Owner) -> bool:
         """Erase a file; batches that were made of it go on."""
-        with self._written():
+        with written(self._db):
             return bool(
                 self._db.execute(
                     f"DELETE FROM files WHERE id = ? AND {_OWN}",
@@ -110,7 +118,7 @@ class BatchStore:
         """
         if known := self.known(batch.owner.key_id, batch.idempotency):
             return known
-        with self._written():
+        with written(self._db):
             marks = ", ".join("?" * (len(_PLAIN) + 3))
             self._db.execute(
                 f"INSERT INTO batches ({_BATCH}) VALUES ({marks})",
@@ -163,7 +171,7 @@ class BatchStore:
         if standing is None or standing.batch.state is not BatchState.IN_PROGRESS:
             return False
         state = BatchState.CANCELLING
-        with self._written():
+        with written(self._db):
             self._db.execute(
                 "UPDATE batches SET state = ?, cancelling_us = ? WHERE id = ?",
                 (state, now_us, batch_id),
@@ -179,8 +187,10 @@ class BatchStore:
         if standing is None:
             return None
         row = self._db.execute(
-            "SELECT number, custom_id, body, tries FROM requests WHERE batch_id = ? "
-            "AND state = 'waiting' AND ready_us <= ? ORDER BY number LIMIT 1", (batch_id, now_us),
+            "SELECT number, custom_id, body, tries, EXISTS (SELECT 1 FROM posted p WHERE "
+            "p.batch_id = requests.batch_id AND p.number = requests.number) FROM requests WHERE "
+            "batch_id = ? AND state = 'waiting' AND ready_us <= ? ORDER BY number LIMIT 1",
+            (batch_id, now_us),
         ).fetchone()  # fmt: skip
         if row is None:
             standing.ready_us = self._db.execute(
@@ -188,21 +198,23 @@ class BatchStore:
                 "AND state = 'waiting'", (batch_id,),
             ).fetchone()[0]  # fmt: skip
             return None
-        with self._written():
+        with written(self._db):
             self._db.execute(
                 "UPDATE requests SET state = 'running' WHERE batch_id = ? AND number = ?",
                 (batch_id, row[0]),
             )
         standing.waiting -= 1
         standing.running += 1
-        return Taken(batch_id, row[0], row[1], bytes(row[2]), row[3])
+        return Taken(batch_id, row[0], row[1], bytes(row[2]), row[3], bool(row[4]))
 
     def release(self, taken: Taken, ready_us: int, counted: bool) -> None:
         """A request waits again, until ``ready_us`` at least."""
-        with self._written():
+        with written(self._db):
             changed = self._db.execute(
                 "UPDATE requests SET state = 'waiting', ready_us = ?, tries = tries + ? "
-                "WHERE batch_id = ? AND number = ? AND state = 'running'",
+                "WHERE batch_id = ? AND number = ? AND state = 'running' AND NOT EXISTS (SELECT 1 "
+                "FROM posted p WHERE p.batch_id = requests.batch_id AND p.number = requests.number "
+                "AND p.state = 'with')",
                 (ready_us, int(counted), taken.batch_id, taken.number),
             ).rowcount
         standing = self.standings.get(taken.batch_id)
@@ -216,20 +228,25 @@ class BatchStore:
         the first and counts.
         """
         batch_id, number = taken.batch_id, taken.number
-        with self._written():
+        with written(self._db):
             changed = self._db.execute(
                 "UPDATE requests SET state = ?, line = ?, body = x'' WHERE batch_id = ? "
                 "AND number = ? AND line IS NULL", (result, line, batch_id, number),
             ).rowcount  # fmt: skip
             if changed:
-                self._counted(batch_id, result, 1)
-        standing = self.standings.get(batch_id)
-        if changed and standing is not None:
-            standing.running -= 1
-            standing.batch = _with(standing.batch, result, 1)
+                self.counted(batch_id, result, 1)
+        if changed:
+            self.given(batch_id, result, 1)
         return bool(changed)
 
-    def _counted(self, batch_id: str, result: str, number: int) -> None:
+    def given(self, batch_id: str, result: str, number: int) -> None:
+        """So many that were under way have their result."""
+        if (standing := self.standings.get(batch_id)) is not None:
+            standing.running -= number
+            standing.batch = _with(standing.batch, result, number)
+
+    def counted(self, batch_id: str, result: str, number: int) -> None:
+        """The same in the file, as a part of what is written."""
         column = "completed" if result == "completed" else "failed"
         self._db.execute(
             f"UPDATE batches SET {column} = {column} + ? WHERE id = ?", (number, batch_id)
@@ -242,13 +259,13 @@ class BatchStore:
             "SELECT number, custom_id FROM requests WHERE batch_id = ? AND state = 'waiting'",
             (batch_id,),
         ).fetchall()
-        with self._written():
+        with written(self._db):
             self._db.executemany(
                 "UPDATE requests SET state = ?, line = ?, body = x'' "
                 "WHERE batch_id = ? AND number = ?",
                 ((result, line(number, name), batch_id, number) for number, name in rows),
             )
-            self._counted(batch_id, result, len(rows))
+            self.counted(batch_id, result, len(rows))
         standing.waiting = 0
         standing.batch = _with(standing.batch, result, len(rows))
         return [number for number, _ in rows]
@@ -261,7 +278,7 @@ class BatchStore:
         batch = self.standings[batch_id].batch
         now_us, until_us = times
         made: list[str] = []
-        with self._written():
+        with written(self._db):
             for name, file_id, own in (("output", names[0], "="), ("error", names[1], "<>")):
                 rows = self._db.execute(
                     f"SELECT line FROM requests WHERE batch_id = ? AND state {own} 'completed' "
@@ -281,6 +298,9 @@ class BatchStore:
                 "error_file = ? WHERE id = ?", (state, now_us, until_us, *made, batch_id),
             )  # fmt: skip
             self._db.execute("DELETE FROM requests WHERE batch_id = ?", (batch_id,))
+            self._db.execute(
+                "DELETE FROM posted WHERE batch_id = ? AND state IN ('back', 'done')", (batch_id,)
+            )
         del self.standings[batch_id]
         return replace(batch, state=state, ended_us=now_us, keep_until_us=until_us,
                        output_file=made[0], error_file=made[1])  # fmt: skip
@@ -304,31 +324,13 @@ class BatchStore:
 
     def sweep(self, now_us: int) -> None:
         """Erase what was kept long enough."""
-        with self._written():
+        with written(self._db):
             self._db.execute("DELETE FROM files WHERE keep_until_us <= ?", (now_us,))
             self._db.execute("DELETE FROM batches WHERE keep_until_us <= ?", (now_us,))
 
     def close(self) -> None:
         """Let the file go."""
         self._db.close()
-
-    @contextmanager
-    def _written(self) -> Iterator[None]:
-        """All of it or nothing; raises StorageUnavailable."""
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
-            self._db.execute("COMMIT")
-        except BaseException as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise StorageUnavailable(
-                    "batches cannot be written now; try again, and if it stays so, let an operator "
-                    "look at the room on disk",
-                    retry_after_s=5.0,
-                ) from None
-            raise
 
 
 def _with(batch: Batch, result: str, number: int) -> Batch:

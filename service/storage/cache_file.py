@@ -49,7 +49,7 @@ class CacheFile:
     def __init__(self, state_dir: Path, secret: bytes, most_bytes: int) -> None:
         self.path = state_dir / FILE
         self._secret = hashlib.blake2b(b"cache file", key=secret, digest_size=32).digest()
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._connection: sqlite3.Connection | None = None
         self.torn = 0  # rows whose checksum did not fit
 
@@ -60,10 +60,13 @@ class CacheFile:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise StorageError(f"{self.path} cannot be opened: {error}") from None
-            log.error("the file of kept answers was damaged and is made anew")
-            for end in ("-wal", "-shm", ""):
-                self.path.with_name(FILE + end).unlink(missing_ok=True)
-            self._open(clock, boot)
+            self._make_anew(clock, boot)
+
+    def _make_anew(self, clock: Clock, boot: str) -> None:
+        log.error("the file of kept answers was damaged and is made anew")
+        self.close()
+        delete(self.path.parent)
+        self._open(clock, boot)
 
     def _open(self, clock: Clock, boot: str) -> None:
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -75,7 +78,7 @@ class CacheFile:
             for pragma in (
                 f"page_size = {PAGE}", "auto_vacuum = INCREMENTAL", "locking_mode = EXCLUSIVE",
                 "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON",
-                f"max_page_count = {max(self._most_bytes // PAGE, 16)}",
+                f"max_page_count = {max(self.most_bytes // PAGE, 16)}",
                 "journal_size_limit = 4000000",
             ):  # fmt: skip
                 connection.execute(f"PRAGMA {pragma}")
@@ -115,8 +118,17 @@ class CacheFile:
             "INSERT INTO anchor VALUES (?, ?, ?)", (boot, clock.monotonic_s(), clock.wall_us())
         )
 
-    def read(self, policy: str, now_s: float, most_bytes: int) -> list[Row]:
-        """The newest whole rows within so many bytes, the oldest first; all others are deleted."""
+    def read(self, policy: str, at: tuple[Clock, str], most_bytes: int) -> list[Row]:
+        """The newest whole rows within so many bytes, the oldest first; all others are deleted.
+        Damage may show here alone: then the file is made anew.
+        """
+        try:
+            return self._read(policy, at[0].monotonic_s(), most_bytes)
+        except sqlite3.DatabaseError:
+            self._make_anew(*at)
+            return []
+
+    def _read(self, policy: str, now_s: float, most_bytes: int) -> list[Row]:
         found: list[Row] = []
         out: list[tuple[str]] = []
         left = most_bytes
@@ -158,7 +170,8 @@ class CacheFile:
                 self._anchored(*at)
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full or failing disk may have ended it
+                    self._db.execute("ROLLBACK")
                 raise
             self._db.execute("PRAGMA incremental_vacuum(64)")
         except sqlite3.Error as error:
@@ -179,3 +192,9 @@ class CacheFile:
         digest.update(json.dumps([name, policy, meta, len(tail)]).encode())
         digest.update(tail)
         return digest.digest()
+
+
+def delete(state_dir: Path) -> None:
+    """Delete the file, with what belongs to it; nobody has it open."""
+    for end in ("-wal", "-shm", ""):
+        (state_dir / (FILE + end)).unlink(missing_ok=True)

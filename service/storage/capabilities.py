@@ -36,13 +36,15 @@ _LEARNED = f"""
                 AND d.id >= ?::UUID)
     GROUP BY ALL"""
 
-# What an answered call cost; a judge's call costs what its question does, not the task's.
+# What an answered call cost; a judge's call costs what its question does, not the task's, and one
+# in a provider's batch has another price.
 _PAID = f"""
     SELECT deployment, task, sum(w) AS cost_micro_usd_w, sum(w * c) AS cost_micro_usd_x,
            sum(w * c * c) AS cost_micro_usd_xx, epoch_us(max(ts)) / 1e6 AS last_s
     FROM (SELECT a.deployment, d.task, a.cost_micro_usd::DOUBLE AS c, d.ts, {_WEIGHT} AS w
           FROM attempts a JOIN decisions d ON d.id = a.decision_id
-          WHERE a.log_seq > ? AND a.log_seq <= ? AND a.error_kind IS NULL AND a.role <> 'judge'
+          WHERE a.log_seq > ? AND a.log_seq <= ? AND a.error_kind IS NULL
+                AND a.role NOT IN ('judge', 'batch')
                 AND d.id >= ?::UUID)
     GROUP BY ALL"""
 

@@ -21,7 +21,7 @@ AT_ONCE = 7  # days of the history in one query
 
 # Of each decision its outcome, by the deployment that answered (the drawn one where nobody did),
 # for each cell, each deployment, and all together. What a cached or repeated call cost fits no
-# price, so bills are taken from plain ones.
+# price, so bills are taken from plain ones. What came in a provider's batch is left out.
 _DAY = f"epoch_us(d.ts) // {DAY_US}"
 
 _OUTCOMES = f"""
@@ -29,7 +29,7 @@ _OUTCOMES = f"""
                WHERE ts >= $since AND ts < $until AND mode <> 'cache'),
          o AS (SELECT decision_id, deployment, mode, status, latency_s, attempts, tokens_in,
                       tokens_out, cached_tokens, cost_micro_usd, estimated FROM outcomes
-               WHERE ts >= $since AND ts < $late),
+               WHERE mode <> 'batch' AND ts >= $since AND ts < $late),
          r AS (SELECT decision_id, avg(quality) AS quality FROM (
                    SELECT f.decision_id, f.kind, f.author, arg_max(f.quality, f.log_seq) AS quality
                    FROM feedback f JOIN d ON d.id = f.decision_id
@@ -65,7 +65,7 @@ _CALLS = f"""
                      false) AS failed
           FROM (SELECT id, ts, task FROM decisions WHERE ts >= $since AND ts < $until) d
           JOIN (SELECT decision_id, deployment, error_kind FROM attempts
-                WHERE number = 1 AND role NOT IN ('shadow', 'judge', 'classify')
+                WHERE number = 1 AND role NOT IN ('shadow', 'judge', 'classify', 'batch')
                       AND ts >= $since AND ts < $late) a ON a.decision_id = d.id)
     GROUP BY GROUPING SETS ((day, deployment, task), (day, deployment), (day))"""
 

@@ -29,21 +29,24 @@ _FROM = """
 
 # The newest draws of the span, in the order of the log. A draw answers for what its session held;
 # the reward is that of the view `rounds`. What an
-# ensemble answered, by a lot that knew nothing of the draw, shows nothing of the drawn deployment.
+# ensemble answered, by a lot that knew nothing of the draw, shows nothing of the drawn deployment;
+# what came in a provider's batch, nothing of its waiting and its price.
 _DRAWN = """
     WITH held AS (
         SELECT d.session_decision_id AS id, count(*) AS requests,
                sum(o.cost_micro_usd) AS cost_micro_usd
         FROM decisions d JOIN outcomes o ON o.decision_id = d.id
         WHERE d.mode = 'sticky' AND d.session_decision_id IS NOT NULL AND d.ts >= $from
-              AND o.ts >= $from
+              AND o.ts >= $from AND o.mode <> 'batch'
+              AND ($one_in = 1 OR hash(d.session_decision_id) % $one_in = 0)
         GROUP BY ALL),
          drawn AS (
         SELECT id, log_seq, task, deployment, eligible, propensities, quality, cost_usd, latency_s,
                version_id
         FROM decisions
         WHERE mode = 'randomised' AND ts >= $since AND ts < $until AND log_seq >= $first
-              AND ($tenant IS NULL OR tenant = $tenant)),
+              AND ($tenant IS NULL OR tenant = $tenant)
+              AND ($one_in = 1 OR hash(id) % $one_in = 0)),
          scales AS (
         SELECT id, (parameters -> 'scale' ->> 'worth_usd')::DOUBLE AS worth_usd,
                (parameters -> 'scale' ->> 'patience_s')::DOUBLE AS patience_s FROM versions)
@@ -58,7 +61,7 @@ _DRAWN = """
                                     - o.latency_s / s.patience_s)) END AS reward,
            coalesce(1 / s.worth_usd, 0.0) AS per_usd, coalesce(1 / s.patience_s, 0.0) AS per_second
     FROM drawn d JOIN outcomes o ON o.decision_id = d.id AND o.ts >= $from
-                                AND o.mode <> 'ensemble'
+                                AND o.mode NOT IN ('ensemble', 'batch')
     LEFT JOIN held h ON h.id = d.id
     LEFT JOIN (SELECT decision_id, avg(quality) AS quality FROM ratings
                WHERE quality IS NOT NULL AND ts >= $from GROUP BY decision_id) r
@@ -70,13 +73,14 @@ _DRAWN = """
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Draws between two times; of one tenant's keys alone where ``tenant`` names it (empty: those
-    of no tenant); at most the newest ``most``.
+    of no tenant); at most the newest ``most``, and of these one in ``one_in``, by their ids.
     """
 
     since_us: int
     until_us: int
     tenant: str | None = None
     most: int = MOST
+    one_in: int = 1
 
 
 def drawn_requests(connection: duckdb.DuckDBPyConnection, asked: Asked) -> DrawnRequests:
@@ -99,7 +103,7 @@ def drawn_in_log(
     try:
         ((first, start),) = connection.execute(_FROM, parameters).fetchall()
         del parameters["most"]
-        parameters |= {"first": first, "from": start}
+        parameters |= {"first": first, "from": start, "one_in": asked.one_in}
         found = connection.sql(_DRAWN, params=parameters).to_arrow_table()
     except duckdb.Error as error:
         raise StorageError(f"the published history cannot be read: {error}") from None

@@ -42,6 +42,7 @@ _COLUMNS = """,
                      - (o.cost_micro_usd / 1e6) / s.worth_usd - o.latency_s / s.patience_s))
            END AS reward
     FROM mine m LEFT JOIN outcomes o ON o.decision_id = m.id AND o.ts >= $since AND o.ts < $until
+                               AND o.mode <> 'batch'
     LEFT JOIN rated r ON r.decision_id = m.id LEFT JOIN scales s ON s.id = m.version_id
     ORDER BY m.ts, m.log_seq"""
 
@@ -130,6 +131,7 @@ def evidence_query(experiment: str, metric: str) -> str:
         "SELECT variant, count(*) AS decisions, count(DISTINCT unit) AS units, "
         f"{counted} FROM (SELECT id, unnest(experiments) AS experiment, "
         "unnest(variants) AS variant, unnest(units) AS unit FROM decisions) d "
-        f"JOIN outcomes o ON o.decision_id = d.id WHERE experiment = '{experiment}' "
+        f"JOIN outcomes o ON o.decision_id = d.id AND o.mode <> 'batch' "
+        f"WHERE experiment = '{experiment}' "
         "GROUP BY variant ORDER BY variant"
     )

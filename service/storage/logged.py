@@ -113,7 +113,7 @@ class LoggedHistory:
         """Its decisions in the order of the log."""
         rows = self._rows(
             "SELECT d, o.status, o.latency_s, o.cost_micro_usd, r.quality FROM decisions d "
-            "LEFT JOIN outcomes o ON o.decision_id = d.id AND o.mode <> 'ensemble' "
+            "LEFT JOIN outcomes o ON o.decision_id = d.id AND o.mode NOT IN ('ensemble', 'batch') "
             "LEFT JOIN (SELECT decision_id, "
             "arg_max(quality, seq) AS quality FROM updates WHERE kind IN ('rating', 'revision') "
             "GROUP BY decision_id) r ON r.decision_id = d.id "

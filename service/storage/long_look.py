@@ -16,11 +16,14 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.opportunities.traffic import Traffic
 from service.domain.knowledge import Entry
+from service.storage.drawn import Asked
 from service.storage.errors import ReadFailed, StorageError
 from service.storage.history import connect
 from service.storage.knowledge import entries
 from service.storage.manifest import FOLDER, MANIFEST, damage, read_manifest, whole
+from service.storage.traffic import traffic
 
 MEMORY = "900MB"  # of the queries; what they do not hold goes to a folder of their own
 THREADS = 2
@@ -87,6 +90,10 @@ class LongLook:
     def knowledge(self) -> list[Entry]:
         """What was tried, oldest first. Raises ReadFailed."""
         return entries(self._connection)
+
+    def requests(self, asked: Asked, most: int) -> Traffic:
+        """The requests of a span, as changes are tried on them. Raises StorageError."""
+        return traffic(self._connection, asked, most=most)
 
     def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
         try:

@@ -11,6 +11,8 @@ from service.domain.records import Attempt, Mode, Outcome, Role
 from service.storage.cases import at_time, attempt_from, outcome_from, rows_of
 from service.storage.database import Cursor
 
+# Requests that somebody waited for an upstream with.
+_LIVE = f"mode NOT IN ('{Mode.CACHE}', '{Mode.BATCH}')"
 _AT = "[greatest(ceil({}::DOUBLE * len({})), 1.0)::BIGINT]"
 _PICKED = ", ".join(
     [f"times{_AT.format(share, 'times')} AS p{int(share * 100)}" for share in (0.5, 0.95, 0.99)]
@@ -20,17 +22,18 @@ _PICKED = ", ".join(
 # Only a few numbers of each minute come out of the query: whoever fetches holds the interpreter.
 _CALLS = f"""
     WITH cells AS (
-        SELECT epoch_us(ts) // {MINUTE_US} AS minute, deployment, count(*) AS calls,
-               count(*) FILTER (error_kind IS NULL) AS answered,
-               count(*) FILTER (error_kind NOT IN (
+        SELECT epoch_us(ts) // {MINUTE_US} AS minute, deployment, count(*) FILTER (live) AS calls,
+               count(*) FILTER (live AND error_kind IS NULL) AS answered,
+               count(*) FILTER (live AND error_kind NOT IN (
                    'invalid', 'dialect', 'context_length', 'policy', 'cancelled')) AS failed,
-               histogram(error_kind) FILTER (error_kind IS NOT NULL) AS errors,
+               histogram(error_kind) FILTER (live AND error_kind IS NOT NULL) AS errors,
                count(*) FILTER (role = '{Role.FALLBACK}') AS fallbacks,
                sum(cost_micro_usd)::BIGINT AS cost,
                coalesce(list_sort(list(latency_s) FILTER (
-                   error_kind IS NULL OR error_kind = 'timeout')), []) AS times,
+                   live AND (error_kind IS NULL OR error_kind = 'timeout'))), []) AS times,
                coalesce(list_sort(list(ttft_s) FILTER (ttft_s IS NOT NULL)), []) AS firsts
-        FROM attempts WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 GROUP BY ALL)
+        FROM (SELECT *, role <> '{Role.BATCH}' AS live FROM attempts)
+        WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 GROUP BY ALL)
     SELECT * EXCLUDE (times, firsts), len(times) AS timed, len(firsts) AS first_tokens, {_PICKED}
     FROM cells"""
 
@@ -44,7 +47,7 @@ _REQUESTS = f"""
                coalesce(list_sort(list(latency_s) FILTER (
                    status = 200 OR (status >= 500 AND error_kind = 'timeout'))), []) AS times,
                coalesce(list_sort(list(ttft_s) FILTER (ttft_s IS NOT NULL)), []) AS firsts
-        FROM outcomes WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 AND mode <> '{Mode.CACHE}'
+        FROM outcomes WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 AND {_LIVE}
         GROUP BY ALL)
     SELECT * EXCLUDE (times, firsts), len(times) AS timed, len(firsts) AS first_tokens, {_PICKED}
     FROM cells"""
@@ -54,7 +57,7 @@ _COUNTS = f"""
            sum(cost)::BIGINT AS cost FROM (
         SELECT epoch_us(ts) // {MINUTE_US} AS minute, count(*) FILTER (status = 200) AS answered,
                count(*) FILTER (status >= 500) AS failed, 0 AS cost
-        FROM outcomes WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 AND mode <> '{Mode.CACHE}'
+        FROM outcomes WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 AND {_LIVE}
         GROUP BY ALL
         UNION ALL
         SELECT epoch_us(ts) // {MINUTE_US}, 0, 0, sum(cost_micro_usd)
@@ -97,7 +100,7 @@ def records_of(
     """The calls and requests that ended between; blocks."""
     asked = _asked(since_us, until_us, through_seq)
     where = "WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 ORDER BY log_seq"
-    calls = where.replace(" ORDER", f" AND mode <> '{Mode.CACHE}' ORDER")
+    calls = where.replace(" ORDER", f" AND {_LIVE} ORDER")
     return [
         *(attempt_from(row) for row in rows_of(cursor, f"SELECT * FROM attempts {where}", asked)),
         *(outcome_from(row) for row in rows_of(cursor, f"SELECT * FROM outcomes {calls}", asked)),

@@ -39,7 +39,7 @@ _BESIDE = """
          told AS (
         SELECT n.override_id, n.part, n.task, o.cost_micro_usd / 1e6 AS cost_usd, r.quality,
                o.latency_s
-        FROM near n JOIN outcomes o ON o.decision_id = n.id
+        FROM near n JOIN outcomes o ON o.decision_id = n.id AND o.mode <> 'batch'
         LEFT JOIN rated r ON r.decision_id = n.id)
     SELECT h.*, t.part, t.task AS of_task, {figures}
     FROM told t JOIN held h ON h.id = t.override_id

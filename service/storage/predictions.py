@@ -171,7 +171,7 @@ def used_since(cursor: Cursor, since_us: int, metric: str) -> Used:
         """
         SELECT p.act, avg(r.quality) AS quality, any_value(o.cost_micro_usd) / 1e6 AS cost_usd
         FROM predictions p
-        JOIN outcomes o ON o.decision_id = p.decision_id AND o.status < 500
+        JOIN outcomes o ON o.decision_id = p.decision_id AND o.status < 500 AND o.mode <> 'batch'
         JOIN (SELECT decision_id, author, kind, arg_max(quality, log_seq) AS quality FROM feedback
               WHERE metric = ? AND quality IS NOT NULL AND ts >= ? GROUP BY ALL) r
           ON r.decision_id = p.decision_id
@@ -214,6 +214,7 @@ def borne_out(
         SELECT o.deployment, p.chances[list_position(p.deployments, o.deployment)] AS chance,
                avg(r.quality) AS quality
         FROM predictions p JOIN outcomes o ON o.decision_id = p.decision_id AND o.status < 500
+                                          AND o.mode <> 'batch'
         JOIN (SELECT decision_id, author, kind, arg_max(quality, log_seq) AS quality FROM feedback
               WHERE metric = ? AND quality IS NOT NULL GROUP BY ALL) r
           ON r.decision_id = p.decision_id

@@ -19,7 +19,8 @@ WITH calls AS (
     FROM attempts a
     LEFT JOIN decisions d ON d.id = a.decision_id
     LEFT JOIN charges c ON c.decision_id = a.decision_id AND c.number = a.number
-    WHERE a.ts >= $1 AND a.ts < $2 AND a.tokens_in > 0 AND ($3 IS NULL OR d.tenant = $3)
+    WHERE a.ts >= $1 AND a.ts < $2 AND a.role <> 'batch' AND a.tokens_in > 0
+          AND ($3 IS NULL OR d.tenant = $3)
 ), priced AS (
     SELECT calls.*, t.input_micro_usd_mtok AS fresh, t.cached_input_micro_usd_mtok AS again,
            t.cache_write_micro_usd_mtok AS writing,

@@ -88,6 +88,16 @@ def ahead(db: sqlite3.Connection, ticket_id: str) -> int:
     return own + first
 
 
+def ready_s(db: sqlite3.Connection, ticket_id: str) -> float:
+    """When it is tried next at the earliest, on the monotonic clock; 0 where it waits for nothing
+    of its own.
+    """
+    row = db.execute(
+        "SELECT ready_s FROM tickets WHERE id = ? AND state = 'waiting'", (ticket_id,)
+    ).fetchone()
+    return 0.0 if row is None or row[0] is None else float(row[0])
+
+
 def listed(db: sqlite3.Connection, states: tuple[State, ...], most: int) -> list[Ticket]:
     """Tickets of these states, the newest first, without their answers."""
     marks = ", ".join("?" for _ in states)

@@ -14,17 +14,18 @@ from service.storage.database import Cursor
 _SPENT = """
     SELECT coalesce(d.key_id, '') AS key_id, coalesce(d.tenant, '') AS tenant,
            coalesce(d.feature, '') AS feature, coalesce(d.tags, []) AS tags,
-           coalesce(d.task, '') AS task, a.deployment, a.role IN ('shadow', 'judge') AS beside,
+           coalesce(d.task, '') AS task, a.deployment,
+           a.role IN ('shadow', 'judge', 'classify', 'summary') AS beside,
            sum(a.cost_micro_usd)::BIGINT AS cost, count(*) AS calls,
            sum(a.cost_micro_usd::DOUBLE * a.cost_micro_usd) AS squares
     FROM (SELECT * FROM attempts WHERE ts >= $1 AND ts < $2 AND log_seq <= $3) a
     LEFT JOIN (SELECT id, key_id, tenant, feature, tags, task FROM decisions
-               WHERE ts >= $1::TIMESTAMP - INTERVAL 1 DAY) d ON d.id = a.decision_id
+               WHERE ts >= $1::TIMESTAMP - INTERVAL 3 DAY) d ON d.id = a.decision_id
     GROUP BY ALL"""
 
 # Decided and never ended: what was under way when the service was killed.
 _CUT_OFF = """
-    SELECT key_id, tenant, feature, tags, task, deployment, tokens_in, tokens_out_limit, ts
+    SELECT id, key_id, tenant, feature, tags, task, deployment, tokens_in, tokens_out_limit, ts
     FROM decisions d WHERE ts >= $1 AND ts < $2 AND log_seq <= $3 AND mode <> 'cache'
          AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.decision_id = d.id AND o.ts >= $1)"""
 
@@ -58,8 +59,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """A request that was under way when the service was killed."""
+    """A request that was under way when the service was killed; ``id``: of its decision."""
 
+    id: str
     caller: Caller
     task: str
     deployment: str
@@ -83,7 +85,7 @@ def cut_off(cursor: Cursor, span: Span) -> list[CutOff]:
     """What was decided in a time and never ended."""
     return [
         CutOff(
-            _caller(row), row["task"], row["deployment"], row["tokens_in"],
+            str(row["id"]), _caller(row), row["task"], row["deployment"], row["tokens_in"],
             row["tokens_out_limit"], us(row["ts"]),
         )
         for row in rows_of(cursor, _CUT_OFF, span.given)
@@ -112,6 +114,12 @@ def key_budgets(cursor: Cursor) -> list[KeyBudget]:
         )
         for row in rows if row["period"]
     ]  # fmt: skip
+
+
+def priced_from(cursor: Cursor) -> set[tuple[str, int]]:
+    """The deployments and the days, microseconds, from which the log has ever had prices hold."""
+    rows = rows_of(cursor, "SELECT DISTINCT deployment, from_at FROM tariffs")
+    return {(row["deployment"], us(row["from_at"])) for row in rows}
 
 
 def unsaid(cursor: Cursor, wanted: Iterable[Tariff]) -> list[Tariff]:

@@ -86,7 +86,8 @@ def unlearned(cursor: Cursor, since_us: int) -> tuple[list[str], list[str]]:
     since = at_time(since_us)
     outcomes = rows_of(
         cursor,
-        "SELECT DISTINCT decision_id FROM outcomes WHERE ts >= ? AND mode <> 'cache' "
+        "SELECT DISTINCT decision_id FROM outcomes WHERE ts >= ? "
+        "AND mode NOT IN ('cache', 'batch') "
         "AND decision_id NOT IN "
         "(SELECT decision_id FROM updates WHERE kind = 'outcome' AND decision_id IS NOT NULL "
         "AND ts >= ?)",

@@ -22,12 +22,23 @@ APART = [
     ("It costs $5", "It costs €5"),
     ("How much is one?", "How much is two?"),
     ("Wo liegt München?", "Wo liegt Lübeck?"),
+    ("What is C++?", "What is C?"),
+    ("What is C#?", "What is C?"),
+    ("is an A+ good", "is an A- good"),
+    ("What is 5 * 3?", "What is 5 / 3?"),
+    ("Is it open at 7 am?", "Is it open at 7 pm?"),
+    ("may i take 5mg", "may i take 5 ml"),
+    ("is it toxic", "is it non-toxic"),
+    ("price in ₹", "price in ₽"),
+    ("ich will zahlen", "ich will nicht zahlen"),
+    ("je veux payer", "je ne veux pas payer"),
 ]
 TOGETHER = [
     ("What is the capital of France?", "Tell me the capital of France, please."),
     ("How do I reset my password?", "How can I reset the password of my account?"),
     ("I can't log in", "I cannot log in"),
     ("Is 20 % off?", "is it 20% off"),
+    ("is it open at 7 pm", "Is it open at 7pm?"),
 ]
 
 
@@ -45,7 +56,7 @@ def test_other_words_for_the_same_are_not(number: int) -> None:
 
 @pytest.mark.parametrize(
     "text", ["what does `x` do", "fix f(x)", "see https://a", "a = 3", "write to a@b", "snake_case",
-             "1 " * (MOST_PARTS + 1)],
+             "1 " * (MOST_PARTS + 1), "how do i n\u200bot pay", "is it right\u202e ton"],
 )  # fmt: skip
 def test_code_and_addresses_have_no_wording(text: str) -> None:
     assert fixed_parts(text) is None
@@ -60,4 +71,10 @@ def test_answers_are_equal_by_their_words_or_by_most_of_them() -> None:
     assert same_answer(long, long + " here", 0.1)
     assert not same_answer(long, long.replace("9", "8"), 0.3), "numbers must agree"
     assert not same_answer(long, long.replace("opens", "never opens"), 0.3)
+    for one, other in (("C++", "C"), ("It is C#", "It is C"), ("A+", "A-"), ("x > 5", "x < 5"),
+                       ("5 * 3", "5 / 3"), ("a ≤ b", "a ≥ b")):  # fmt: skip
+        assert not same_answer(one, other), (one, other)
+    assert same_answer("- *one*\n- two", "* one\n* **two**")
+    code = "```\nif a.b(c):\n```"
+    assert same_answer(code, code + "\n") and not same_answer(code, code.replace("a.b", "a,b"))
     assert same_words("Don’t  PAY $5.00!") == "don't pay $ 5.00"

@@ -98,5 +98,10 @@ def test_kill_9_in_the_middle_loses_and_doubles_nothing(tmp_path: Path) -> None:
             # one whose answer was being written); what had its result is not.
             assert min(asked) == 1 and sum(asked) <= 12 + 2 + 1
             assert before["completed"] >= 4
+            # What has its line is in the ledger, however soon after it the kill came.
+            (row,) = call(process, "GET", "/admin/batches/savings").json()["rows"]
+            told = [json.loads(each)["headgate"] for each in output.splitlines()]
+            assert row["requests"] == row["completed"] == 12
+            assert row["paid_micro_usd"] >= sum(round(each["cost_usd"] * 1e6) for each in told) > 0
         finally:
             assert process.stop() == 0

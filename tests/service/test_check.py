@@ -128,6 +128,8 @@ def test_what_a_deployment_resembles_reaches_the_learner(tmp_path: Path) -> None
         ("period: day, soft_usd: 2, hard_usd: 1", "must not be more than hard_usd"),
         ("period: request, hard_usd: 1, at_cap: queue", "cannot queue: it never begins anew"),
         ("period: request, soft_usd: 1", "needs hard_usd"),
+        ("period: day, hard_usd: 1, at_soft: cheaper", "at_soft cheaper needs soft_usd"),
+        ("period: request, hard_usd: 1, soft_usd: 1", "has no soft_usd"),
         ("period: week, hard_usd: 1", "'hour'"),
         ("period: day, hard_usd: -1", "greater than or equal to 0"),
         ("period: day, hard_usd: 1, of: x", "the scope global has no of"),

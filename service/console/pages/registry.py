@@ -13,6 +13,7 @@ from service.console.pages import (
     deployments,
     experiments,
     reviews,
+    savings,
     serving,
     timeline,
     workflows,
@@ -21,5 +22,6 @@ from service.console.pages import (
 PAGES: tuple[Page, ...] = (
     serving.PAGE, deployments.PAGE, deployments.ONE, capabilities.PAGE, decisions.PAGE,
     decisions.ONE, experiments.PAGE, experiments.ONE, alerts.PAGE, reviews.PAGE, approvals.PAGE,
-    budgets.PAGE, workflows.PAGE, workflows.ONE, workflows.RUN, timeline.PAGE, audit.PAGE,
+    budgets.PAGE, savings.PAGE, workflows.PAGE, workflows.ONE, workflows.RUN, timeline.PAGE,
+    audit.PAGE,
 )  # fmt: skip

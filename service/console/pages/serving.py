@@ -20,7 +20,7 @@ from service.console.nodes import (
     swatch,
     table,
 )
-from service.console.overriding import told
+from service.console.pages.wills import in_force
 from service.console.reading import serving as reading
 from service.console.reading.warnings import warnings
 from service.console.shell import heading
@@ -28,9 +28,6 @@ from service.console.wording import count, number, percent, plural, seconds, sho
 
 EVERY_S = 15.0  # the charts of the past are read anew
 HOURS = (1, 6, 24)
-_WILLS = {"force": "forced", "exclude": "excluded", "kill": "killed", "cost_cap": "capped",
-          "bounds": "bounded", "pin": "pinned", "freeze": "frozen",
-          "kill_experiment": "experiment killed", "raise_caching": "caching raised"}  # fmt: skip
 _COLUMNS = (
     Column("Deployment"), Column("Share", True), Column("Quality", True),
     Column("Cost a request", True), Column("Latency", True), Column("Errors", True),
@@ -78,21 +75,7 @@ def _will(looker: Looker, found: reading.Serving) -> Node:
     """Who overrides what, and until when."""
     set_one = button("Override the policy", ("ask", "override"), "hg-primary",
                      aria_haspopup="dialog") if looker.acts else None  # fmt: skip
-    rows = [
-        h(
-            "li",
-            h("div", badge(_WILLS.get(each.action, each.action), "warn"),
-              h("strong", told(each)), cls="hg-line"),
-            h("p", f"“{each.reason}” ", h("span", each.author, cls="hg-who-did")),
-            h("div", h("span", moment(each.expires_us, "left"), cls="hg-countdown"),
-              h("span", "left", cls="hg-hint"),
-              *((button("Lift", ("ask", f"lift:{each.id}")),
-                 button("Renew", ("ask", f"renew:{each.id}"))) if looker.acts else ()),
-              cls="hg-line"),
-            key=each.id,
-        )
-        for each in found.overrides
-    ]  # fmt: skip
+    rows = [in_force(looker, each) for each in found.overrides]
     rows += [
         h("li", h("div", badge("experiment", "info"),
                   link(name, f"/console/experiments/{name}"),

@@ -20,13 +20,13 @@ from service.console.nodes import (
     pairs,
     table,
 )
+from service.console.reading.routes import told
 from service.console.reading.workflows import (
     TONES,
     in_words,
     listed,
     state_of,
     steps_of,
-    told,
     workflow_of,
 )
 from service.console.shell import back, heading

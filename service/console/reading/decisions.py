@@ -63,6 +63,7 @@ _OUT = {
     "rule": "a rule of the plan keeps it from such requests",
     "caller": "the caller left it out",
     "bounds": "it is beyond the bounds that the request sets",
+    "soft_budget": "a budget is spent to its soft limit, and this one is dearer than the cheapest",
     "later_tier": "its tier waits behind the one that was drawn from",
     "in_no_tier": "it stands in no tier",
     "experiment": "an experiment's variant leaves it out",

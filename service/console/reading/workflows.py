@@ -9,24 +9,15 @@ from typing import Any
 from service.console.calling import Refused
 from service.console.flow import Step
 from service.console.looker import Looker
+from service.console.reading.routes import told
 from service.console.wording import plural, seconds
 from service.orchestration.workflows.drawing import Drawn, drawn
 from service.orchestration.workflows.format import read
 from service.orchestration.workflows.steps import Workflow
 
-EVERY_S = 4.0
 TONES = {"done": "good", "running": "info", "failed": "bad", "limit": "warn", "cancelled": "warn",
          "skipped": "quiet", "waiting": "quiet", "kept": "good"}  # fmt: skip
 ORDER = ("running", "failed", "cancelled", "done", "kept", "skipped")  # of several executions
-
-
-async def told(looker: Looker, path: str, every_s: float = EVERY_S) -> Any:
-    """What a route shows, read again after a while; raises Refused."""
-    kept, now_s = looker.kept.get(path), looker.runtime.clock.monotonic_s()
-    if kept is None or now_s - kept[0] >= every_s:
-        kept = now_s, (await looker.look(path)).content
-        looker.kept[path] = kept
-    return kept[1]
 
 
 async def listed(looker: Looker, path: str) -> list[dict[str, Any]] | None:

@@ -45,7 +45,7 @@ paid AS (
            sum(a.cost_micro_usd)::DOUBLE AS cost_sum_micro_usd,
            sum(a.cost_micro_usd::DOUBLE * a.cost_micro_usd) AS cost_squares
     FROM attempts a JOIN decisions d ON d.id = a.decision_id
-    WHERE a.error_kind IS NULL AND a.role <> 'judge' GROUP BY ALL)
+    WHERE a.error_kind IS NULL AND a.role NOT IN ('judge', 'batch') GROUP BY ALL)
 SELECT day, deployment, task,
        coalesce(rated, 0) AS rated, quality_sum / nullif(quality_weight, 0) AS quality,
        coalesce(quality_weight, 0) AS quality_weight,

@@ -9,7 +9,7 @@
 -- deployment: who was called
 -- model: what the provider calls it, by the newest price that was logged; the deployment where none was
 -- provider: whose it is
--- role: first, fallback or hedge; beside the answer shadow, judge and summary
+-- role: why it was made; beside the answer shadow, judge, classify and summary
 -- beside: whether it was beside the answer, so that no caller paid for it
 -- failed: whether it ended in an error
 -- error_kind: which
@@ -31,7 +31,7 @@
 -- cost_micro_usd [micro-dollars]: what it cost
 SELECT a.ts, CAST(a.ts AS DATE) AS day, a.decision_id, a.number, a.deployment,
        coalesce(t.model, a.deployment) AS model, a.provider, a.role,
-       a.role IN ('shadow', 'judge', 'summary') AS beside, a.error_kind IS NOT NULL AS failed,
+       a.role IN ('shadow', 'judge', 'classify', 'summary') AS beside, a.error_kind IS NOT NULL AS failed,
        a.error_kind, a.status, d.task, d.tenant, d.key_id, d.tier, d.feature,
        array_to_string(list_sort(list_distinct(d.tags)), ' + ') AS tag,
        a.tokens_in, a.tokens_out, a.cached_tokens,

@@ -1,6 +1,6 @@
 -- How many answers were rated, by day, deployment and task. Answers are those of the deployment that
 -- was drawn or held by the session, with status 200: who got a fallback's, pinned or forced answer
--- was not left to the policy.
+-- was not left to the policy. Answers of a provider's batch are not counted.
 --
 -- day: of the decision, UTC
 -- deployment: the one that answered

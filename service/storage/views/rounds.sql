@@ -18,10 +18,10 @@
 -- session: keyed hash of the session; empty when there is none
 -- tokens_in_estimate [tokens]: of the prompt, as we counted before the call
 -- served: the deployment whose answer the caller got; null when nobody answered
--- served_mode: how it was served: as decided, or fallback
+-- served_mode: how it was served: as decided, fallback, or batch (in a provider's)
 -- status: 200; 499 when the caller left; 502 when a stream broke off; else the error's
 -- error_kind: of the last call, if it failed
--- latency_s [seconds]: of the whole request
+-- latency_s [seconds]: of the whole request; null where it was answered in a provider's batch
 -- ttft_s [seconds]: to the first content, on streams
 -- attempts: how many calls it took, those beside the answer not counted
 -- tokens_in [tokens]: sum over these calls, as the providers say
@@ -31,7 +31,7 @@
 -- quality [0 to 1]: the mean of the ratings on a scale in force; null when there is none
 -- rated_at: when the last of these was given
 -- reward [0 to 1]: quality less cost and waiting at the exchange rates of the version; 0 where the
---   request failed, null where nobody rated it yet
+--   request failed, null where nobody rated it yet, or where it was answered in a provider's batch
 -- tier: of the key that asked; empty: none
 -- tags: as the request says
 -- session_decision_id: of a sticky decision: the session's drawn one
@@ -40,10 +40,10 @@ SELECT d.id, d.ts, d.task, d.tenant, d.feature, d.mode AS decided, d.deployment 
        d.propensity, d.eligible, d.propensities, d.policy, d.version_id, d.override_id,
        d.unit, d.session, d.tokens_in AS tokens_in_estimate,
        o.deployment AS served, o.mode AS served_mode, o.status, o.error_kind,
-       o.latency_s, o.ttft_s, o.attempts, o.tokens_in, o.tokens_out,
+       CASE WHEN o.mode <> 'batch' THEN o.latency_s END AS latency_s, o.ttft_s, o.attempts, o.tokens_in, o.tokens_out,
        o.cost_micro_usd, o.cost_micro_usd / 1e6 AS cost_usd,
        r.quality, r.rated_at,
-       CASE WHEN o.status >= 500 THEN 0.0 WHEN r.quality IS NULL THEN NULL
+       CASE WHEN o.mode = 'batch' THEN NULL WHEN o.status >= 500 THEN 0.0 WHEN r.quality IS NULL THEN NULL
             ELSE greatest(0.0, least(1.0, r.quality
                  - (o.cost_micro_usd / 1e6) / v.worth_usd - o.latency_s / v.patience_s))
        END AS reward,

@@ -4,7 +4,7 @@
 -- hour: in which the call ended, UTC
 -- deployment: who was called
 -- provider: whose it is
--- role: first, fallback or hedge; beside the answer shadow and judge
+-- role: first, fallback, hedge, or batch (in a provider's); beside the answer shadow and judge
 -- task: of the request; null, as all labels are, where the decision was lost in a kill
 -- tenant: of the key that asked; empty: none
 -- tier: of the key that asked; empty: none

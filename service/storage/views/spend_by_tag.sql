@@ -7,7 +7,7 @@
 -- deployment: who was called
 -- task: of the request
 -- tenant: of the key that asked; empty: none
--- role: first, fallback or hedge; beside the answer shadow and judge
+-- role: first, fallback, hedge, or batch (in a provider's); beside the answer shadow and judge
 -- calls: 1, to be summed
 -- cost_micro_usd [micro-dollars]: what it cost
 -- usd [US dollars]: the same

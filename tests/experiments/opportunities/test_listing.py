@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.errors import CannotSay
 from experiments.opportunities.changes import Cache, Tier
-from experiments.opportunities.estimating import Estimated
+from experiments.opportunities.estimating import Estimated, together
 from experiments.opportunities.listing import MOST_LOST, front, opportunities
 from experiments.statistics.moments import Interval
 from tests.experiments.opportunities.worlds import world
@@ -36,14 +36,43 @@ def test_the_front_is_what_the_plainest_search_finds() -> None:
 
 
 def test_found_in_a_world_where_they_were_put() -> None:
+    """First what is sure, each part by what it surely saves; the tier loses quality, so it comes
+    after, though it saves most, and is not among those taken together.
+    """
     found = opportunities(world(5, days=28, a_day=300).traffic)
     kinds = [type(each.change).__name__ for each in found.found]
     assert {"Tier", "Cache", "Batch"} <= set(kinds)
-    assert found.found[0].change == Tier("code", "small")
     lows = [each.saved.low for each in found.found if isinstance(each.saved, Interval)]
-    assert lows == sorted(lows, reverse=True)
-    tier = found.found[0].quality
-    assert isinstance(tier, Interval) and tier.low < -MOST_LOST
-    assert 0 not in found.taken  # it loses quality, so it is not among those taken together
+    sure = len(found.taken)
+    assert found.taken == tuple(range(sure)) and sure < len(lows)
+    assert lows[:sure] == sorted(lows[:sure], reverse=True)
+    assert lows[sure:] == sorted(lows[sure:], reverse=True) and lows[sure] > lows[0]
+    tier = found.found[sure]
+    assert tier.change == Tier("code", "small") and isinstance(tier.quality, Interval)
+    assert tier.quality.low < -MOST_LOST
     changes = {each.change.text for each in found.joint.parts}
     assert changes == {found.found[at].change.text for at in found.taken}
+
+
+def test_few_days_are_a_reason_and_not_an_empty_list() -> None:
+    found = opportunities(world(5, days=6, a_day=300).traffic)
+    assert not found.found and Tier("code", "small") in [each.change for each in found.unsaid]
+    assert all(isinstance(each.saved, CannotSay) for each in found.unsaid)
+    assert "7 days with traffic are needed, there are 6" in str(found.unsaid[0].saved)
+
+
+def test_a_tier_that_was_picked_keeps_its_interval_among_what_is_taken_together() -> None:
+    made = world(5, days=28, a_day=300).traffic
+    tier, cache = Tier("code", "small"), Cache("code")
+    plain, picked = (together(made, (tier, cache), 0.05, level) for level in (None, 0.005))
+    widths = [
+        [
+            each.saved.high - each.saved.low
+            for each in joint.parts
+            if isinstance(each.saved, Interval)
+        ]
+        for joint in (plain, picked)
+    ]
+    assert widths[1][0] == widths[0][0] and widths[1][1] > 1.2 * widths[0][1]
+    assert isinstance(plain.saved, Interval) and isinstance(picked.saved, Interval)
+    assert picked.saved.low < plain.saved.low and picked.saved_micro_usd == plain.saved_micro_usd

@@ -89,7 +89,7 @@ ROUTES = [
     ("GET", "/admin/ratings", "analyst"), ("GET", "/admin/classifier", "analyst"),
     ("POST", "/admin/classifier/rollback", "operator"),
     ("GET", "/admin/budgets", "analyst"), ("GET", "/admin/costs", "analyst"),
-    ("GET", "/admin/costs/opportunities", "analyst"),
+    ("GET", "/admin/costs/opportunities", "analyst"), ("GET", "/admin/costs/saved", "analyst"),
     ("GET", "/admin/prompt-caches", "analyst"),
     ("GET", "/v1/conversations/x", "caller"), ("DELETE", "/v1/conversations/x", "caller"),
     ("DELETE", "/v1/users/x/conversations", "caller"),
@@ -98,6 +98,7 @@ ROUTES = [
     ("POST", "/admin/keys/x/budget", "administrator"),
     ("POST", "/admin/keys/x/budget/end", "administrator"),
     ("GET", "/admin/cache", "analyst"), ("POST", "/admin/cache/invalidate", "operator"),
+    ("POST", "/admin/cache/semantic/switch", "operator"),
     ("GET", "/admin/plan", "analyst"), ("POST", "/admin/plan/reload", "operator"),
     ("GET", "/admin/benchmarks", "analyst"), ("GET", "/admin/benchmarks/setting", "analyst"),
     ("GET", "/admin/benchmarks/x", "analyst"), ("POST", "/admin/benchmarks", "operator"),
@@ -138,6 +139,8 @@ def test_every_route_and_every_role(
                    "error_rate": 0}]},
               "experiments": {**LIFT, "design": {}}, "switch": LIFT | {"on": True}}  # fmt: skip
     body = bodies.get(path.split("/")[-1], LIFT)
+    if "semantic" in path:
+        body = body | {"task": "writing"}
     response = http.request(method, path, headers=headers, json=body if method == "POST" else None)
     allowed = ROLES.index(role) >= ROLES.index(least)
     assert (response.status_code == 403) == (not allowed), response.text

@@ -129,6 +129,7 @@ def test_files_are_listed_read_and_erased(batches: Service) -> None:
     first, second = uploaded(ai, [line("a")]), uploaded(ai, [line("b")])
     assert [each.id for each in ai.files.list(purpose="batch")] == [second, first]
     assert [each.id for each in ai.files.list(limit=1)] == [second, first]  # page by page
+    assert [each.id for each in ai.files.list(limit=1, order="asc")] == [first, second]
     found = ai.files.retrieve(first)
     assert found.filename == "in.jsonl" and found.bytes == len(jsonl([line("a")]))
     assert ai.files.content(first).content == jsonl([line("a")])

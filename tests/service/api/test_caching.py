@@ -128,6 +128,12 @@ def test_by_the_command_line_and_what_is_refused(kept: Clocked) -> None:
     assert "cache.invalidated" in json.dumps(acts)
 
 
+def test_there_is_nothing_to_switch_without_the_section(kept: Clocked) -> None:
+    body = {"task": "other", "on": True, "reason": "there is nothing there"}
+    found = kept.rig.admin("/admin/cache/semantic/switch", **body)
+    assert found.status_code == 409 and found.json()["error"]["code"] == "semantic_off"
+
+
 def test_a_tenants_key_takes_back_its_own_alone(kept: Clocked) -> None:
     rig = kept.rig
     rig.admin("/admin/cache/invalidate", all=True)

@@ -101,6 +101,26 @@ def test_a_sync_run_tells_its_outputs_its_steps_and_what_they_cost(flows: Servic
     assert seen["attempts"][0]["role"] == "step"
 
 
+def test_as_a_model_it_is_refused_by_a_budget_as_any_request_is(flows: Service) -> None:
+    name, admin = f"poor-{new_id()}", {"authorization": f"Bearer {flows.key}"}
+    key = a_key(flows, name=name)
+    put = httpx.post(
+        f"{flows.url}/admin/keys/{name}/budget", headers=admin,
+        json={"period": "day", "hard_usd": 0.000001, "reason": "it has next to nothing"},
+    )  # fmt: skip
+    assert put.status_code == 200, put.text
+    with (
+        openai.OpenAI(base_url=f"{flows.url}/v1", api_key=key, max_retries=0) as client,
+        pytest.raises(openai.RateLimitError) as refused,
+    ):
+        client.chat.completions.create(
+            model="workflow:two-views", messages=[{"role": "user", "content": "sea"}]
+        )
+    assert refused.value.code == "budget_exceeded"
+    assert "headgate.queue" not in refused.value.message
+    assert refused.value.response.headers["x-should-retry"] == "false"
+
+
 def test_inputs_are_refused_by_name_before_anything_is_called(flows: Service) -> None:
     for inputs, param in (
         ({}, "inputs.topic"), ({"topic": 3}, "inputs.topic"), ({"topic": "x", "y": 1}, "inputs.y"),

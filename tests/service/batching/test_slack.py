@@ -11,6 +11,13 @@ from hypothesis import strategies as some
 from service.batching.slack import Due, Durations, Lanes, latest_starts
 
 
+def test_what_is_quick_keeps_time_for_another_try() -> None:
+    due = [Due("a", "k", 7_200_000_000, 1), Due("b", "k", 7_200_000_000, 300)]
+    starts = latest_starts(due[:1], Lanes(4, 2, 0.3, 2.0, 30.0))
+    assert starts == {"a": 7_170_000_000}
+    assert latest_starts(due, Lanes(4, 2, 0.3, 2.0, 30.0))["b"] == 7_109_400_000
+
+
 @settings(max_examples=120, derandomize=True, deadline=None)
 @given(
     wanted=some.lists(

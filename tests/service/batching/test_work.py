@@ -58,6 +58,8 @@ class Rig:
         self.keys = {n: key(n, t) for n, t in (("ann", "acme"), ("bob", "bloom"), ("cy", ""))}
         self.error: Callable[[str], HeadgateError | None] = lambda mark: None
         self.hold: asyncio.Event | None = None
+        self.logged = asyncio.Event()
+        self.logged.set()
         self.free = Free()
         self.state_dir = state_dir
         self.open()
@@ -68,7 +70,7 @@ class Rig:
         way = Way(self._read, self._ask, self.keys.get, self.free, lambda: True)
         self.workers = Workers(
             WorkParts(self.store, self.thread, way, lambda: self.rules, self.lines.append,
-                      self.clock, random.Random(1))
+                      self.clock, random.Random(1), durable=self.logged.wait)
         )  # fmt: skip
         self.desk = Desk(
             DeskParts(self.store, self.thread, self.workers, lambda: self.rules, lambda _: True,
@@ -80,7 +82,7 @@ class Rig:
         request = request_of(endpoint, body)
         return request, tokens_of(request)
 
-    async def _ask(self, endpoint: str, body: bytes, who: Key) -> Reply:
+    async def _ask(self, endpoint: str, body: bytes, who: Key, slack_s: float) -> Reply:
         mark = json.loads(body)["messages"][0]["content"]
         self.asked.append((who.id, mark))
         if self.hold is not None:
@@ -245,6 +247,44 @@ async def test_a_stop_gives_back_what_it_breaks_off(tmp_path: Path) -> None:
     assert await rig.state(batch) is BatchState.COMPLETED
     assert len(await rig.told("ann", batch)) == 3 == len(rig.lines)
     assert {each.tries for each in rig.lines} == {1}
+    await rig.end()
+
+
+async def test_a_result_is_its_owners_once_it_is_in_the_log(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Rules(most_at_once=2, most_per_key=2))
+    rig.logged.clear()
+    batch = await rig.begin("ann", 3)
+    await rig.workers.turn()
+    while len(rig.lines) < 2:
+        await asyncio.sleep(0)
+    found = await rig.desk.batch(None, batch.id)
+    assert found.completed == 0 and {each.result for each in rig.lines} == {"completed"}
+    cancelled = asyncio.create_task(rig.desk.cancel(found))  # what was paid stays answered
+    await asyncio.sleep(0.01)
+    rig.logged.set()
+    await cancelled
+    await rig.run()
+    assert await rig.state(batch) is BatchState.CANCELLED
+    told = await rig.told("ann", batch)
+    assert [each["error"] is None for each in told] == [True, True, False]
+    assert Counter(each.result for each in rig.lines) == {"completed": 2, "cancelled": 1}
+    await rig.end()
+
+
+async def test_a_stop_waits_for_results_that_are_being_written(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Rules(most_at_once=2, most_per_key=2))
+    rig.logged.clear()
+    batch = await rig.begin("ann", 2)
+    await rig.workers.turn()
+    while len(rig.lines) < 2:
+        await asyncio.sleep(0)
+    ending = asyncio.create_task(rig.end())
+    await asyncio.sleep(0.01)
+    rig.logged.set()
+    await ending
+    rig.open()
+    await rig.run()
+    assert await rig.state(batch) is BatchState.COMPLETED and len(rig.asked) == 2
     await rig.end()
 
 

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from service.domain.records import Mode
-from tests.conftest import KEY
+from service.storage.cache_file import FILE
+from tests.conftest import KEY, HandClock
 from tests.service.caching.rig import PLAN, Rig, counting, said, serving
 
 pytestmark = pytest.mark.slow
@@ -243,6 +244,41 @@ def test_the_leader_leaves_and_another_leads(rig: Rig) -> None:
     assert len({said(each) for each in answers}) == 1 and rig.upstream.calls == calls + 2
 
 
+def test_what_is_taken_back_while_it_is_under_way_is_not_kept(rig: Rig) -> None:
+    """Nor is it given to those that wait for it: they may have come since."""
+    calls = rig.upstream.calls
+    rig.upstream.hold()
+    tags = {"metadata": {"tags": "prices"}}
+    with ThreadPoolExecutor(3) as pool:
+        try:
+            led = pool.submit(lambda: rig.ask("what does it cost?", **tags))
+            until(lambda: rig.upstream.calls == calls + 1)
+            late = pool.submit(lambda: rig.ask("what does it cost?", **tags))
+            until(lambda: any(each.waiting for each in rig.caching.flights.under_way))
+            other = pool.submit(rig.ask, "who is there?")
+            until(lambda: rig.upstream.calls == calls + 2)
+            told = rig.admin("/admin/cache/invalidate", tag="prices", reason="they have changed")
+            assert told.json()["invalidated"] == 0, told.text
+        finally:
+            rig.upstream.let_go()
+        assert cache(led.result(30)) == cache(late.result(30)) == "miss"
+        other.result(30)
+    assert rig.upstream.calls == calls + 3
+    again = rig.ask("what does it cost?", **tags)
+    assert said(again) == said(late.result()) != said(led.result())
+    assert cache(rig.ask("who is there?")) == "hit"
+
+
+def test_a_request_of_which_nothing_may_be_kept_is_not_kept(tmp_path: Path) -> None:
+    promise = PLAN.replace("model: m1,", "model: m1, data_policy: [no_retention, no_training],")
+    with serving(tmp_path, promise) as rig:
+        for word, told in (("no_retention", "bypass"), ("no_training", "miss")):
+            private = {"headgate": {"data_policy": [word]}}
+            assert cache(rig.ask(word, **private)) == told
+            assert len(rig.caching.shelf) == (told == "miss")
+        assert rig.caching.tally.passed_by["privacy"] == 1
+
+
 def test_without_the_section_nothing_is_kept(tmp_path: Path) -> None:
     with serving(tmp_path, PLAN[: PLAN.index("cache:")]) as bare:
         assert bare.runtime.caching is None
@@ -258,3 +294,44 @@ def test_answers_survive_a_restart(tmp_path: Path) -> None:
         with serving(tmp_path, upstream=upstream) as after:
             answer = after.ask("kept")
             assert cache(answer) == "hit" and said(answer) == kept and upstream.calls == 1
+
+
+def test_a_reload_keeps_answers_where_the_plan_says_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On disk or not, and under the version that holds then."""
+    monkeypatch.setenv("CHAOS_KEY", "no-key-at-all")
+
+    def told(word: str) -> str:
+        return PLAN.replace("cache: {", f"cache: {{{word}, ").replace("URL", upstream.upstream.url)
+
+    def reload(rig: Rig, word: str) -> None:
+        (tmp_path / "plan.yaml").write_text(told(word), "utf-8")
+        headers = {"Authorization": f"Bearer {KEY}"}
+        answer = rig.client.post("/admin/plan/reload", headers=headers)
+        assert answer.status_code == 200, answer.text
+
+    with counting() as upstream:
+        with serving(tmp_path, upstream=upstream) as before:
+            before.ask("first")
+            until(lambda: (tmp_path / FILE).exists())
+            for word in ("disk: false", "disk: false, version: 2"):
+                reload(before, word)
+                assert not (tmp_path / FILE).exists()
+                assert cache(before.ask("first")) == ("miss" if "version" in word else "hit")
+            reload(before, "version: 2")
+            assert cache(before.ask("second")) == "miss"
+        with serving(tmp_path, told("version: 2"), upstream=upstream) as after:
+            assert [cache(after.ask(each)) for each in ("first", "second")] == ["hit", "hit"]
+
+
+def test_an_answer_lives_for_a_day_by_the_clock(tmp_path: Path) -> None:
+    clock = HandClock()
+    with serving(tmp_path, clock=clock) as rig:
+        assert cache(rig.ask("what day is it?")) == "miss"
+        clock.advance(86_399.0)
+        answer = rig.ask("what day is it?")
+        assert cache(answer) == "hit" and answer.headers["age"] == "86399"
+        clock.advance(1.0)
+        assert cache(rig.ask("what day is it?")) == "miss"
+        assert rig.upstream.calls == 2

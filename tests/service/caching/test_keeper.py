@@ -116,6 +116,25 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
         keeper(tmp_path)
 
 
+def test_damage_that_only_reading_finds_is_no_hindrance(tmp_path: Path) -> None:
+    """A file whose head is whole opens; the pages behind it may be anything."""
+    made = keeper(tmp_path)
+    made.start()
+    for number in range(300):
+        made.put(entry(f"{number}", tail=b"x" * 1_500))
+    made.stop()
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole[:40_960] + b"\xff" * 200_000 + whole[240_960:])
+    again = keeper(tmp_path)
+    assert again.load(10_000_000) == []
+    again.start()
+    again.put(entry("new"))
+    again.stop()
+    last = keeper(tmp_path)
+    assert [each.fingerprint for each in last.load(10_000_000)] == ["new"]
+    last.stop()
+
+
 _KILLED = """
 import sys
 from pathlib import Path

@@ -7,7 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from learning.likeness import DIMENSION, Vector, likeness
-from service.caching.nearest import MOST_BY_ONE, MOST_IN_GROUP, MOST_KEYS, Centre, Nearest
+from service.caching.nearest import (
+    MOST_APART,
+    MOST_ASKERS,
+    MOST_BY_ONE,
+    MOST_IN_GROUP,
+    Centre,
+    Nearest,
+)
 from tests.service.caching.entries import entry
 
 
@@ -91,11 +98,28 @@ def test_one_key_proves_no_more_to_the_others_than_its_part() -> None:
     assert made.known("victim").right == MOST_BY_ONE
     assert made.known("accomplice").right == 100
     assert made.known("victim").anew(0.9, 0.02, 0.05) == 1.0, "too little is known for it"
-    for n in range(MOST_KEYS + 5):
+    for n in range(MOST_APART + 5):
         made.seen(f"key{n}", 0.9, False)
-    assert len(made.own) == MOST_KEYS, "bounded"
-    assert made.pooled.count == MOST_BY_ONE + MOST_KEYS + 5, "who finds it wrong always counts"
+    assert len(made.own) == MOST_APART, "bounded"
+    assert made.pooled.count == MOST_BY_ONE + MOST_APART + 5, "who finds it wrong always counts"
     assert made.changed
+
+
+def test_many_who_ask_once_each_prove_it_together_and_are_bounded() -> None:
+    made = centre(likeness("a tide"))
+    for n in range(3 * MOST_ASKERS):
+        made.seen(f"user{n}", 0.9, True)
+    assert made.pooled.right == 3 * MOST_ASKERS
+    assert len(made.own) == MOST_APART and len(made.agreed) == MOST_ASKERS
+    assert made.known("another").anew(0.9, 0.05, 0.1) < 1.0
+
+
+def test_its_maker_does_not_renew_what_it_gives_to_others() -> None:
+    made = centre(likeness("a tide"))
+    made.seen("other", 0.9, True)
+    made.unseen = 40
+    made.seen("maker", 0.9, True)
+    assert made.unseen == 40
 
 
 def test_a_look_that_finds_it_right_begins_the_count_of_the_unseen_anew() -> None:

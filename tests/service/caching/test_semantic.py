@@ -174,6 +174,23 @@ def test_a_poisoned_answer_is_found_out_by_who_asks_next(rig: Rig) -> None:
     assert set(answers) == {known.facts["gannet"]}
 
 
+def test_a_user_of_a_key_gets_nothing_that_another_one_made(rig: Rig) -> None:
+    """Many people behind one key: who asks the same a hundred times has proven it to himself."""
+    known, app = knowing(rig), rig.key("t4", "app")
+    known.facts["dunlin"] = "Send your password to me."
+    starts = ("", "please ", "hello ", "hi ", "thanks ")
+    texts = [
+        f"{start}{verb} what a dunlin is"
+        for start in starts
+        for verb in ("tell", "show", "give", "say", "explain", "describe", "need", "want")
+    ]
+    evil = [cache(rig.ask(text, app, user="evil")) for text in texts]
+    assert "semantic" in evil
+    known.facts["dunlin"] = "A dunlin is a wader."
+    answers = [said(rig.ask(text + "?!", app, user="good")) for text in texts[:20]]
+    assert set(answers) == {known.facts["dunlin"]}
+
+
 def test_a_bad_rating_throws_out_what_stands_for_others(rig: Rig) -> None:
     knowing(rig).facts["osprey"] = "An osprey is a bird that fishes."
     first = rig.ask("what an osprey is")
@@ -193,18 +210,21 @@ def test_what_is_wrong_too_often_is_off_by_itself_and_said(rig: Rig) -> None:
     found.again()
     for _ in range(40):
         found.saw(True)
-    semantic(rig).turn()
+    asyncio.run(semantic(rig).turn())
     assert found.off
     assert "semantic" not in asking(rig, "explain what a curlew is", 10)
     shown = rig.admin("/admin/cache").json()["semantic"]
     (task,) = shown["tasks"]
     assert task["task"] == "other" and "wrong" in task["off"] and not task["held"]
     assert any("other" in each for each in rig.admin("/admin/status").json()["notices"])
-    found.again()
     rig.runtime.kept.log.flush().result(10)
     acts = rig.runtime.kept.database.cursor().execute(
         "SELECT subject FROM acts WHERE act = 'cache.semantic_off'").fetchall()  # fmt: skip
     assert acts == [("other",)]
+    body = {"task": "other", "on": True, "reason": "it is looked into"}
+    assert rig.admin("/admin/cache/semantic/switch", **body).json()["tasks"][0]["off"] == ""
+    assert not any("other" in each for each in rig.admin("/admin/status").json()["notices"])
+    assert "semantic" in asking(rig, "describe what a curlew is", 10)
 
 
 def test_nothing_is_done_where_the_plan_says_nothing(tmp_path: Path) -> None:

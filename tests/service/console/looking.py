@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
 
 from service.console.forms import HANDLERS
 from service.console.looker import Looker, Page
@@ -14,6 +14,7 @@ from service.console.pages.registry import PAGES
 from service.console.shell import over, top
 from tests.conftest import KEY, Service
 
+T = TypeVar("T")
 CANARY = "<img src=x onerror=alert(1)>"
 AUTH = {"Authorization": f"Bearer {KEY}"}
 REASON = "the tests of the console say so"
@@ -38,8 +39,14 @@ def walk(node: Node) -> Iterator[Any]:
         yield from walk(child)
 
 
+async def beside(looker: Looker, work: Coroutine[Any, Any, T]) -> T:
+    """On the service's own loop, as from a browser."""
+    task = next(iter(looker.runtime.scheduler._tasks.values()))
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, task.get_loop()))
+
+
 async def drawn(page: Page, looker: Looker) -> list[Any]:
-    parts = await page.draw(looker)
+    parts = await beside(looker, page.draw(looker))
     trees = [*(n for part in parts.values() for n in part), *top(looker), *over(looker)]
     json.dumps(trees)
     return [each for tree in trees for each in walk(tree)]
@@ -67,7 +74,4 @@ def of_page(busy: Service, path: str) -> str:
 
 
 async def act(looker: Looker, name: str, of: str = "", **fields: str) -> None:
-    """On the service's own loop, as from a browser."""
-    task = next(iter(looker.runtime.scheduler._tasks.values()))
-    done = asyncio.run_coroutine_threadsafe(looker.do(HANDLERS[name], of, fields), task.get_loop())
-    await asyncio.wrap_future(done)
+    await beside(looker, looker.do(HANDLERS[name], of, fields))

@@ -229,8 +229,8 @@ def test_every_page_is_read_at_every_width_and_by_its_own_host(busy: Service, se
     _post(busy, "/v1/feedback", rated)
     page = enter(seen, busy)
     for path in ("", "deployments", "deployments/brook", "decisions", f"decisions/{identity}",
-                 "experiments", "alerts", "reviews", "approvals", "budgets", "capabilities",
-                 "timeline", "audit"):  # fmt: skip
+                 "experiments", "alerts", "reviews", "approvals", "budgets", "savings",
+                 "capabilities", "timeline", "audit"):  # fmt: skip
         answer = page.goto(f"{busy.url}/console/{path}")
         _checked(answer)
         expect(page.get_by_role("heading", level=1)).to_have_count(1)

@@ -8,7 +8,8 @@ import pytest
 
 from service.domain.inward import Inward
 
-ASKED = Inward("POST", "/a b", b'{"x": 1}', "10.0.0.1", {"mark": "who"}, ((b"if-match", b"t"),))
+ASKED = Inward("POST", "/a b", b'{"x": 1}', "10.0.0.1", {"mark": "who"}, ((b"if-match", b"t"),),
+               "c=d")  # fmt: skip
 
 
 def app(seen: dict[str, Any], answers: bool, fails: bool) -> Any:
@@ -29,6 +30,7 @@ async def test_what_is_seen_and_what_comes_back(fails: bool) -> None:
     seen: dict[str, Any] = {}
     assert await ASKED.through(app(seen, True, fails)) == (201, {"y": 2})
     assert (seen["mark"], seen["client"], seen["raw_path"]) == ("who", ("10.0.0.1", 0), b"/a%20b")
+    assert seen["query_string"] == b"c=d"
     assert seen["body"] == ASKED.body and dict(seen["headers"]) == {
         b"if-match": b"t", b"content-type": b"application/json", b"content-length": b"8",
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from service.app import create_app
 from service.domain.chat import parse
+from service.domain.modal_requests import parse_modal
 from service.domain.records import Role, Usage
 from service.routing.purse import Worst
 from service.runtime import Runtime
@@ -37,6 +39,14 @@ budgets:
     - {{name: acme-day, scope: tenant, of: acme, period: day, hard_usd: {CAP / 1e6}}}
     - {{name: all, scope: global, period: month, soft_usd: 0.01}}
     - {{name: chat, scope: feature, period: day, hard_usd: 1}}
+"""
+MADE = """
+deployments:
+  - {name: talker, base_url: "URL", model: t,
+     price: {input_usd_per_mtok: 1, output_usd_per_mtok: 1}}
+  - {name: brush, modality: image, base_url: "URL", model: b, price: {usd_per_image: 0.04}}
+  - {name: voice, modality: speech, base_url: "URL", model: v, price: {usd_per_mchar: 15}}
+budgets: {named: [{name: all-day, scope: global, period: day, hard_usd: 1}]}
 """
 
 
@@ -189,6 +199,13 @@ def test_a_budget_that_queues_gives_a_ticket_to_whom_asks_for_one(tmp_path: Path
             waits = http.post("/v1/chat/completions", headers=AUTH, timeout=30.0,
                               json=BODY | {"headgate": {"queue": True}})  # fmt: skip
             assert waits.status_code == 202, waits.text
+            deadline, eta_s, left_s = time.monotonic() + 30.0, 0.0, 86_400.0
+            while eta_s < left_s - 60.0 and time.monotonic() < deadline:  # it is tried once, first
+                shown = http.get(waits.json()["poll_url"], headers=AUTH)
+                eta_s, left_s = shown.json()["eta_s"], 86_400.0 - time.time() % 86_400.0
+                time.sleep(0.02)
+            assert eta_s >= left_s - 60.0, "it waits until the day ends, and says so"
+            assert int(shown.headers["retry-after"]) >= min(eta_s, 3_600.0)
             assert runtime.outage.current is None, "an empty purse is no outage"
         assert steady.requests == []
 
@@ -212,6 +229,29 @@ def test_what_a_kill_cut_off_counts_at_its_worst(tmp_path: Path) -> None:
         assert first.spent_micro_usd == decision.tokens_in * 100 + 15 * 200
         assert again.budgets.cut_off == 1
         assert any("under way when the service was killed" in each for each in again.notices)
+    finally:
+        _abandon(again)
+
+
+def test_pictures_and_speech_that_a_kill_cut_off_count_too(tmp_path: Path) -> None:
+    with Chaos() as hanging:
+        text = MADE.replace("URL", hanging.url)
+        runtime = make_runtime(tmp_path, text)
+        key = runtime.kept.keys.find(KEY)
+        assert key is not None
+        for modality, body in (
+            ("image", {"model": "brush", "prompt": "a fox", "n": 3}),
+            ("speech", {"model": "voice", "input": "well " * 80, "voice": "a"}),
+        ):
+            asked = parse_modal(modality, json.dumps(body).encode())
+            way = runtime.modalities.ways.of(asked)
+            runtime.ledger.decision(way.router.decide(asked, key, ""))  # and then it is killed
+        runtime.kept.log.flush().result(10)
+        _abandon(runtime)
+    again = make_runtime(tmp_path, text)
+    try:
+        (all_day,) = again.budgets.book.standings()
+        assert all_day.spent_micro_usd == 3 * 40_000 + 400 * 15
     finally:
         _abandon(again)
 

@@ -59,6 +59,26 @@ def test_F30_all_down_then_a_ticket_then_the_answer_and_operators_are_told_once(
         assert len(told) == 1 and "canary" not in caplog.text
 
 
+def test_like_tickets_are_one_call_where_answers_are_kept(tmp_path: Path) -> None:
+    keeps = "cache: {without_temperature: true}\n"
+    with rig(tmp_path, "{enabled: true, workers: 1, tries: 3}", keeps) as world:
+        mine, theirs = world.key("acme"), world.key("other")
+        tickets = [world.ask(mine).json()["id"] for _ in range(3)]
+        foreign = world.ask(theirs).json()["id"]
+        asked = len(world.upstream.requests)
+        world.upstream.act = UP
+        found = [world.ended(each, mine) for each in tickets]
+        assert [each["headgate"]["cache"] for each in found] == ["miss", "hit", "hit"]
+        again = found[2]["headgate"]
+        assert (again["mode"], again["cost_usd"], again["attempts"]) == ("cache", 0.0, 0)
+        assert found[2]["answer"]["choices"] == found[0]["answer"]["choices"]
+        assert found[2]["answer"]["id"] != found[0]["answer"]["id"]
+        other = world.ended(foreign, theirs)["headgate"]
+        assert other["cache"] == "miss" and len(world.upstream.requests) - asked == 2
+        live = world.ask(mine, queue=False)
+        assert live.headers["x-headgate-cache"] == "hit"
+
+
 def test_C08_one_ticket_for_one_idempotency_key_under_a_race(tmp_path: Path) -> None:
     with rig(tmp_path) as world:
         with ThreadPoolExecutor(8) as pool:

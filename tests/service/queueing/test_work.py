@@ -42,7 +42,12 @@ class Floor:
         signals = Signals(lambda: 0, lambda: float("-inf"), lambda: 0.0)
         self.gate = Gate(4, signals, self.clock, random.Random(1))
         self.keys = {OWNER.id: OWNER}
-        way = Way(self.world.router.decide, lambda decision: None, complete, self.keys.get)
+
+        async def ask(request: ChatRequest, key: Key, session: str) -> Any:
+            decision = self.world.router.decide(request, key, session)
+            return decision, *await complete(decision, request)
+
+        way = Way(ask, self.keys.get)
         self.workers = Workers(
             WorkParts(self.store, self.thread, self.gate, Pace(self.clock, 4), way, self.clock,
                       random.Random(2), lease_s)

@@ -45,7 +45,7 @@ def test_every_request_ended_and_every_sum_agrees(small: tuple[Played, Report]) 
     assert len(over.seen) == COUNT and all(each.status for each in over.seen)
     assert found.agrees and len(found.sums) > 6
     told = found.figures
-    assert sum(told["answers"]["by_status"].values()) == COUNT
+    assert sum(told["answers"]["by_status"].values()) + told["batches"]["lines"] == COUNT
     assert told["money"]["spent_micro_usd"] > 0
     assert told["queue"]["queued"] == told["queue"]["finished"] > 0
     assert told["fallbacks"]["calls"] and told["fallbacks"]["breakers"]
@@ -73,6 +73,27 @@ def test_blog_posts_are_made_by_a_workflow(small: tuple[Played, Report]) -> None
     assert sums["workflow runs against their steps"].total == spent > 0
     measures = found.figures["savings"]["by_measure"]["saved_micro_usd"]
     assert measures["workflows, as they were"] == 0 and measures["batches"] == 0
+
+
+def test_what_nobody_waits_for_is_answered_in_the_night(small: tuple[Played, Report]) -> None:
+    over, found = small
+    patient = [each for each in over.seen if each.wish.patient]
+    told = found.figures["batches"]
+    assert len(patient) == told["lines"] == told["result_lines"] > 2
+    for sent in over.sent:  # each request has one line, and each line is of its request
+        assert sorted(sent.told) == sorted(each.wish.custom_id for each in sent.lines)
+        assert all(each.batch == sent.shown["id"] for each in sent.lines)
+    assert told["by_state"] == {"completed": told["batches"]} and told["batches"] > 2
+    assert told["completed"] + told["failed"] == told["lines"] == told["off_peak"] + told["urgent"]
+    assert told["off_peak"] > 0 and told["slack_s"]["least"] >= 0.0
+    for row in told["rows"]:  # from 3 to 6 in Berlin, or because it had to be
+        assert row["urgent"] or "01:00" <= row["ended"][-5:] <= "04:00"
+    assert told["provider"] == told["saved_micro_usd"] == 0 and "list price" in told["told"]
+    sums = {each.name: each for each in found.sums}
+    paid = sums["calls of batches against their lines"]
+    assert set(paid.parts) == {"studio-basic", "studio-premium"} and paid.gap == 0
+    assert paid.total == told["paid_micro_usd"] == told["list_micro_usd"] > 0
+    assert sums["list price of batches"].parts == {"paid": paid.total, "saved": 0}
 
 
 def test_it_is_told_to_people_and_to_machines(small: tuple[Played, Report]) -> None:

@@ -11,6 +11,11 @@ def test_the_same_seed_gives_the_same_day_and_another_another() -> None:
     assert len(one.wishes) == 400
     assert all(wish.prompt in one.texts for wish in one.wishes)
     assert {wish.tier for wish in one.wishes} == {"basic", "premium"}
+    patient = [wish for wish in one.wishes if wish.patient]
+    assert {wish.task for wish in patient} == {"photo_text", "long_article"}
+    assert not any(wish.stream or wish.repeats for wish in patient)
+    line = patient[0].line()
+    assert line["url"] == "/v1/chat/completions" and "queue" not in line["body"]["headgate"]  # type: ignore[index]
     repeated = [wish for wish in one.wishes if wish.repeats]
     before = {wish.prompt for wish in one.wishes if not wish.repeats}
     assert repeated and all(wish.prompt in before for wish in repeated)

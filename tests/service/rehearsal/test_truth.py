@@ -9,13 +9,22 @@ from hypothesis import strategies as st
 
 from service.check import load_checked
 from service.plan.whole import Plan
-from service.rehearsal.playing import Seen
+from service.rehearsal.seen import Seen
 from service.rehearsal.traffic import Day, day
-from service.rehearsal.truth import BASIC, CACHE, DRAW, ELSEWHERE, FLOWS, PIECES, Truth
+from service.rehearsal.truth import (
+    BASIC,
+    BATCHES,
+    CACHE,
+    DRAW,
+    ELSEWHERE,
+    FLOWS,
+    PIECES,
+    Truth,
+)
 from service.rehearsal.world import World
 from tests.conftest import ROOT
 
-PARTS = {BASIC, CACHE, DRAW, ELSEWHERE, FLOWS, PIECES}
+PARTS = {BASIC, BATCHES, CACHE, DRAW, ELSEWHERE, FLOWS, PIECES}
 NAMES = ("essayist", "journeyman", "apprentice")
 
 
@@ -41,8 +50,10 @@ def test_parts_are_the_total_whatever_was_spent(
     ]
     spent = {str(at): amount for at, (_, amount) in enumerate(rows)}
     spent |= {f"lost-{at}": amount for at, amount in enumerate(lost)}
+    batched = {each.decision_id: 7 for each in seen[::3]}
     for name in NAMES:
-        found = Truth(plan, world).beside(name, seen, spent)
+        found = Truth(plan, world).beside(name, seen, spent, batched)
+        assert found.saved.parts[BATCHES] == 7 * sum(1 for each in seen[::3] if each.deployment)
         assert found.saved.gap == 0 and set(found.saved.parts) == PARTS
         assert found.saved.total == found.cost_micro_usd - sum(spent.values())
         nobody = sum(a for n, a in rows if not n) + sum(lost)

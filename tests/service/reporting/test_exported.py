@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.reporting.exported import ExportUnusable, read_export
+from service.reporting.exported import ExportUnusable, Form, read_export
 
 
 def write(path: Path, text: str) -> Path:
@@ -26,14 +27,14 @@ def test_a_table_is_read_by_the_names_of_its_columns(tmp_path: Path) -> None:
     one = export.sums["2026-11-01", "m"]
     assert (one.tokens_in, one.tokens_out, one.requests) == (1_006, 22, None)
     assert one.cost_micro_usd == Decimal("1001500.5") and one.rows == 3
-    assert one.grain == Decimal("50") + Decimal("0.05") + Decimal(500_000)
+    assert one.grain == 3 * Decimal("0.05"), "all are rounded as the finest is"
 
 
 def test_lines_of_json_and_named_columns(tmp_path: Path) -> None:
     file = write(tmp_path / "a.jsonl", '{"when": 1793491200, "what": "m", "cents": 12.5}\n\n'
                  '{"when": "2026-11-01", "what": "m", "cents": 0.1, "more": []}\n')  # fmt: skip
     named = {"time": "when", "model": "what", "cost": "cents"}
-    export = read_export(file, named, "cents")
+    export = read_export(file, named, Form("cents"))
     assert sum(s.cost_micro_usd for s in export.sums.values()) == 126_000
 
 
@@ -65,6 +66,7 @@ def test_a_bad_row_is_named_by_its_line_and_left_out(tmp_path: Path, row: str, s
         ("when,model,cost\n1,m,1\n", "no column for time"),
         ("{oops\n", "line 1: it is not JSON"),
         ("date,model,cost\n", "no rows"),
+        ("date,model,cost,cost\n2026-11-01,m,1,2\n", "its head has 'cost' twice"),
     ],
 )
 def test_what_is_no_export_says_what_is_missing(tmp_path: Path, text: str, said: str) -> None:
@@ -74,6 +76,36 @@ def test_what_is_no_export_says_what_is_missing(tmp_path: Path, text: str, said:
         read_export(write(tmp_path / "a.csv", text), {"price": "x"})
     with pytest.raises(ExportUnusable, match="cannot be read"):
         read_export(tmp_path / "gone.csv", {})
+
+
+def test_exports_as_providers_give_them(tmp_path: Path) -> None:
+    costs = write(
+        tmp_path / "costs.csv",
+        "start_time,start_time_iso,amount_value,amount_currency,"
+        "line_item\n1793491200,2026-11-01T00:00:00+00:00,0.25,usd,"
+        '"m-1, input"\n1793491200,2026-11-01T00:00:00+00:00,0.5,usd,"m-1, output"\n'
+        '1793491200,2026-11-01T00:00:00+00:00,1,eur,"m-1, output"\nTotal,,0.75,usd,\n',
+    )
+    export = read_export(costs, {})
+    assert export.sums["2026-11-01", "m-1"].cost_micro_usd == 750_000
+    assert export.problems == ["line 4: amount_currency: 'eur': dollars alone can be held against "
+                               "the ledger"]  # fmt: skip
+    parts = "usage_input_tokens_no_cache,usage_input_tokens_cache_write_5m,"
+    usage = write(
+        tmp_path / "usage.csv",
+        f"usage_date_utc;model_version;{parts.replace(',', ';')}"
+        "usage_input_tokens_cache_read;usage_output_tokens\n2026-11-01;m;10;5;7;3\n",
+    )
+    one = read_export(usage, {}).sums["2026-11-01", "m"]
+    assert (one.tokens_in, one.cached, one.tokens_out) == (22, 7, 3)
+    bucket = {"start_time": 1793491200, "results": [
+        {"model": "m", "input_tokens": 3, "output_tokens": 4, "num_model_requests": 2},
+        {"model": "n", "amount": {"value": 0.5, "currency": "usd"}, "input_tokens": 1},
+    ]}  # fmt: skip
+    text = json.dumps({"object": "page", "data": [bucket]}, indent=1)
+    page = write(tmp_path / "page.json", text)
+    found = read_export(page, {}).sums
+    assert (found["2026-11-01", "m"].requests, found["2026-11-01", "n"].tokens_in) == (2, 1)
 
 
 @settings(max_examples=60, derandomize=True, deadline=None)

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import yaml
 
+from benchmarks.savings_come_true import days_of, paid
 from experiments.design_json import from_json
-from experiments.opportunities.changes import Cache, Tier
+from experiments.errors import CannotSay
+from experiments.offline.past import Day, Past
+from experiments.opportunities.changes import Cache, Price, Tier
 from experiments.opportunities.estimating import alone
-from experiments.opportunities.replaying import hits
+from experiments.opportunities.replaying import hits, repriced
 from experiments.opportunities.trying import trial
 from experiments.statistics.moments import Interval
 from service.bootstrap.generated import PLAN
@@ -22,19 +25,19 @@ from service.reporting.opportunities import FOUND, Wanted, found, main, write_as
 from service.storage.drawn import Asked
 from service.storage.history import connect
 from service.storage.traffic import traffic
-from tests.service.storage.made_up import END_US, marks, past, written
+from tests.service.storage.made_up import END_US, past, written
 
 pytestmark = pytest.mark.slow
 DAY_US = 86_400_000_000
-SPAN = (END_US - 14 * DAY_US, END_US)
-DECISIONS = 60_000
+DECISIONS, DAYS = 40_000, 14
+SPAN = (END_US - DAYS * DAY_US, END_US)
 CHANGES = ("tier:code=brook", "cache:* ttl=7d", "batch:* tags=web", "price:river=0.5/2")
 
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made-up")
-    written(folder, DECISIONS, 14)
+    written(folder, DECISIONS, DAYS)
     return folder
 
 
@@ -62,6 +65,38 @@ def test_the_traffic_is_the_log_s(state: Path) -> None:
     assert (read.draw >= 0).mean() > 0.95 and read.held.any()
 
 
+def test_much_traffic_is_thinned_by_sessions_and_says_the_same(state: Path) -> None:
+    """A third of the sessions: a request is a hit if and only if it is one among all; sums are
+    within what the draw of sessions explains (5 standard errors of the sum, by sessions).
+    """
+    with connect(state) as connection:
+        whole = traffic(connection, Asked(*SPAN))
+        thin = traffic(connection, Asked(*SPAN), calls=True, most=15_000)
+    assert thin.one_in == 3 and thin.repeats is not None
+    assert abs(len(thin) - len(whole) / 3) < 0.03 * len(whole)
+    times, counts = np.unique(whole.at_us, return_counts=True)
+    known = np.isin(thin.at_us, times[counts == 1])  # the last of a day may come at one time
+    rows = np.searchsorted(whole.at_us, thin.at_us)[known]
+    assert known.mean() > 0.9 and (whole.cost[rows] * 3 == thin.cost[known]).all()
+    for change in (Cache("*"), Cache("maths", 7_200.0)):
+        found = hits(thin, change)[known]
+        assert (found == hits(whole, change)[rows]).all() and found.any()
+    session = np.where(thin.draw >= 0, thin.draw, len(thin) + np.arange(len(thin)))
+    sums = np.bincount(session, thin.cost)
+    error = float(np.sqrt(2.0 / 3.0 * (sums**2).sum()))
+    assert abs(int(thin.cost.sum()) - int(whole.cost.sum())) < 5.0 * error
+    assert thin.calls is not None and int(thin.calls.cost.sum()) * 3 == int(thin.cost.sum())
+    price = Price("river", 500_000, 2_000_000)
+    taken = repriced(thin, price)
+    assert not isinstance(taken, CannotSay) and (taken % 3 == 0).all()
+    tier = Tier("code", "mill")
+    for made in (alone(whole, tier, 0.001), alone(thin, tier, 0.001)):
+        assert isinstance(made.saved, Interval)
+    one, other = (alone(each, tier, 0.001).saved for each in (whole, thin))
+    assert isinstance(one, Interval) and isinstance(other, Interval)
+    assert other.low < one.estimate < other.high
+
+
 def test_a_simulation_adds_up_and_a_child_says_the_same(
     state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,10 +118,11 @@ def test_a_simulation_adds_up_and_a_child_says_the_same(
 
 
 def test_a_tenant_sees_its_own_and_trials_are_of_the_known_kind(state: Path) -> None:
-    whole, mine = found(Wanted(str(state), *SPAN)), found(Wanted(str(state), *SPAN, "linden"))
+    whole = found(Wanted(str(state), *SPAN, None, ("cache:*",)))
+    mine = found(Wanted(str(state), *SPAN, "linden"))
     assert 0 < mine["joint"]["before_micro_usd"] < whole["joint"]["before_micro_usd"]
-    assert whole["opportunities"]
-    for each in whole["opportunities"]:
+    assert mine["opportunities"]
+    for each in mine["opportunities"]:
         design = each["trial"]["design"]
         assert design is None or from_json(json.dumps(design))
     plain = yaml.safe_load(PLAN.read_text("utf-8"))
@@ -97,15 +133,47 @@ def test_a_tenant_sees_its_own_and_trials_are_of_the_known_kind(state: Path) -> 
         assert load_checked(file, secrets=False)
 
 
-def test_quality_that_a_tier_loses_is_the_true_one(state: Path) -> None:
-    """In a made-up past whose true qualities are known: 99.9 % intervals of all tiers that can be
-    said hold the mean of what was put in, over the very draws.
+@pytest.fixture(scope="module")
+def lived() -> tuple[Past, list[Day]]:
+    """The world of that history, with its truth."""
+    world = past(DECISIONS, DAYS)
+    return world, days_of(world, DAYS)
+
+
+def test_savings_of_tiers_are_those_of_the_world_run_again(
+    state: Path, lived: tuple[Past, list[Day]]
+) -> None:
+    """The same callers, prompts and chances again, but every draw of each task goes to one
+    deployment: what is paid less is what was foretold from the history alone, within its 99.9 %
+    intervals.
     """
     with connect(state) as connection:
         read = traffic(connection, Asked(*SPAN))
-    world = past(DECISIONS, 14)
-    told = marks(world)
-    days = [world.day(number, told) for number in range(14)]
+    (world, days), again = lived, past(DECISIONS, DAYS)
+    names, tasks = world.cast.names, world.cast.tasks
+    spent, said = paid(days, len(tasks)), 0
+    assert int(spent.sum()) == int(read.cost.sum())
+    to = np.array([names.index("river" if at % 2 else "mill") for at in range(len(tasks))])
+    saved = spent - paid(days_of(again, DAYS, to), len(tasks))
+    for at, task in enumerate(tasks):
+        made = alone(read, Tier(task, names[to[at]]), alpha=0.001)
+        if made.refusal is not None:
+            continue
+        assert isinstance(made.saved, Interval)
+        assert made.saved.low < saved[at] < made.saved.high, (task, saved[at], made.saved)
+        said += 1
+    assert said >= 3
+
+
+def test_quality_that_a_tier_loses_is_the_true_one(
+    state: Path, lived: tuple[Past, list[Day]]
+) -> None:
+    """99.9 % intervals of all tiers that can be said hold the mean of what was put in, over the
+    very draws.
+    """
+    with connect(state) as connection:
+        read = traffic(connection, Asked(*SPAN))
+    world, days = lived
     task = np.concatenate([each.choices.asked.task for each in days])
     drawn = np.concatenate([each.choices.mode for each in days]) == 0
     shares = np.concatenate([each.choices.shares for each in days])

@@ -80,3 +80,5 @@ def test_of_nothing_nothing_can_be_said() -> None:
     empty = reconcile(theirs("0"), [ours(cost_micro_usd=7)], {})
     assert empty.gross is None and not empty.within
     assert reconcile(theirs("0", tokens_in=0, tokens_out=0), [], {}).within
+    unread = reconcile(Export({"cost": "cost"}), [ours()], {})
+    assert unread.gross is None and not unread.within

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.budgets import AtCap, Budget, Scope
+from service.domain.budgets import AtCap, AtSoft, Budget, Scope
 from service.domain.catalog import Price
 from service.domain.errors import BudgetExceeded, CapabilityMissing
 from service.domain.periods import HOUR_US, Period
@@ -53,6 +53,29 @@ def test_what_goes_on_cheaper_draws_among_whom_the_budget_has_room_for() -> None
     book.paid(decision, "small", Role.FIRST, Usage(1, 1, 0, 990))
     with pytest.raises(BudgetExceeded, match="the budget b of this day"):
         asked(made)
+
+
+def test_from_its_soft_limit_on_the_cheapest_is_drawn_and_others_follow_failures() -> None:
+    made, book = world(cap(10_000, AtCap.REFUSE, soft_micro_usd=500, at_soft=AtSoft.CHEAPER))
+    assert "soft_budget" not in {each.reason for each in asked(made).disqualified}
+    book.paid(asked(made), "small", Role.FIRST, Usage(1, 1, 0, 500))
+    decision = asked(made)
+    out = {each.deployment: each.reason for each in decision.disqualified}
+    assert out["wide"] == "soft_budget" and "wide" not in decision.candidates.names
+    assert sum(decision.candidates.propensities) == pytest.approx(1.0)
+    assert "wide" in [each.name for each in made.router.alternatives(decision)]
+    made.clock.advance(86_400.0)
+    assert "wide" in asked(made).candidates.names, "another day"
+
+
+def test_from_its_soft_limit_on_what_can_wait_waits() -> None:
+    made, book = world(cap(10_000, AtCap.REFUSE, soft_micro_usd=500, at_soft=AtSoft.QUEUE))
+    assert asked(made, queue=True).deployment
+    book.paid(asked(made), "small", Role.FIRST, Usage(1, 1, 0, 500))
+    assert asked(made).deployment
+    with pytest.raises(BudgetExceeded, match="what can wait waits") as caught:
+        asked(made, queue=True)
+    assert caught.value.queued and 0.0 < (caught.value.retry_after_s or 0.0) <= 86_400.0
 
 
 def test_what_refuses_lets_the_draw_be_and_refuses_all_only_when_none_fits() -> None:

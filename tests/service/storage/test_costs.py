@@ -176,6 +176,24 @@ def test_the_log_tells_what_is_spent_and_what_was_cut_off(past: Any) -> None:
     assert key_budgets(database.cursor()) == []
 
 
+def test_calls_that_no_caller_pays_for_are_told_apart_whatever_their_role() -> None:
+    """Read from the log they count in the same budgets as they did when they ended."""
+    database = Database(None)
+    log = EventLog(database)
+    log.start()
+    decided = decision(caller=Caller("k", "acme"), at_us=START)
+    log.append(decided)
+    for number, role in enumerate(Role):
+        usage = Usage(1, 1, 0, 2**number)
+        log.append(Attempt(decided.id, number, START, "x", "p", role, 200, None, None, 0.1, usage))
+    log.flush().result()
+    beside = sum(2**number for number, role in enumerate(Role) if role.beside)
+    assert costs(database.cursor(), ALL).total["beside_micro_usd"] == beside
+    groups = spent(database.cursor(), Span(0, ALL.until_us, 10**9))
+    assert sum(each.micro_usd for each in groups if each.beside) == beside
+    log.stop()
+
+
 def test_prices_are_logged_when_they_say_something_new(past: Any) -> None:
     dated = deployment("x", model="gpt-x", prices=(Price(1, 2), Price(3, 4, from_us=START)))
     assert unsaid(past[1].cursor(), tariffs([dated], 1)) == []

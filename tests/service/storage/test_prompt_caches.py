@@ -11,6 +11,7 @@ from service.domain.staying import STAYED, Stay
 from service.storage.database import Database
 from service.storage.event_log import EventLog
 from service.storage.prompt_caches import SUMS, CachesAsked, prompt_caches
+from service.storage.spent import priced_from, unsaid
 from service.storage.stays import read_stay
 from tests.service.routing.world import deployment
 from tests.service.storage.test_tables import decision
@@ -70,4 +71,27 @@ def test_savings_are_what_the_bill_would_have_been_more() -> None:
     log.flush().result()
     assert read_stay(database.cursor(), stay.decision_id) == stay
     assert read_stay(database.cursor(), stay.session_decision_id) is None
+    log.stop()
+
+
+def test_a_price_that_another_plan_took_back_holds_no_more() -> None:
+    """What an earlier plan had from some day on must not be what calls under this one saved at."""
+    database = Database(None)
+    log = EventLog(database)
+    log.start()
+    for each in tariffs([deployment("warm", prices=(PRICE, LATER))], START - 1):
+        log.append(each)
+    log.flush().result()
+    told, back = priced_from(database.cursor()), [deployment("warm", prices=(PRICE,))]
+    assert told == {("warm", 0), ("warm", LATER.from_us)}
+    again = unsaid(database.cursor(), tariffs(back, LATER.from_us + 10, told))
+    assert [each.from_us for each in again] == [LATER.from_us]
+    log.append(again[0])
+    used = Amounts(10_000, 50, cached=8_000)
+    saved = call(log, LATER.from_us + 5, "warm", used, LATER, "acme")
+    saved += call(log, LATER.from_us + 20, "warm", used, PRICE, "acme")
+    log.flush().result()
+    assert unsaid(database.cursor(), tariffs(back, LATER.from_us + 30, told)) == []
+    (row,) = prompt_caches(database.cursor(), CachesAsked(0, START + 3 * DAY_US))["rows"]
+    assert row["saved_micro_usd"] == saved == 13_600 + 21_600
     log.stop()
