@@ -70,6 +70,7 @@ GAUGES = {
     "batches_live": "Batches that have not ended",
     "batch_requests_waiting": "Requests of theirs that wait",
     "batch_requests_running": "Requests of theirs that are being tried",
+    "batch_requests_away": "Requests of theirs that are in providers' batches, or wait to be",
     "batch_least_slack_seconds": "How long the first of them may still wait without being late",
     "cache_entries": "Answers that are kept",
     "cache_bytes": "Bytes that they take in memory",

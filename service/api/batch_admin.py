@@ -64,7 +64,14 @@ async def show(request: Request, batch_id: str) -> dict[str, Any]:
     """One batch."""
     runtime, key = allowed(request, "analyst", tenant_scoped=True)
     desk, found = await _found(runtime, key, batch_id)
-    return _shown(found, desk)
+    parcels = batching_of(runtime).parcels.parcels
+    return _shown(found, desk) | {
+        "provider_batches": [
+            {"deployment": each.deployment, "state": each.state.value, "requests": each.count,
+             "id": each.remote or None, "called_off": each.why or None}
+            for each in parcels if each.batch_id == found.id
+        ]
+    }  # fmt: skip
 
 
 @router.post("/{batch_id}/cancel", responses=_ERRORS)

@@ -54,7 +54,7 @@ class SemanticSwitchBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    task: Label
+    task: Annotated[str, Field(max_length=128)] = ""
     on: bool
     reason: Annotated[str, Field(min_length=10, max_length=500)]
     author: Author | None = None

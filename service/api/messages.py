@@ -113,10 +113,10 @@ def _message(
 
 
 def _usage(told: Counts) -> dict[str, Any]:
-    """The prompt is told without what of it was cached."""
+    """The prompt is told without what of it was cached, or written to a cache."""
     return {
-        "input_tokens": told.tokens_in - told.cached,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": told.tokens_in - told.cached - told.written,
+        "cache_creation_input_tokens": told.written,
         "cache_read_input_tokens": told.cached,
         "output_tokens": told.tokens_out,
     }

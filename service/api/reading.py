@@ -98,6 +98,7 @@ class Details(msgspec.Struct):
     """Parts of the usage."""
 
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
 
 
@@ -124,6 +125,7 @@ class Counts(msgspec.Struct):
     tokens_out: int
     cached: int = 0
     thought: int = 0
+    written: int = 0
 
 
 _chat = msgspec.json.Decoder(Chat).decode
@@ -151,9 +153,10 @@ def counts(usage: Usage | None, tokens_in: int, tokens_out: int) -> Counts:
     given, made = usage.prompt_tokens_details, usage.completion_tokens_details
     cached = (given.cached_tokens if given else 0) or 0
     thought = (made.reasoning_tokens if made else 0) or 0
-    return Counts(
-        usage.prompt_tokens, usage.completion_tokens, min(cached, usage.prompt_tokens), thought
-    )
+    cached = min(cached, usage.prompt_tokens)
+    written = (given.cache_write_tokens if given else 0) or 0
+    written = max(min(written, usage.prompt_tokens - cached), 0)
+    return Counts(usage.prompt_tokens, usage.completion_tokens, cached, thought, written)
 
 
 def last_usage(event: bytes) -> Usage | None:

@@ -105,7 +105,10 @@ def _finish(
     response["incomplete_details"] = {"reason": cut} if cut else None
     response["usage"] = {
         "input_tokens": told.tokens_in,
-        "input_tokens_details": {"cached_tokens": told.cached, "cache_write_tokens": 0},
+        "input_tokens_details": {
+            "cached_tokens": told.cached,
+            "cache_write_tokens": told.written,
+        },
         "output_tokens": told.tokens_out,
         "output_tokens_details": {"reasoning_tokens": told.thought},
         "total_tokens": told.tokens_in + told.tokens_out,

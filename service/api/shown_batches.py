@@ -81,7 +81,8 @@ def shown_load(runtime: Runtime) -> dict[str, Any]:
     load = runtime.batches.desk.load()
     return {
         "enabled": True, "live": load.live, "waiting": load.waiting, "running": load.running,
-        "away": load.away,        "seconds_each": load.each_s, "least_slack_s": load.slack_s,
+        "away": load.away,
+        "seconds_each": load.each_s, "least_slack_s": load.slack_s,
         "open": load.open, "window_opens": seconds(load.opens_us),
         "results": dict(runtime.batches.results),
     }  # fmt: skip

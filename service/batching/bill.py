@@ -14,7 +14,7 @@ from service.domain.errors import HeadgateError
 from service.domain.parcels import Entry, Parcel, Posting, RemoteLine
 from service.domain.records import Attempt, ErrorKind, Outcome
 from service.providers.base import Answer
-from service.routing.batched import Batched, Told
+from service.routing.batched import STATUS, Batched, Told
 from service.storage.batch_known import Known
 
 
@@ -74,8 +74,8 @@ class Bill:
             request = None if batch is None else _request(batch, entry.body)
             told = self._parts.calls.told(posting, found.get(posted.number), request)
             usable = request is not None and self._parts.allowed(posting, posting.deployment)
-            if not usable:
-                told = replace(told, answer=None)
+            if not usable and told.answer is not None:
+                told = _unserved(told)
             self._write(posting, told)
             if told.answer is not None:
                 results.lines.append((posted.number, self._line(entry, told, told.answer)))
@@ -149,6 +149,13 @@ class Bill:
                 told.list_micro_usd if served else 0,
             )
         )  # fmt: skip
+
+
+def _unserved(told: Told) -> Told:
+    """An answer that nobody gets."""
+    kind = ErrorKind.CANCELLED
+    outcome = replace(told.outcome, deployment=None, status=STATUS[kind], error_kind=kind)
+    return replace(told, answer=None, outcome=outcome)
 
 
 def _request(batch: Batch, body: bytes) -> ChatRequest | None:

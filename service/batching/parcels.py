@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from service.batching.bill import Bill
+from service.batching.parcel_times import Journey, Times
 from service.batching.reading import request_of
 from service.batching.work import Workers
-from service.domain.batches import CHAT_ENDPOINT, Batch, BatchState, Taken
+from service.domain.batches import CHAT_ENDPOINT, Batch, Taken
 from service.domain.catalog import BatchOffer, Deployment
 from service.domain.clock import Clock, new_id
 from service.domain.errors import HeadgateError
@@ -28,16 +29,16 @@ from service.storage.store_thread import StoreThread
 log = logging.getLogger("headgate.batches")
 
 GATHER_S = 300.0  # how long a parcel waits for its last requests to be decided
-AGAIN, MOST_TIMES = 1.5, 10.0  # how the time between two looks grows, and how far
 MISSES = 2  # looks for a mark after which a submit counts as not taken
 SOME = 200  # requests at a time
 LEFT_S = 165_600.0  # how long what a parcel cost is waited for, from its making
-CANCELLED, LATE, UNWILLED = "cancelled", "late", "not_allowed"
 
 
 @dataclass(frozen=True, slots=True)
 class ParcelParts:
-    """What parcels stand on. ``durable``: what was logged so far is so for good."""
+    """What parcels stand on. ``durable``: what was logged so far is so for good; ``lost``: which of
+    these decisions a kill kept from the log.
+    """
 
     store: ParcelStore
     batches: BatchStore
@@ -48,20 +49,9 @@ class ParcelParts:
     bill: Bill
     allowed: Callable[[Posting, str], bool]
     durable: Callable[[], Awaitable[None]]
+    lost: Callable[[Sequence[str]], Awaitable[set[str]]]
     clock: Clock
     chance: random.Random
-
-
-@dataclass(slots=True)
-class _Way:
-    """What this process knows of a parcel beside what is kept. ``fresh``: nothing was sent yet."""
-
-    due_us: int = 0
-    looks: int = 0
-    fresh: bool = False
-    misses: int = 0
-    asked_us: int = 0  # when it was called off first
-    whose: tuple[Posting, ...] = ()
 
 
 class Parcels:
@@ -70,9 +60,14 @@ class Parcels:
     def __init__(self, parts: ParcelParts) -> None:
         self._parts = parts
         self._store, self._do = parts.store, parts.thread.do
-        self._ways: dict[str, _Way] = {}
+        self._times = Times(
+            parts.batches, parts.workers, parts.allowed, (parts.clock, parts.chance)
+        )
+        self._ways: dict[str, Journey] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
+        self._inherited = {each.mark for each in self._store.parcels.values()
+                           if each.state is ParcelState.GATHERING}  # fmt: skip
         self._before = [each.posted.posting for mark in self._store.parcels
                         for each in self._store.entries(mark, 0, 1_000_000)]  # fmt: skip
 
@@ -106,7 +101,7 @@ class Parcels:
         """Move those that are due."""
         now_us = self._parts.clock.wall_us()
         for mark in list(self._store.parcels):
-            way = self._ways.setdefault(mark, _Way())
+            way = self._ways.setdefault(mark, Journey())
             if self._stopping or mark in self._tasks or now_us < way.due_us:
                 continue
             task = asyncio.create_task(self._move(mark, way))
@@ -136,7 +131,7 @@ class Parcels:
 
     # one parcel -------------------------------------------------------------------------------
 
-    async def _move(self, mark: str, way: _Way) -> None:
+    async def _move(self, mark: str, way: Journey) -> None:
         """On, for as long as it comes to another state."""
         parcel = self._store.parcels[mark]
         try:
@@ -145,9 +140,9 @@ class Parcels:
         except (HeadgateError, ProviderFailure) as error:
             log.warning("a provider's batch of %s: %s", parcel.deployment, error)
             target = self._parts.calls.deployment(parcel.deployment)
-            self._rest(way, (target and target.batch) or BatchOffer(), parcel)
+            self._times.rest(way, (target and target.batch) or BatchOffer(), parcel)
 
-    async def _step(self, parcel: Parcel, way: _Way) -> Parcel | None:
+    async def _step(self, parcel: Parcel, way: Journey) -> Parcel | None:
         target = self._parts.calls.deployment(parcel.deployment)
         if target is None or target.batch is None:
             await self._return(parcel, ErrorKind.CANCELLED)
@@ -163,7 +158,7 @@ class Parcels:
             case _:
                 return await self._look(parcel, end, target.batch, way)
 
-    async def _gather(self, parcel: Parcel, offer: BatchOffer, way: _Way) -> Parcel | None:
+    async def _gather(self, parcel: Parcel, offer: BatchOffer, way: Journey) -> Parcel | None:
         """Submit it when nobody else comes, where there still is the time for it."""
         standing, workers = self._parts.batches.standings.get(parcel.batch_id), self._parts.workers
         latest_us = workers.latest_us(parcel.batch_id)
@@ -175,9 +170,11 @@ class Parcels:
         full = parcel.count >= offer.most_requests
         if not whole and not full and now_us < parcel.made_us + GATHER_S * 1e6:
             return None
-        unwilled = [each for each in await self._entries(parcel)
+        await self._drop_lost(parcel)
+        entries = await self._entries(parcel)
+        unwilled = [each for each in entries
                     if not self._parts.allowed(each.posted.posting, parcel.deployment)]  # fmt: skip
-        if latest_us - now_us < offer.needs_s * 1e6 or len(unwilled) == parcel.count:
+        if latest_us - now_us < offer.needs_s * 1e6 or len(unwilled) == len(entries):
             await self._return(parcel, ErrorKind.CANCELLED)
             return None
         if unwilled:
@@ -186,20 +183,32 @@ class Parcels:
         way.fresh = True
         return await self._keep(replace(parcel, state=ParcelState.SUBMITTING))
 
+    async def _drop_lost(self, parcel: Parcel) -> None:
+        """Of what an earlier process gathered, what a kill kept from the log is decided anew."""
+        if parcel.mark not in self._inherited:
+            return
+        entries = await self._entries(parcel)
+        lost = await self._parts.lost([each.posted.posting.decision_id for each in entries])
+        gone = [each.posted for each in entries if each.posted.posting.decision_id in lost]
+        await self._do(self._store.forget, parcel.mark, [each.number for each in gone])
+        for each in gone:
+            self._parts.calls.release(each.posting)
+        self._inherited.discard(parcel.mark)
+
     async def _submit_or_leave(
-        self, parcel: Parcel, end: Deployment, offer: BatchOffer, way: _Way
+        self, parcel: Parcel, end: Deployment, offer: BatchOffer, way: Journey
     ) -> Parcel | None:
         """Submit it; where nobody can tell in time whether it was taken, its requests go alone."""
         try:
             return await self._submit(parcel, end, offer, way)
         except ProviderFailure:
-            sent = not way.fresh and self._why(parcel, offer, way)
-            if not sent or not self._lost(offer, way):
+            sent = not way.fresh and self._times.why(parcel, offer, way)
+            if not sent or not self._times.lost(parcel, offer, way):
                 raise
             return await self._leave(replace(parcel, why=sent))
 
     async def _submit(
-        self, parcel: Parcel, end: Deployment, offer: BatchOffer, way: _Way
+        self, parcel: Parcel, end: Deployment, offer: BatchOffer, way: Journey
     ) -> Parcel | None:
         """Once: whether the provider has it is asked before it is sent again."""
         if not way.fresh:
@@ -208,10 +217,10 @@ class Parcels:
                 return await self._taken(parcel, found)
             way.misses += 1
             if way.misses < MISSES:
-                self._rest(way, offer, parcel)
+                self._times.rest(way, offer, parcel)
                 return None
-        batch = self._live(parcel)
-        if batch is None or self._why(parcel, offer, way):
+        batch = self._times.live(parcel)
+        if batch is None or self._times.why(parcel, offer, way):
             await self._return(parcel, ErrorKind.CANCELLED)  # nobody has it
             return None
         way.misses = 0
@@ -245,14 +254,14 @@ class Parcels:
         return b"".join(found)
 
     async def _look(
-        self, parcel: Parcel, end: Deployment, offer: BatchOffer, way: _Way
+        self, parcel: Parcel, end: Deployment, offer: BatchOffer, way: Journey
     ) -> Parcel | None:
         """Take what it brought where it has ended; call it off where it should."""
         leaving = parcel.state is ParcelState.LEAVING
         if not way.whose:
             found = (each.posted.posting for each in await self._entries(parcel))
             way.whose = tuple({(each.caller, each.task): each for each in found}.values())
-        why = parcel.why or self._why(parcel, offer, way)
+        why = parcel.why or self._times.why(parcel, offer, way)
         if why and not parcel.why:
             parcel = await self._keep(replace(parcel, why=why))
             log.info("a provider's batch of %s is called off: %s", parcel.deployment, why)
@@ -272,14 +281,14 @@ class Parcels:
             if failure.status == 404 and way.looks >= MISSES:  # gone, whatever became of it
                 await self._return(parcel, ErrorKind.SERVER, sent=True)
                 return None
-            if not (why and self._lost(offer, way)):
+            if not (why and self._times.lost(parcel, offer, way)):
                 raise
-        if not leaving and why and self._lost(offer, way):
+        if not leaving and why and self._times.lost(parcel, offer, way):
             return await self._leave(parcel)
         if leaving and self._parts.clock.wall_us() > parcel.made_us + LEFT_S * 1e6:
             await self._return(parcel, ErrorKind.TIMEOUT, sent=True)
             return None
-        self._rest(way, offer, parcel)
+        self._times.rest(way, offer, parcel)
         return None
 
     async def _leave(self, parcel: Parcel) -> Parcel:
@@ -301,7 +310,7 @@ class Parcels:
                 for each in await asyncio.to_thread(lambda data: list(lines_of(data)), content):
                     found.setdefault(each.number, each)
         leaving, after = parcel.state is ParcelState.LEAVING, 0
-        batch = None if leaving else self._any(parcel)
+        batch = None if leaving else self._times.batch(parcel)
         while entries := await self._do(self._store.entries, parcel.mark, after, SOME):
             after = entries[-1].posted.number
             results = await self._parts.bill.came(parcel, batch, entries, found)
@@ -346,52 +355,6 @@ class Parcels:
     async def _keep(self, parcel: Parcel) -> Parcel:
         await self._do(self._store.keep, parcel)
         return parcel
-
-    # when -------------------------------------------------------------------------------------
-
-    def _any(self, parcel: Parcel) -> Batch | None:
-        standing = self._parts.batches.standings.get(parcel.batch_id)
-        return None if standing is None else standing.batch
-
-    def _live(self, parcel: Parcel) -> Batch | None:
-        batch = self._any(parcel)
-        return batch if batch is not None and batch.state is BatchState.IN_PROGRESS else None
-
-    def _why(self, parcel: Parcel, offer: BatchOffer, way: _Way) -> str:
-        """For what it is called off now; empty where it goes on."""
-        now_us = self._parts.clock.wall_us()
-        if self._live(parcel) is None:
-            return CANCELLED
-        given_us = parcel.sent_us + offer.window_s * 1e6
-        if (parcel.sent_us and now_us >= given_us) or not self._in_time(parcel, offer):
-            return LATE
-        if any(not self._parts.allowed(each, parcel.deployment) for each in way.whose):
-            return UNWILLED
-        return ""
-
-    def _in_time(self, parcel: Parcel, offer: BatchOffer) -> bool:
-        """Whether it may still end by itself, or be called off, before its requests are late."""
-        latest_us = self._parts.workers.latest_us(parcel.batch_id)
-        return latest_us is not None and (
-            self._parts.clock.wall_us() < latest_us - offer.cancel_s * 1e6
-        )
-
-    def _lost(self, offer: BatchOffer, way: _Way) -> bool:
-        """Of one that is called off: whether its end is waited for no longer."""
-        now_us = self._parts.clock.wall_us()
-        way.asked_us = way.asked_us or now_us
-        return now_us >= way.asked_us + offer.cancel_s * 1e6
-
-    def _rest(self, way: _Way, offer: BatchOffer, parcel: Parcel) -> None:
-        """Look again after a while, longer each time; in time for what must not be late."""
-        wait_s = offer.poll_s * min(AGAIN**way.looks, MOST_TIMES)
-        wait_s *= self._parts.chance.uniform(0.8, 1.0)
-        way.looks += 1
-        now_us = self._parts.clock.wall_us()
-        way.due_us = now_us + int(wait_s * 1e6)
-        latest_us = self._parts.workers.latest_us(parcel.batch_id)
-        if latest_us is not None and (risk := latest_us - int(offer.cancel_s * 1e6)) > now_us:
-            way.due_us = min(way.due_us, risk)
 
 
 def _final(failure: ProviderFailure) -> bool:

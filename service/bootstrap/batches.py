@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from service.batching.bill import Bill, BillParts
 from service.batching.desk import Desk, DeskParts
@@ -32,7 +32,7 @@ from service.routing.key_limits import SlidingWindow
 from service.runtime import Runtime
 from service.scheduler import Job
 from service.storage.batch_file import FILE, open_batches
-from service.storage.batch_known import Known, known_since
+from service.storage.batch_known import Known, known_since, logged_of
 from service.storage.batch_store import BatchStore
 from service.storage.parcel_store import ParcelStore
 from service.storage.store_thread import StoreThread
@@ -238,8 +238,13 @@ def _parcels(
     since_us = min((each.made_us for each in store.parcels.values()), default=None)
     bill = Bill(BillParts(calls, runtime.ledger, record, durable, known, allowed), since_us)
     api = BatchAPI(lambda: runtime.clock.wall_us() / 1e6)
+
+    async def lost(decisions: Sequence[str]) -> set[str]:
+        cursor = runtime.kept.database.cursor()
+        return set(decisions) - await asyncio.to_thread(logged_of, cursor, decisions)
+
     return Parcels(
-        ParcelParts(store, batches, thread, workers, api, calls, bill, allowed, durable,
+        ParcelParts(store, batches, thread, workers, api, calls, bill, allowed, durable, lost,
                     runtime.clock, random.Random())
     )  # fmt: skip
 
@@ -257,6 +262,7 @@ def _shown(runtime: Runtime, made: Batching) -> None:
     telemetry.gauge("batches_live", load.live)
     telemetry.gauge("batch_requests_waiting", load.waiting)
     telemetry.gauge("batch_requests_running", load.running)
+    telemetry.gauge("batch_requests_away", sum(each.count for each in made.parcels.parcels))
     telemetry.gauge("batch_least_slack_seconds", load.slack_s or 0.0)
     for result, number in made.results.items():
         telemetry.total("batch_requests", number, result)

@@ -82,6 +82,9 @@ def _show(found: dict[str, Any]) -> None:
     opens = moment(found["headgate"]["window_opens"])
     if opens is not None:
         say(f"the next window opens {opens}")
+    for each in found["provider_batches"]:
+        why = f", called off: {each['called_off']}" if each["called_off"] else ""
+        say(f"{each['requests']} requests at {each['deployment']}: {each['state']}{why}")
     for each in (found["errors"] or {"data": []})["data"]:
         place = f"line {each['line']}: " if each["line"] else ""
         say(f"{place}{each['message']} ({each['code']})")

@@ -22,7 +22,10 @@ from service.cli.output import (
 )
 
 app = typer.Typer(help="Kept answers: what they bring, and answers taken back.")
-semantic = typer.Typer(help="Answers for like questions: put a task off, or on again.")
+semantic = typer.Typer(
+    help="Answers for like questions: put a task off, or on again.",
+    epilog='Example: headgate cache semantic off --task faq --reason "the prices are changing"',
+)
 app.add_typer(semantic, name="semantic")
 TaskOption = Annotated[str, typer.Option("--task", help="Of this task.")]
 

@@ -32,7 +32,9 @@ class LimitOfSpend(Strict):
         if self.hard_usd is None and self.soft_usd is None:
             raise ValueError("a budget needs hard_usd, soft_usd, or both")
         if self.hard_usd is None and self.at_cap not in ("refuse", "pace"):
-            raise ValueError(f"at_cap {self.at_cap} needs hard_usd: a soft limit only tells")
+            raise ValueError(
+                f"at_cap {self.at_cap} needs hard_usd; at_soft is what a soft limit does"
+            )
         if None not in (self.hard_usd, self.soft_usd) and self.soft_usd > self.hard_usd:  # type: ignore[operator]
             raise ValueError("soft_usd must not be more than hard_usd: it would never be told")
         if self.period == "request" and self.at_cap in ("queue", "pace"):

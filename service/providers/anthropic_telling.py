@@ -90,11 +90,12 @@ def _call(block: _Block) -> dict[str, Any]:
 
 
 def _used(usage: _Usage | None) -> dict[str, Any] | None:
-    """The prompt is told here without what of it was cached."""
+    """The prompt is told here without what of it was cached, or written to a cache."""
     if usage is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
     read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-    return retelling.used(usage.input_tokens + read + written, usage.output_tokens, read)
+    whole = usage.input_tokens + read + written
+    return retelling.used(whole, usage.output_tokens, read, written=written)
 
 
 class Stream(Retold):

@@ -37,14 +37,18 @@ def call(identity: str, name: str, arguments: str) -> dict[str, Any]:
     return {"id": identity, "type": "function", "function": function}
 
 
-def used(tokens_in: int, tokens_out: int, cached: int, thought: int = 0) -> dict[str, Any]:
-    """Usage."""
+def used(
+    tokens_in: int, tokens_out: int, cached: int, thought: int = 0, written: int = 0
+) -> dict[str, Any]:
+    """Usage. ``written``: what of the prompt was written to a cache."""
     made: dict[str, Any] = {
         "prompt_tokens": tokens_in,
         "completion_tokens": tokens_out,
         "total_tokens": tokens_in + tokens_out,
         "prompt_tokens_details": {"cached_tokens": cached},
     }
+    if written:
+        made["prompt_tokens_details"]["cache_write_tokens"] = written
     if thought:
         made["completion_tokens_details"] = {"reasoning_tokens": thought}
     return made

@@ -18,7 +18,7 @@ HEADINGS: Mapping[str, tuple[str, str]] = {
     "moved": ("What moved", "against the same weekdays of the four weeks before"),
     "opportunity": (
         "What could be saved",
-        "by the four weeks to its end; caches replayed, tiers off policy, nothing counted twice",
+        "by the weeks to its end; caches replayed, tiers off policy, nothing counted twice",
     ),
     "waste": ("High cost, low value", "money that quality does not follow"),
     "dominated": ("Dominated deployments", "worse and dearer, both with confidence"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from service.domain.clock import id_time_us
 from service.domain.records import Mode, Role
 from service.storage.cases import at_time, rows_of
 from service.storage.database import Cursor
@@ -16,6 +18,15 @@ class Known:
     attempts: set[str] = field(default_factory=set)
     outcomes: set[str] = field(default_factory=set)
     lines: set[tuple[str, int]] = field(default_factory=set)
+
+
+def logged_of(cursor: Cursor, decisions: Sequence[str]) -> set[str]:
+    """Those of these decisions that are logged; blocks."""
+    if not decisions:
+        return set()
+    since = at_time(id_time_us(min(decisions)) - 60_000_000)
+    sql = "SELECT id FROM decisions WHERE ts >= $1 AND list_contains($2, id::VARCHAR)"
+    return {str(each["id"]) for each in rows_of(cursor, sql, [since, list(decisions)])}
 
 
 def known_since(cursor: Cursor, since_us: int) -> Known:

@@ -105,6 +105,16 @@ class ParcelStore:
             standing.waiting += changed
             standing.ready_us = 0
 
+    def forget(self, mark: str, numbers: Sequence[int]) -> None:
+        """Requests wait again as if they had never been posted."""
+        self.taken_back(mark, numbers)
+        batch_id = self.parcels[mark].batch_id
+        with written(self._db):
+            self._db.executemany(
+                "DELETE FROM posted WHERE batch_id = ? AND number = ?",
+                ((batch_id, number) for number in numbers),
+            )
+
     def done(self, mark: str, results: Iterable[tuple[int, bytes]]) -> int:
         """Requests have their answers, each with its line; how many had none before."""
         batch_id, changed = self.parcels[mark].batch_id, 0

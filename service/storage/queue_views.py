@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import replace
 from typing import Any
 
+from service.domain.errors import BUDGET
 from service.domain.tickets import Counts, State, Ticket
 
 COLUMNS = (
@@ -23,12 +24,15 @@ def ticket_of(row: tuple[Any, ...]) -> Ticket:
 
 
 def counts(db: sqlite3.Connection, now_us: int) -> Counts:
-    """How many there are of each state, and the age of the oldest unanswered one."""
+    """How many there are of each state, and the age of the oldest unanswered one: of those that a
+    budget has wait for its next period nobody wonders.
+    """
     found: dict[str, int] = dict(
         db.execute("SELECT state, count(*) FROM tickets GROUP BY state").fetchall()
     )
     oldest_us = db.execute(
-        "SELECT min(created_us) FROM tickets WHERE state IN ('waiting', 'running')"
+        "SELECT min(created_us) FROM tickets WHERE state IN ('waiting', 'running') AND code <> ?",
+        (BUDGET,),
     ).fetchone()[0]
     return Counts(
         **{state.value: found.get(state.value, 0) for state in State},

@@ -12,6 +12,8 @@ import anthropic
 import httpx
 import pytest
 
+from service.api.messages import _usage
+from service.api.reading import answered, counts
 from service.app import create_app
 from service.domain.chat import parse
 from tests.conftest import KEY, Server, Service, make_runtime, plan_text
@@ -210,3 +212,12 @@ async def test_the_async_client_many_at_once(service: Service) -> None:
 def test_a_long_body_is_read_beside_the_loop(client: anthropic.Anthropic) -> None:
     long: Any = [{"role": "user", "content": "tides " * 30_000}]
     assert client.messages.count_tokens(model="auto", messages=long).input_tokens > 40_000
+
+
+def test_what_was_cached_and_what_was_written_to_a_cache_are_told_apart() -> None:
+    parts = {"cached_tokens": 5, "cache_write_tokens": 4}
+    usage = {"prompt_tokens": 12, "completion_tokens": 9, "prompt_tokens_details": parts}
+    _, read = answered(json.dumps({"choices": [], "usage": usage}).encode())
+    told = _usage(counts(read, 1, 1))
+    assert told == {"input_tokens": 3, "cache_creation_input_tokens": 4,
+                    "cache_read_input_tokens": 5, "output_tokens": 9}  # fmt: skip

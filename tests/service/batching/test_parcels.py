@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from service.domain.batches import BatchState
+from service.domain.clock import new_id
 from service.domain.errors import StorageUnavailable
 from service.feedback.promoting import Signature
 from service.operating.wanted import Wanted as Laid
@@ -214,11 +216,10 @@ async def test_a_stop_goes_on_where_it_was_and_budgets_keep_what_is_reserved(
     await away.turns(1)
     reserved = away.reserved()
     assert world[0].batches.submitted == 1 and reserved > 0 == away.spent()
-    for _ in range(2):
-        await away.stop()
-        away.open()
-        assert (away.reserved(), away.spent()) == (reserved, 0)
-        assert not any("when the service was killed" in each for each in away.runtime.notices)
+    await away.stop()
+    away.open()
+    assert (away.reserved(), away.spent()) == (reserved, 0)
+    assert not any("when the service was killed" in each for each in away.runtime.notices)
     world[0].batches.trouble = Trouble()
     done = await away.ended(batch)
     assert done.completed == 6 and world[0].batches.submitted == 1
@@ -285,4 +286,30 @@ async def test_what_the_log_was_told_before_a_kill_is_not_told_again(
     assert done.completed == 7 == len(await away.told(done))
     assert away.rows("SELECT count(*) FROM batch_requests") == [(7,)]
     reconciled(away)
+    await away.stop()
+
+
+async def test_what_a_kill_kept_from_the_log_is_decided_anew(
+    world: tuple[Provider, str], tmp_path: Path
+) -> None:
+    """Gathered before a kill, durable here and not there: no attempt is without its decision."""
+    world[0].calm()
+    away = Away(tmp_path, world)
+    batch = await away.begin(5)
+    while not away.batching.parcels.parcels or away.batching.workers.running:
+        await away.batching.workers.turn()
+        await asyncio.sleep(0.002)
+    await away.stop()
+    with sqlite3.connect(tmp_path / "batches.sqlite") as file:  # as if two had not been committed
+        for number in (2, 4):
+            at = "$.posting.decision_id"
+            file.execute("UPDATE posted SET detail = CAST(json_set(CAST(detail AS TEXT), ?, ?) AS "
+                         "BLOB) WHERE number = ?", (at, new_id(), number))  # fmt: skip
+    file.close()
+    away.open()
+    done = await away.ended(batch)
+    assert done.completed == 5 == away.savings()["provider"]
+    assert set(world[0].batches.seen.values()) == {1}
+    assert not away.rows("SELECT decision_id FROM attempts WHERE decision_id NOT IN "
+                         "(SELECT id FROM decisions)")  # fmt: skip
     await away.stop()

@@ -7,6 +7,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,22 @@ async def test_a_result_is_its_owners_once_it_is_in_the_log(tmp_path: Path) -> N
     assert [each["error"] is None for each in told] == [True, True, False]
     assert Counter(each.result for each in rig.lines) == {"completed": 2, "cancelled": 1}
     await rig.end()
+
+
+async def test_a_large_batch_that_is_called_off_holds_nobody_up(rig: Rig) -> None:
+    batch = await rig.begin("ann", 1_000)
+    seen: list[int] = []
+
+    async def live() -> None:
+        while len(rig.lines) < 1_000:
+            seen.append(len(rig.lines))
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(live())
+    assert (await rig.desk.cancel(batch)).state is BatchState.CANCELLED
+    await watching
+    steps = [after - before for before, after in pairwise([*seen, 1_000])]
+    assert max(steps) <= 100 and len(rig.lines) == 1_000
 
 
 async def test_a_stop_waits_for_results_that_are_being_written(tmp_path: Path) -> None:

@@ -150,14 +150,15 @@ def test_two_calls_of_which_one_is_without_arguments() -> None:
             delta = {"type": "input_json_delta", "partial_json": '{"a":1}'}
             data.append(event("content_block_delta", index=index, delta=delta))
         data.append(event("content_block_stop", index=index))
-    usage = {"output_tokens": 9, "cache_read_input_tokens": 5}
+    usage = {"output_tokens": 9, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 4}
     data += [event("message_delta", delta={"stop_reason": "tool_use"}, usage=usage),
              event("message_stop")]  # fmt: skip
     found, tokens = heard("anthropic", data)
     assert [(c["id"], c["name"], c["arguments"]) for c in found["calls"]] == [
         ("t0", "now", "{}"), ("t1", "then", '{"a":1}')
     ]  # fmt: skip
-    assert (tokens.tokens_in, tokens.tokens_out, tokens.cached) == (8, 9, 5)
+    assert (tokens.tokens_in, tokens.tokens_out, tokens.cached) == (12, 9, 5)
+    assert tokens.cache_write == 4 and not tokens.estimated, "it has a price of its own"
 
 
 def test_geminis_whole_answer_with_a_sealed_call_and_thoughts() -> None:

@@ -23,7 +23,8 @@ ROW = {"date": "2026-11-01", "model": "m", "cost": "1"}
         json.dumps(ROW).encode(), json.dumps([ROW], indent=2).encode(),
         json.dumps({"data": [ROW]}).encode(), json.dumps({"data": [ROW]}, indent=2).encode(),
     ],
-    ids=str,
+    ids=["comma", "mark", "utf-16", "packed", "semicolon", "tab", "crlf", "line", "list", "page",
+         "spread page"],
 )  # fmt: skip
 def test_the_same_rows_in_every_form(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "export"

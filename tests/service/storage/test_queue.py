@@ -12,7 +12,7 @@ from service.domain.clock import new_id
 from service.domain.errors import Conflict, StorageUnavailable, UpstreamExhausted
 from service.domain.tickets import Ended, NewTicket, State, Ticket
 from service.storage.queue import QueueRules, QueueStore
-from service.storage.queue_views import ahead
+from service.storage.queue_views import ahead, ready_s
 from tests.conftest import HandClock
 
 RULES = QueueRules(most_waiting=8, lease_s=30.0, tries=3, keep_answers_s=1_000.0,
@@ -60,6 +60,22 @@ def test_C08_an_idempotency_key_gives_the_same_ticket_even_after_it_is_done(
     with pytest.raises(Conflict):
         store.known("k", "i", "two")
     assert store.known("k", "", "two") is None
+
+
+def test_what_waits_for_a_budget_is_due_then_and_is_no_sign_of_trouble(
+    store: QueueStore, clock: HandClock
+) -> None:
+    ticket = store.put(fresh())
+    claim = store.claim()
+    assert claim is not None and store.release(claim, 300.0, False, "budget_exceeded", "no room")
+    assert ready_s(store.connection, ticket.id) == clock.monotonic_s() + 300.0
+    clock.advance(200.0)
+    assert store.recount().oldest_s == 0.0 and store.counts.waiting == 1
+    other = store.put(fresh())
+    clock.advance(5.0)
+    assert store.recount().oldest_s == 5.0
+    assert ready_s(store.connection, other.id) <= clock.monotonic_s()
+    assert ready_s(store.connection, "nobody's") == 0.0
 
 
 def test_the_queue_is_bounded_and_says_so(store: QueueStore) -> None:
