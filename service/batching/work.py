@@ -349,9 +349,12 @@ class Workers:
         self._stopping = True
         async with self._turning:
             await asyncio.sleep(0)
-        if self._ending:
-            await asyncio.wait({each for each in self._ending if each}, timeout=ENDING_S)
         tasks = list(self._tasks)
+        for task in tasks:
+            if task not in self._ending:
+                task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=ENDING_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

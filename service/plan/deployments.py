@@ -87,7 +87,7 @@ class BatchOfferPlan(Strict):
     ``poll_s``: between two looks at first.
     """
 
-    window_s: Annotated[float, Field(gt=0.0, le=86_400.0, allow_inf_nan=False)] = 86_400.0
+    window_s: Annotated[float, Field(gt=0.0, le=86_400.0, allow_inf_nan=False)] = 14_400.0
     cancel_s: Annotated[float, Field(gt=0.0, le=7_200.0, allow_inf_nan=False)] = 900.0
     poll_s: Annotated[float, Field(gt=0.0, le=3_600.0, allow_inf_nan=False)] = 30.0
     most_requests: int = Field(default=50_000, ge=1, le=50_000)

@@ -86,7 +86,7 @@ def test_the_looks_see_the_whole_source() -> None:
 
 def test_the_audit_trail_has_no_path_that_changes_or_deletes() -> None:
     """No statement of SQL in the source changes or deletes a row of the log; rows go only
-    from files of their own: the queue's, conversations', runs', and kept answers'.
+    from files of their own: the queue's, conversations', runs', batches', and kept answers'.
     """
     changes = re.compile(r"\b(UPDATE\s+\w+\s+SET|DELETE\s+FROM|TRUNCATE\s+\w|DROP\s+TABLE)\b", re.I)
     found = set()
@@ -97,6 +97,7 @@ def test_the_audit_trail_has_no_path_that_changes_or_deletes() -> None:
                 found.add(name)
     allowed = {"service/storage/queue.py", "service/storage/queue_file.py",
                "service/storage/cache_file.py", "service/storage/conversations.py",
-               "service/storage/run_store.py",
+               "service/storage/run_store.py", "service/storage/batch_file.py",
+               "service/storage/batch_store.py", "service/storage/parcel_store.py",
                "service/storage/long_look.py"}  # of tables of its own, in memory  # fmt: skip
     assert found <= allowed, found - allowed

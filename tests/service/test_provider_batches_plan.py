@@ -41,6 +41,11 @@ def test_a_plan_whose_provider_offers_batches_is_taken(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_what_goes_without_saying_serves_a_batch_of_a_day(tmp_path: Path) -> None:
+    as_usual = ("{window_s: 7200, cancel_s: 600}", "{}"), ("{longest_s: 172800}", "{}")
+    assert problems(tmp_path, *as_usual) == []
+
+
 @pytest.mark.parametrize(
     ("change", "where", "line", "words"),
     [

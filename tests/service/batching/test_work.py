@@ -291,17 +291,26 @@ async def test_a_large_batch_that_is_called_off_holds_nobody_up(rig: Rig) -> Non
 async def test_a_stop_waits_for_results_that_are_being_written(tmp_path: Path) -> None:
     rig = Rig(tmp_path, Rules(most_at_once=2, most_per_key=2))
     rig.logged.clear()
-    batch = await rig.begin("ann", 2)
+    first = await rig.begin("ann", 1)
     await rig.workers.turn()
-    while len(rig.lines) < 2:
+    while not rig.lines:
+        await asyncio.sleep(0)
+    rig.hold = asyncio.Event()
+    second = await rig.begin("bob", 1)
+    await rig.workers.turn()
+    while len(rig.asked) < 2:
         await asyncio.sleep(0)
     ending = asyncio.create_task(rig.end())
+    await asyncio.sleep(0.01)
+    rig.hold.set()  # too late: it was called off, and is not told of
     await asyncio.sleep(0.01)
     rig.logged.set()
     await ending
     rig.open()
     await rig.run()
-    assert await rig.state(batch) is BatchState.COMPLETED and len(rig.asked) == 2
+    assert await rig.state(first) is await rig.state(second) is BatchState.COMPLETED
+    assert Counter(mark for _, mark in rig.asked) == {"ann-0": 1, "bob-0": 2}
+    assert Counter(each.batch_id for each in rig.lines) == {first.id: 1, second.id: 1}
     await rig.end()
 
 
