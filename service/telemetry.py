@@ -95,7 +95,7 @@ GAUGES = {
     "queue_waiting": "Tickets that wait for a deployment",
     "queue_running": "Tickets that are being tried",
     "queue_dead": "Tickets that died or expired unanswered and are still kept",
-    "queue_oldest_seconds": "Age of the oldest unanswered ticket",
+    "queue_oldest_seconds": "Age of the oldest unanswered ticket that waits for no budget",
     "review_open": "Refused requests that wait for a person",
     "review_overdue": "Those that wait beyond their time",
     "review_rate": "Share of the requests of five minutes that went to review",
