@@ -99,7 +99,11 @@ async def test_nothing_is_held_where_nothing_is_mirrored(rig: Rig) -> None:
     assert not rig.mirror._held and rig.mirror.counts("v2") == {}
 
 
-async def test_live_calls_come_first(rig: Rig) -> None:
+def _no_room(batches: object) -> None:
+    raise OSError("no space left on device")
+
+
+async def test_live_calls_come_first(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.strained = True
     await rig.mirrored()
     rig.strained = False
@@ -107,9 +111,13 @@ async def test_live_calls_come_first(rig: Rig) -> None:
     await rig.mirrored()
     rig.world.overrides.clear()
     await rig.mirrored("gone")
-    rig.log.healthy = False
-    await rig.mirrored()
-    rig.log.healthy = True
+    with monkeypatch.context() as full:
+        full.setattr(rig.database, "write", _no_room)
+        rig.choose(rig.decide()[0])
+        async with asyncio.timeout(30):
+            while rig.log.healthy:
+                await asyncio.sleep(0.002)
+        await rig.mirrored()
     assert rig.counts == {
         "the gateway is busy": 1, "excluded by an operator": 1, "no longer in the plan": 1,
         "the log cannot be written": 1,
