@@ -18,6 +18,7 @@ from learning.policies.base import Chooser, Expected, Scores
 from learning.regression import Matrix
 
 HOPE = 2.5  # deviations that an arm on trial may be behind
+LED, MOST_SOUGHT, MOST_CHANCE = 0.5, 3.0, 0.5  # of arms that may be again as they once were
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,18 +227,23 @@ class LinearChooser(Chooser):
 
 
 def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChooser:
-    """The chooser at the dual price that keeps the budget, or with the optimism that spends it."""
+    """The chooser at the dual price that keeps the budget, or with the optimism that spends it;
+    what it looks for anew is looked for often enough.
+    """
     features, tokens, dials = pacer.window()
-    if pacer.budget_usd is None or not len(tokens):
+    if not len(tokens) or (pacer.budget_usd is None and not chooser.returning):
         return chooser
     factor = np.exp(np.clip(features @ chooser.length_weights, -BOUND, BOUND))
     cost = np.outer(tokens, chooser.price_in)
     cost += factor[:, None] * (chooser.price_out * chooser.usual_tokens)
     base = (features @ chooser.theta.T) * (1.0 - chooser.error_rate)
     base -= chooser.per_usd * dials[:, None] * cost + chooser.per_second * chooser.latency_s
+    gains = chooser.gains(features)
+    if pacer.budget_usd is None:
+        return sought(chooser, base, gains)
     weighted = weight_of(dials)[:, None] * cost
     billed = cost * pacer.bias
-    deviation, gains = chooser.deviations(features), chooser.gains(features)
+    deviation = chooser.deviations(features)
     spread = chooser.exploring.temper * deviation
 
     def spend(utility: NDArray[np.float64]) -> float:
@@ -251,8 +257,25 @@ def priced(chooser: LinearChooser, pacer: Pacer, optimism: float) -> LinearChoos
         return float((shares * billed).sum() / len(tokens))
 
     price = pacer.solve(lambda price: spend(base - price * weighted))
+    if chooser.returning:
+        chooser = sought(chooser, base - price * weighted, gains)
+        price = pacer.solve(lambda price: spend(base - price * weighted))
     chooser = replace(chooser, dual_price=price)
     if price > 0.0:
         return chooser
     hope = pacer.optimism(lambda hope: spend(base + hope * deviation), optimism)
     return replace(chooser, exploring=replace(chooser.exploring, optimism=hope))
+
+
+def sought(chooser: LinearChooser, utility: Matrix, gains: Matrix) -> LinearChooser:
+    """The chooser, with the chances raised of arms that would lead seldom even as they once were.
+
+    Looks at an arm come only where it would lead: ``LED`` of all requests give enough of them. With
+    a smaller part the chance is greater by as much, at most ``MOST_SOUGHT`` times and up to
+    ``MOST_CHANCE``. ``utility`` [n, K] and ``gains`` [m, n] of recent requests.
+    """
+    lead = utility.max(1)
+    leads = (utility[:, list(chooser.returning)].T + gains >= lead).mean(1)
+    raised = chooser.chances * np.clip(LED / np.maximum(leads, 1e-9), 1.0, MOST_SOUGHT)
+    limit = np.maximum(chooser.chances, MOST_CHANCE)
+    return replace(chooser, chances=np.minimum(raised, limit))

@@ -86,6 +86,23 @@ def test_many_contexts_at_once_get_what_each_gets() -> None:
         assert found == pytest.approx(np.mean(each, axis=0), rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("led", "kept", "found"),
+    [(100, 0.1, 0.1), (25, 0.1, 0.2), (5, 0.1, 0.3), (25, 0.4, 0.5), (5, 0.9, 0.9), (0, 0.1, 0.3)],
+)
+def test_who_would_lead_seldom_is_looked_for_more_often_there(
+    led: int, kept: float, found: float
+) -> None:
+    """The second arm would be as good as 1.1, and lead, where the first feature is 1."""
+    pacer = Pacer(None, 3, 2)
+    for number in range(100):
+        pacer.spent(0, Context(np.array([number % 100 < led, 1.0], np.float32), 10), 1e-3)
+    chooser = _chooser(
+        returning=(1,), remembered=np.array([[0.5, 0.6]]), chances=np.array([kept])
+    )  # fmt: skip
+    assert priced(chooser, pacer, 1.0).chances == pytest.approx([found])
+
+
 def test_the_price_keeps_the_expected_spend_at_the_budget() -> None:
     pacer = Pacer(4e-4, 3, 2)
     for step in range(100):
