@@ -280,3 +280,16 @@ def test_json_is_alone_on_standard_output_of_a_real_process() -> None:
 
 def test_cells() -> None:
     assert [text(v) for v in (None, 0.123456, 3, "x")] == ["-", "0.1235", "3", "x"]
+
+
+def test_the_end_of_a_process_says_nothing_of_its_libraries() -> None:
+    """Of a process that holds what would be listed: what msgspec decoded, and DuckDB's module."""
+    told = (
+        "import sys, duckdb; from service.orchestration.golden import golden; golden();"
+        "from service.cli.main import main; sys.argv = ['headgate', 'keys', 'nothing']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", told], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2 and "No such command 'nothing'" in done.stderr
+    assert "leaked" not in done.stderr
