@@ -242,6 +242,21 @@ def _micro(text: str, name: str) -> int:
     return found
 
 
+def in_words(change: Change) -> str:
+    """A change as people say it, as the subject of a sentence."""
+    task = getattr(change, "task", "")
+    of = "all tasks" if task == "*" else task
+    if isinstance(change, Tier):
+        return f"every request of {of} to {change.deployment}"
+    if isinstance(change, Cache):
+        return f"answers for {of} kept for {_span(change.ttl_s)}"
+    if isinstance(change, Batch):
+        return f"patient requests of {of} in batches"
+    if isinstance(change, Skip):
+        return f"no check of {of} where the answer is foreseen to be good"
+    return change.text
+
+
 def _span(seconds: float) -> str:
     """A time as people write it."""
     for unit, size in (("h", 3_600.0), ("m", 60.0)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from experiments.errors import CannotSay
-from experiments.opportunities.changes import ORDER_WORDS, Batch, Cache, Change, Skip, Tier
+from experiments.opportunities.changes import ORDER_WORDS, Batch, Cache, Change, Tier, in_words
 from experiments.opportunities.estimating import Estimated, Joint
 from experiments.opportunities.listing import LEAST_SHARE, Opportunities
 from experiments.reviewing.finding import Finding, scaled, usd, usd_range
@@ -49,7 +49,7 @@ def _one(each: Estimated, unbeaten: bool, joint: Joint, offer: Offer) -> Finding
     assert isinstance(saved, Interval)
     most = "at most " if isinstance(change, Cache) else ""
     words = [
-        f"{_change(change)} would have saved {most}{usd_range(scaled(saved, 1e-6))}, "
+        f"{in_words(change)} would have saved {most}{usd_range(scaled(saved, 1e-6))}, "
         f"{saved.estimate / before:.1%} of what was paid in {joint.days} days",
     ]
     if isinstance(each.quality, Interval):
@@ -109,20 +109,8 @@ def _weekly(saved: Interval, joint: Joint) -> Interval:
 
 
 def _title(change: Change) -> str:
-    told = _change(change)
+    told = in_words(change)
     return told[:1].upper() + told[1:]
-
-
-def _change(change: Change) -> str:
-    if isinstance(change, Tier):
-        return f"{change.task} answered by {change.deployment}"
-    if isinstance(change, Cache):
-        return f"a cache for {change.task}"
-    if isinstance(change, Batch):
-        return f"patient requests of {change.task} in batches"
-    if isinstance(change, Skip):
-        return f"no check of {change.task} where the answer is foreseen to be good"
-    return change.text
 
 
 def _proposal(change: Change) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from service.cli.output import (
     UrlOption,
     client,
     give,
+    moment,
     say,
     service_errors,
     signed,
@@ -24,13 +24,6 @@ from service.cli.output import (
 app = typer.Typer(help="Batches: how they stand, when they are answered, an end to one.")
 
 BatchId = Annotated[str, typer.Argument(help="The batch's id.")]
-
-
-def moment(at_s: int | None) -> str | None:
-    """A time, UTC."""
-    return (
-        None if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    )
 
 
 @app.command("list", epilog="Example: headgate batch list --limit 20 --json")

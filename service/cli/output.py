@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
@@ -120,6 +121,13 @@ def settings(texts: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             found[name] = value
     return found
+
+
+def moment(at_s: int | None) -> str | None:
+    """A time, UTC."""
+    return (
+        None if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    )
 
 
 def client(url: str) -> Any:

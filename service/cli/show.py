@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.batch import moment
 from service.cli.cache import show_cache_line, show_given_again
 from service.cli.ensemble import show_rationale
 from service.cli.escalation import show_climb
@@ -17,6 +16,7 @@ from service.cli.output import (
     UrlOption,
     client,
     give,
+    moment,
     out,
     say,
     service_errors,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from experiments.opportunities.changes import Batch, Cache, Change, Skip, Tier, parse
+from experiments.opportunities.changes import Cache, Skip, in_words, parse
 from service.console.calling import Refused
 from service.console.looker import Gone, Looker
 from service.console.nodes import (
@@ -21,7 +21,7 @@ from service.console.nodes import (
     moment,
     table,
 )
-from service.console.wording import NONE, count, plural, span, usd
+from service.console.wording import NONE, count, plural, usd
 
 PATH = "/admin/costs/opportunities"
 _MARKS = ("unbeaten: nothing else surely saves as much at as little risk; together: the best that "
@@ -110,21 +110,6 @@ def _row(each: dict[str, Any]) -> tuple[Node, ...]:
         h("span", *marks, title=_MARKS) if marks else NONE,
         h("span", h("code", command), h("small", trial["words"], cls="hg-why")),
     )  # fmt: skip
-
-
-def in_words(change: Change) -> str:
-    """A change as people say it."""
-    task = getattr(change, "task", "")
-    of = "all tasks" if task == "*" else task
-    if isinstance(change, Tier):
-        return f"{of}: every request to {change.deployment}"
-    if isinstance(change, Cache):
-        return f"{of}: keep answers for {span(change.ttl_s)}"
-    if isinstance(change, Batch):
-        return f"{of}: send patient requests as batches"
-    if isinstance(change, Skip):
-        return f"{of}: no check of answers foreseen to be good"
-    return change.text
 
 
 def _risk(each: dict[str, Any]) -> str:

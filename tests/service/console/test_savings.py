@@ -192,7 +192,7 @@ async def test_the_list_tells_what_is_sure_and_how_to_try_it(look: Callable[...,
     looker.kept["opportunities"] = task = asyncio.create_task(asyncio.sleep(0, found))
     await task
     told = str(opportunities.opportunities(looker))
-    assert "code: every request to mill" in told and "all tasks: keep answers for 1" in told
+    assert "every request of code to mill" in told and "answers for all tasks kept for 24h" in told
     assert "$4.00" in told and "'nothing'" in told and "how stale" in told
     assert "quality -0.010 (-0.020 to +0.000)" in told and "no checks" in told
     assert 'try "tier:code=mill"' in told
