@@ -87,7 +87,7 @@ def _figures(report: Report) -> Node:
     given = sum(each["answers"] for each in found["kept_answers"].values())
     return figures(
         figure("Spent", usd(found["spent_micro_usd"] / 1e6), plural(found["calls"], "call")),
-        figure("It would have been", usd(before / 1e6), f"about, and {count(given)} calls more"),
+        figure("It would have been", usd(before / 1e6), f"about, and {plural(given, 'call')} more"),
         figure("Saved in all", saved, share),
         figure("By kept answers", *part("kept_answers_micro_usd")),
         figure("By prompt caches", *part("prompt_caches_micro_usd")),
