@@ -57,6 +57,18 @@ class LengthModel:
         if self.fresh >= REFIT_AFTER:
             self._refit(now)
 
+    def add_shared(
+        self, sums: tuple[NDArray[np.float64], Vector], weight: float,
+        columns: tuple[NDArray[np.int64], NDArray[np.int64]], now: float,
+    ) -> None:  # fmt: skip
+        """Gram and moment that were summed elsewhere, of the features ``columns[1]`` there as the
+        features ``columns[0]`` here.
+        """
+        (gram, moment), (known, was) = sums, columns
+        self.gram[np.ix_(known, known)] += weight * gram[np.ix_(was, was)]
+        self.moment[known] += weight * moment[was]
+        self._refit(now)
+
     def _refit(self, now: float) -> None:
         """The ridge regression anew, by Cholesky's decomposition."""
         self.fresh = 0

@@ -55,6 +55,10 @@ class WatchedRatio:
         self.sums = [[value * factor for value in row] for row in self.sums]
         self.since = [[[v * factor for v in row] for row in sides] for sides in self.since]
 
+    def add(self, at: int, sums: list[float]) -> None:
+        """Measurements that were summed elsewhere, [5]; the detector does not see them."""
+        self.sums[at] = [a + b for a, b in zip(self.sums[at], sums, strict=True)]
+
     def positive(
         self, at: int, parts: tuple[float, float], weight: float, now: float
     ) -> Alarm | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.interaction import Context
+from learning.interaction import Context, Vector
 
 WINDOW = 256
 LEAST_CONTEXTS = 4
@@ -69,6 +69,20 @@ class Pacer:
             credit = self.credit_usd + self.budget_usd - cost_usd
             least = -DEBT_REQUESTS * self.budget_usd
             self.credit_usd = min(max(credit, least), CREDIT_REQUESTS * self.budget_usd)
+
+    def saw(
+        self, features: NDArray[np.float64], tokens_in: Vector, columns: NDArray[np.int64]
+    ) -> None:
+        """Requests that were answered elsewhere: they stand in while there are none of ours.
+
+        ``columns`` [d] says where each feature of ``features`` [n, d] stands here.
+        """
+        if self._seen:
+            return
+        count = min(len(features), WINDOW)
+        self._features[:count, columns] = features[:count]
+        self._tokens[:count] = tokens_in[:count]
+        self._seen = count
 
     def window(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Every second of the recent contexts: features [n, d], prompt tokens [n], dials [n]."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from learning import exploration
 from learning.errors import SnapshotSchema, UnknownArm, UnknownParameter
+from learning.evidence import Evidence
 from learning.interaction import Arm, Choice, Context, Interaction, Vector
 from learning.reward import RewardScale
 from learning.snapshot import Frozen, freeze, thaw
@@ -77,12 +78,18 @@ class Prior:
     """What a model fitted elsewhere believes of quality: ``theta`` [arms, features].
 
     A policy takes it as the centre that each arm is drawn towards, for the arms and features
-    that both know.
+    that both know. ``evidence``: rated answers that it has not seen, which it takes as its own.
     """
 
     arms: tuple[str, ...]
     features: tuple[str, ...]
     theta: NDArray[np.float64]
+    evidence: Evidence | None = None
+
+    @classmethod
+    def told(cls, evidence: Evidence) -> Self:
+        """Answers alone, and no other belief."""
+        return cls((), (), np.zeros((0, 0)), evidence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from learning.changes import Changes, Rated
 from learning.decay import DecayClock
 from learning.drift import UP
 from learning.errors import InvalidInteraction, SnapshotSchema
+from learning.evidence import Evidence
 from learning.interaction import Interaction, Vector
 from learning.length import LengthModel
 from learning.live import Alarm, WatchedRatio
@@ -168,6 +169,8 @@ class Linear(Policy):
             self._length.learn(at, x, reward.tokens_out, slow, self._slow.discount(at_s))
 
     def take_prior(self, prior: Prior) -> bool:
+        if prior.evidence is not None:
+            self._take_evidence(prior.evidence)
         arms, features = prior.arms, {name: i for i, name in enumerate(prior.features)}
         columns = np.array([features.get(name, -1) for name in self.setup.features])
         known = np.flatnonzero(columns >= 0)
@@ -177,6 +180,25 @@ class Linear(Policy):
         discount = self._slow.discount(self._slow.latest_s) if self._slow.started else 1.0
         self._refit(discount, float(self._sums.count.sum()) * discount)
         return True
+
+    def _take_evidence(self, evidence: Evidence) -> None:
+        """Answers as if they had been given here, at the evidence's time."""
+        known, was = evidence.columns(self.setup.features)
+        self._rescale(evidence.at_s)
+        weight = self._slow.weight(evidence.at_s)
+        for of, name in enumerate(evidence.arms):
+            if not self.knows(name):
+                continue
+            at = self.index(name)
+            gram = evidence.gram[of][np.ix_(was, was)]
+            self._sums.gram[at][np.ix_(known, known)] += weight * gram
+            self._sums.moment[at][known] += weight * evidence.moment[of][was]
+            self._sums.square[at] += weight * evidence.square[of]
+            self._sums.count[at] += weight * evidence.count[of]
+            self._length.usual.add(at, (weight * evidence.length[of]).tolist())
+        grams = (evidence.length_gram, evidence.length_moment)
+        self._length.add_shared(grams, weight, (known, was), self._slow.discount(evidence.at_s))
+        self._pacer.saw(evidence.contexts[:, was], evidence.tokens_in, known)
 
     def alarms(self) -> Mapping[str, int]:
         return dict(zip(self.setup.names, self._changes.alarms.tolist(), strict=True))
