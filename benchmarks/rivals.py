@@ -1,7 +1,7 @@
 """Published routers beside ours on recorded outcomes: same streams, features, prices, one run.
 
     python -m benchmarks.rivals --outcomes FILE.parquet [--scenarios stationary,quality]
-        [--budgets 0.000662,none] [--seeds 10] [--models a,b] [--json OUT]
+        [--budgets 0.000662,none] [--seeds 10] [--models a,b] [--warm] [--json OUT]
 
 The rivals (ParetoBandit, LinUCB and linear Thompson under its pacer, Vowpal Wabbit) are installed
 from the package index into an environment of their own; nothing of them is a dependency.
@@ -70,7 +70,7 @@ def show(name: str, report: dict[str, Any]) -> None:
                        "reward_first_300", "false_alarms_in_20000"):  # fmt: skip
             if figure in row and (policy == OURS or not figure.startswith("false")):
                 told += f"  {figure} {row[figure]:.4g}"
-        print(told)
+        print(told + (f"  gap closed {row['gap_closed']:.0%}" if row["gap_closed"] else ""))
 
 
 def main() -> None:
@@ -83,18 +83,21 @@ def main() -> None:
     parser.add_argument("--models", default="", help="only these of the file")
     parser.add_argument("--focus", default="", help="the model that the scenario is about")
     parser.add_argument("--features", default="svd25")
+    parser.add_argument("--warm", action="store_true", help="tell them the unscored prompts first")
     parser.add_argument("--policies", default="", help="all if empty; ours is called default")
     parser.add_argument("--json", type=Path)
     o = parser.parse_args()
     if not o.outcomes.exists():
         raise SystemExit(f"{o.outcomes} is not there; recorded outcomes are no part of the project")
     policies = [name for name in o.policies.split(",") if name]
+    if o.warm and not policies:
+        policies = [OURS, "paretobandit", "linucb+pacer", "thompson+pacer"]
     request = {
         "outcomes": str(o.outcomes.resolve()),
         "models": [name for name in o.models.split(",") if name],
         "scenarios": o.scenarios.split(","),
         "budgets": [None if b == "none" else float(b) for b in o.budgets.split(",")],
-        "features": o.features, "focus": o.focus, "seeds": o.seeds,
+        "features": o.features, "focus": o.focus, "seeds": o.seeds, "warm": o.warm,
         "policies": policies or [OURS, "paretobandit", "linucb+pacer", "thompson+pacer",
                                  "vw_squarecb", "vw_cover", "vw_regcb"],
     }  # fmt: skip

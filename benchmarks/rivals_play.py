@@ -11,14 +11,17 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+import joblib
 import numpy as np
 import vowpalwabbit
 from pareto_bandit.budget_pacer import BudgetPacer, PacingMode
-from pareto_bandit.config import BEST_K3_TABULA_RASA_HPARAMS
+from pareto_bandit.config import BEST_K3_HPARAMS, BEST_K3_TABULA_RASA_HPARAMS
 from pareto_bandit.costs import log_normalize_cost
 from pareto_bandit.feature_service import FeatureService
 from pareto_bandit.router import BanditRouter
@@ -26,9 +29,10 @@ from pareto_bandit.storage import EphemeralContextStore
 
 from experiments.offline import learning_benchmark as lb
 from experiments.offline import outcomes, text_features
+from learning.evidence import Evidence
 from learning.interaction import Choice, Context, Interaction
 from learning.policies import registry
-from learning.policies.base import Chooser, Policy, PolicySetup, Scores
+from learning.policies.base import Chooser, Policy, PolicySetup, Prior, Scores
 from learning.snapshot import Frozen
 
 BURN_IN = 20  # draws that ParetoBandit's own experiments force on a newcomer
@@ -81,6 +85,15 @@ class Rival(Policy):
         """What the answer was worth."""
         raise NotImplementedError
 
+    def take_prior(self, prior: Prior) -> bool:
+        if prior.evidence is None or not self.warmed(prior.evidence):
+            raise SystemExit(f"{self.kind} has no warm start here: leave it out of --policies")
+        return True
+
+    def warmed(self, evidence: Evidence) -> bool:
+        """Begin with what other answers told, where the rival can."""
+        return False
+
     def take_over(self, before: Rival) -> None:
         """Go on from the state before the plan changed: new prices, perhaps a new arm."""
         raise NotImplementedError
@@ -111,7 +124,7 @@ class Rival(Policy):
 
 
 class Pareto(Rival):
-    """The package as it is, cold, with the paper's hyperparameters for that."""
+    """The package as it is, with the paper's hyperparameters for a cold start or a warm one."""
 
     kind = "paretobandit"
 
@@ -121,16 +134,32 @@ class Pareto(Rival):
         self.router: Any = None
         self.forced: list[int] = []
         self.open: tuple[Any, float] | None = None
+        self.known: Evidence | None = None
+
+    def warmed(self, evidence: Evidence) -> bool:
+        self.known = evidence
+        return True
 
     def _start(self, dimension: int) -> None:
-        tuned = BEST_K3_TABULA_RASA_HPARAMS
+        with tempfile.TemporaryDirectory() as folder:
+            self._create(dimension, Path(folder) / "warm.joblib")
+
+    def _create(self, dimension: int, file: Path) -> None:
+        tuned, told = BEST_K3_TABULA_RASA_HPARAMS, self.known
+        if told is not None:
+            tuned, at = BEST_K3_HPARAMS, [told.arms.index(name) for name in self.setup.names]
+            whole = {name: told.gram[i] + np.eye(dimension)
+                     for name, i in zip(self.setup.names, at, strict=True)}  # fmt: skip
+            moments = {name: told.moment[i] for name, i in zip(self.setup.names, at, strict=True)}
+            joblib.dump({"A": whole, "b": moments, "pca_whitened": True}, file)
         self.router = BanditRouter.create(
             model_registry={
                 name: {"model_id": name, "input_cost_per_m": p[0], "output_cost_per_m": p[1]}
                 for name, p in zip(self.setup.names, self.prices.tolist(), strict=True)
             },
             feature_service=FeatureService.for_precomputed(dimension),
-            context_store=EphemeralContextStore(), priors="none",
+            context_store=EphemeralContextStore(), priors="none" if told is None else "warmup",
+            warmup_path=None if told is None else str(file),
             prior_n_effective=tuned["prior_n_effective"], alpha=tuned["alpha"], cost_penalty=0.0,
             forgetting_factor=tuned["forgetting_factor"], budget_pacer=self.pacer, bandit_seed=0,
         )  # fmt: skip
@@ -233,6 +262,14 @@ class Ridge(Paced):
 
     def bonus(self, deviation: np.ndarray) -> np.ndarray:
         raise NotImplementedError
+
+    def warmed(self, evidence: Evidence) -> bool:
+        for name in self.setup.names:
+            at = evidence.arms.index(name)
+            whole = evidence.gram[at] + np.eye(len(evidence.features))
+            self.inverse.append(np.linalg.inv(whole))
+            self.moment.append(evidence.moment[at].copy())
+        return True
 
     def select(self, x: np.ndarray) -> int:
         while len(self.inverse) < len(self.setup.arms):
@@ -339,6 +376,7 @@ def main() -> None:
     for scenario in request["scenarios"]:
         for budget in request["budgets"]:
             asked = lb.question(known, scenario, budget, request["features"], request["focus"])
+            asked = replace(asked, warm=request["warm"])
             bench = lb.Bench(known, features, asked, {})
             wanted = lb.jobs(request["policies"] or [r.kind for r in RIVALS], request["seeds"])
             found = lb.report(asked, known.names, lb.run_all(bench, wanted))

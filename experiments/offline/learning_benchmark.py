@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from experiments.errors import CannotSay
 from experiments.offline.outcomes import Outcomes
-from experiments.offline.play import Played, Wanted, measure, play
+from experiments.offline.play import Played, Wanted, known_before, measure, play
 from experiments.offline.references import References, references
-from experiments.offline.streams import UNSCORED, focus_of, make
+from experiments.offline.streams import UNSCORED, focus_of, make, scored_only
 from experiments.statistics.moments import Interval, Moments
 from learning.policies import registry
 
@@ -25,12 +25,15 @@ WITHIN = 0.005  # a gain of routing below this is not worth routing for
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of every policy."""
+    """What is asked of every policy. ``warm``: they are told all outcomes of the unscored prompts
+    and begin at the first scored one; else they play the unscored ones and see what they chose.
+    """
 
     scenario: str
     budget_usd: float | None
     features: str
     focus: int | None
+    warm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,12 @@ class Bench:
         stream = make(self.outcomes, q.scenario, job.seed, q.focus)
         kind = ALIASES.get(job.policy, job.policy)
         wanted = Wanted(kind, self.parameters.get(job.policy, {}), q.budget_usd)
+        refs = references(stream, self.features, self.outcomes.names, q.budget_usd)
+        if q.warm:
+            told = known_before(self.outcomes, self.features, stream)
+            wanted, stream = replace(wanted, evidence=told), scored_only(stream)
         played = play(self.outcomes, self.features, stream, wanted, job.seed)
         figures = measure(stream, played, q.budget_usd)
-        refs = references(stream, self.features, self.outcomes.names, q.budget_usd)
         return Result(job, figures, curve_of(played, stream.phase != UNSCORED), refs)
 
 
@@ -116,6 +122,7 @@ def report(question_: Question, names: Sequence[str], results: Iterable[Result])
         "scenario": q.scenario,
         "budget_usd": q.budget_usd,
         "features": q.features,
+        "warm": q.warm,
         "focus": None if q.focus is None else names[q.focus],
         "seeds": len(everything),
         "deployments": list(names),

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from experiments.offline.outcomes import Outcomes
 from experiments.offline.streams import UNSCORED, Event, Stream
+from learning.evidence import Answers, Evidence
 from learning.interaction import Arm, Choice, Context, Interaction
 from learning.policies import registry
-from learning.policies.base import Chooser, Policy, PolicySetup
+from learning.policies.base import Chooser, Policy, PolicySetup, Prior
 from learning.reward import Reward, RewardScale
 
 PUBLISH_EVERY = 8
@@ -27,12 +28,15 @@ HALVED, GIVEN_BACK = 0.5, 0.8
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A policy by its kind and parameters; ``budget_usd`` is dollars a request."""
+    """A policy by its kind and parameters; ``budget_usd`` is dollars a request. ``evidence``: what
+    it is told before the first request.
+    """
 
     kind: str
     parameters: Mapping[str, Any]
     budget_usd: float | None
     publish_every: int = PUBLISH_EVERY
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +70,11 @@ class _Table:
         self._outcomes, self._wanted = outcomes, wanted
         self._price_in = outcomes.price_input_usd_mtok.copy()
         self._price_out = outcomes.price_output_usd_mtok.copy()
-        self._features = (*(f"f{i}" for i in range(dimension - 1)), "constant")
+        self._features = feature_names(dimension)
         self.arms = list(stream.starting)
         self.policy = self._build()
+        if wanted.evidence is not None:
+            self.policy.take_prior(Prior.told(wanted.evidence))
         self.view: Chooser = self.policy.chooser(START_S)
 
     def _build(self) -> Policy:
@@ -99,9 +105,42 @@ class _Table:
         self.view = self.policy.chooser(_time(step))
 
     def tokens_out(self, arm: int, tokens_in: int, cost_usd: float) -> int:
-        """What a provider would report: the tokens that the cost stands for at list price."""
-        paid = cost_usd * 1e6 - self._price_in[arm] * tokens_in
-        return max(1, round(float(paid / self._price_out[arm])))
+        """What a provider would report."""
+        return tokens_of(cost_usd, tokens_in, (self._price_in[arm], self._price_out[arm]))
+
+
+def feature_names(dimension: int) -> tuple[str, ...]:
+    """The names of features without names; the last is the constant."""
+    return (*(f"f{i}" for i in range(dimension - 1)), "constant")
+
+
+def tokens_of(cost_usd: float, tokens_in: int, prices: tuple[float, float]) -> int:
+    """The tokens of the answer that a cost stands for, at the prices of a million in and out."""
+    paid = cost_usd * 1e6 - prices[0] * tokens_in
+    return max(1, round(float(paid / prices[1])))
+
+
+def known_before(outcomes: Outcomes, features: NDArray[np.float32], stream: Stream) -> Evidence:
+    """All that the unscored prompts tell of the deployments that are there from the start."""
+    rows, arms = stream.rows[stream.phase == UNSCORED], list(stream.starting)
+    tokens = outcomes.tokens_in
+    prices = [
+        (float(outcomes.price_input_usd_mtok[at]), float(outcomes.price_output_usd_mtok[at]))
+        for at in arms
+    ]
+    written = [
+        tokens_of(float(outcomes.cost_usd[row, at]), int(tokens[row]), price)
+        for row in rows
+        for at, price in zip(arms, prices, strict=True)
+    ]
+    answers = Answers(
+        tuple(outcomes.names[at] for at in arms), feature_names(features.shape[1]),
+        np.tile(np.arange(len(arms)), len(rows)),
+        np.repeat(features[rows].astype(np.float64), len(arms), axis=0),
+        outcomes.reward[np.ix_(rows, arms)].ravel(),
+        np.repeat(tokens[rows].astype(np.float64), len(arms)), np.array(written, dtype=np.float64),
+    )  # fmt: skip
+    return Evidence.of(answers, START_S)
 
 
 def _time(step: int) -> float:

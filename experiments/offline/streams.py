@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,6 +105,18 @@ def make(outcomes: Outcomes, scenario: str, seed: int, focus: int | None) -> Str
         focus,
     )  # fmt: skip
     return _shaped(stream, outcomes, rng)
+
+
+def scored_only(stream: Stream) -> Stream:
+    """The stream from its first scored request on."""
+    begin = int(np.flatnonzero(stream.phase != UNSCORED)[0])
+    return replace(
+        stream, rows=stream.rows[begin:], reward=stream.reward[begin:],
+        cost_usd=stream.cost_usd[begin:], phase=stream.phase[begin:],
+        events={step - begin: event for step, event in stream.events.items()},
+        delay=None if stream.delay is None else stream.delay[begin:],
+        missing=None if stream.missing is None else stream.missing[begin:],
+    )  # fmt: skip
 
 
 def _shaped(stream: Stream, outcomes: Outcomes, rng: np.random.Generator) -> Stream:

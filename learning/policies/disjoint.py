@@ -17,6 +17,7 @@ from learning.policies.base import (
     Chooser,
     Policy,
     PolicySetup,
+    Prior,
     Scores,
     check_numbers,
     take_parameters,
@@ -129,6 +130,24 @@ class Disjoint(Policy):
             self._pacer.spent(at, interaction.context, reward.cost_usd)
         if reward.tokens_out is not None and not reward.failed:
             self._tokens[at] += (1.0, reward.tokens_out)
+
+    def take_prior(self, prior: Prior) -> bool:
+        """Answers given elsewhere are answers; it has no other use for a belief."""
+        evidence = prior.evidence
+        if evidence is None:
+            return False
+        known, was = evidence.columns(self.setup.features)
+        for of, name in enumerate(evidence.arms):
+            if self.knows(name):
+                at = self.index(name)
+                self._sums.gram[at][np.ix_(known, known)] += evidence.gram[of][np.ix_(was, was)]
+                self._sums.moment[at][known] += evidence.moment[of][was]
+                self._sums.square[at] += evidence.square[of]
+                self._sums.count[at] += evidence.count[of]
+                tokens, _, calls = evidence.length[of][:3]
+                self._tokens[at] += (calls, tokens)
+        self._pacer.saw(evidence.contexts[:, was], evidence.tokens_in, known)
+        return True
 
     def chooser(self, at_s: float) -> RidgeChooser:
         arms = self.setup.arms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,6 +61,9 @@ def learning(
     parameters: Annotated[
         str, typer.Option(help='Of the policies, as JSON: {"default": {"temper": 0.2}}.')
     ] = "{}",
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Tell them all outcomes of the unscored prompts first.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 2,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw reward over time here (PNG).")] = None,
@@ -69,7 +73,7 @@ def learning(
     only = [name.strip() for name in models.split(",") if name.strip()]
     asked = (scenario, _budget(budget), features, focus)
     given = _json(parameters, "--parameters")
-    report = _report((outcomes, only), asked, (names, given), (seeds, jobs))
+    report = _report((outcomes, only), asked, (names, given), (seeds, jobs, warm))
     if json_out is not None:
         json_out.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", "utf-8")
     if plot is not None:
@@ -81,7 +85,7 @@ def _report(
     source: tuple[Path, list[str]],
     asked: tuple[str, float | None, str, str],
     policies: tuple[list[str], dict[str, Any]],
-    size: tuple[int, int],
+    size: tuple[int, int, bool],
 ) -> dict[str, Any]:
     from service.config import one_blas_thread
 
@@ -96,7 +100,7 @@ def _report(
     try:
         lb.check_policies([*names, *given])
         known = recorded.read(*source)
-        question = lb.question(known, *asked)
+        question = replace(lb.question(known, *asked), warm=size[2])
         with err.status("making features"):
             features = text_features.build(question.features, known)
         wanted = lb.jobs(names, size[0])
@@ -178,7 +182,8 @@ def _show(report: dict[str, Any]) -> None:
                 f"{row['regret']:+.4f}", "-" if closed is None else f"{closed:.0%}",
             )
         )  # fmt: skip
-    about = f"{report['scenario']}, {report['seeds']} seeds, features {report['features']}"
+    warm = "warm, " if report["warm"] else ""
+    about = f"{report['scenario']}, {warm}{report['seeds']} seeds, features {report['features']}"
     about += f", about {report['focus']}" if report["focus"] else ""
     spend = "spend/budget" if paced else "$ a request"
     table(("policy", "reward", "95 %", spend, "regret", "gap closed"), rows, about)

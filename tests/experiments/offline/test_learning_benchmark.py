@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,8 @@ from experiments.offline.learning_benchmark import (
     run_all,
 )
 from experiments.offline.outcomes import of_frame
+from experiments.offline.play import known_before
+from experiments.offline.streams import make
 from experiments.offline.text_features import build
 from tests.experiments.offline.recorded import frame
 
@@ -60,3 +63,22 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
         check_policies(["default", "wizard"])
     with pytest.raises(CannotSay, match="there are: small, middle, large"):
         question(OUTCOMES, "quality", None, "svd25", "huge")
+
+
+def test_who_is_told_the_unscored_prompts_begins_where_others_end() -> None:
+    asked = question(OUTCOMES, "stationary", None, "svd25")
+    features, wanted = build("svd25", OUTCOMES), jobs(["default"], 3)
+    cold = run_all(Bench(OUTCOMES, features, asked, {}), wanted)
+    warm = run_all(Bench(OUTCOMES, features, replace(asked, warm=True), {}), wanted)
+    for one, other in zip(cold, warm, strict=True):
+        assert one.references == other.references  # the same scored requests
+        assert other.figures["still_decisions"] == 450.0 < one.figures["still_decisions"]
+        assert other.curve[0] > 0.8
+    assert sum(r.figures["reward"] for r in warm) > sum(r.figures["reward"] for r in cold)
+    assert report(replace(asked, warm=True), OUTCOMES.names, warm)["warm"] is True
+
+
+def test_nobody_is_told_of_a_newcomer_beforehand() -> None:
+    stream = make(OUTCOMES, "newmodel", 3, 1)
+    told = known_before(OUTCOMES, build("svd25", OUTCOMES), stream)
+    assert told.arms == ("small", "large") and told.count.tolist() == [150.0, 150.0]

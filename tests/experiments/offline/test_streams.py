@@ -7,7 +7,7 @@ import pytest
 
 from experiments.errors import CannotSay
 from experiments.offline.outcomes import of_frame
-from experiments.offline.streams import SCENARIOS, UNSCORED, focus_of, make
+from experiments.offline.streams import SCENARIOS, UNSCORED, focus_of, make, scored_only
 from tests.experiments.offline.recorded import MODELS, frame
 
 OUTCOMES = of_frame(frame())
@@ -73,3 +73,14 @@ def test_an_unknown_scenario_is_named_and_two_models_take_no_newcomer() -> None:
         make(OUTCOMES, "storm", 1, None)
     with pytest.raises(CannotSay, match="at least two deployments"):
         focus_of(of_frame(frame(), ["small", "large"]), "newmodel", None)
+
+
+@pytest.mark.parametrize("scenario", ["price_drop", "newmodel_mid", "delayed"])
+def test_scored_only_begins_with_the_first_scored_request(scenario: str) -> None:
+    whole = make(OUTCOMES, scenario, 3, focus_of(OUTCOMES, scenario, None))
+    part, first = scored_only(whole), int((whole.phase == UNSCORED).sum())
+    assert len(part.rows) == len(whole.rows) - first and (part.phase != UNSCORED).all()
+    assert np.array_equal(part.reward, whole.reward[first:])
+    assert {step + first for step in part.events} == set(whole.events)
+    if whole.delay is not None and part.delay is not None:
+        assert np.array_equal(part.delay, whole.delay[first:])

@@ -45,7 +45,15 @@ def test_a_report_is_written_shown_and_drawn(outcomes: Path, tmp_path: Path) -> 
     assert {"reward", "reward_ci95", "spend_over_budget", "regret", "steps_to_halve"} <= set(row)
     assert {"best_static_mix", "oracle", "full_information_ridge"} <= set(report["references"])
     assert "full-information ridge" in done.stdout and "default" in done.stdout
-    assert plot.read_bytes()[:4] == b"\x89PNG"
+    assert plot.read_bytes()[:4] == b"\x89PNG" and report["warm"] is False
+
+
+def test_a_warm_start_is_said(outcomes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+    done = _run("--outcomes", str(outcomes), "--warm", "--seeds", "1", "--json", str(out),
+                "--policies", "default,thompson", "--features", "none")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(out.read_text("utf-8"))["warm"] is True and "warm" in done.stdout
 
 
 @pytest.mark.parametrize(
