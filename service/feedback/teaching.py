@@ -92,7 +92,11 @@ class Teacher:
             evidence_id = new_id()
             told = Told(TAKEN, evidence_id, why.reason, why.author, detail_of(lesson))
             await asyncio.to_thread(self._write, evidence_id, lesson.answers)
-            await asyncio.wrap_future(parts.log.append_durable(act(told)))
+            try:
+                await asyncio.wrap_future(parts.log.append_durable(act(told)))
+            except StorageUnavailable:
+                parts.learner.parts.versions.models.path(evidence_id).unlink(missing_ok=True)
+                raise
             parts.learner.adopt(evidence_id, EVIDENCE)
         return evidence_id
 

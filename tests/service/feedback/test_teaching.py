@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from learning.evidence import Answers
-from service.domain.acting import Told, act_of
+from service.domain.acting import Person, Told, act_of
 from service.domain.errors import Conflict, StorageUnavailable, Unprocessable
 from service.domain.records import Act
 from service.feedback.apply import EVIDENCE
@@ -19,6 +19,7 @@ from service.feedback.evaluating import _as_told
 from service.feedback.teaching import Lesson, Teacher, TeacherParts
 from service.feedback.versions import restored
 from service.storage.cases import rows_of
+from service.storage.errors import WriteFailed
 from service.storage.evidence import unlearned_evidence
 from service.storage.updates import logged_updates
 from tests.service.feedback.test_learner import WANTED, Home
@@ -47,7 +48,11 @@ def teacher(home: Home) -> Teacher:
 
 
 def signed(told: Told) -> Act:
-    return act_of(None, 1_000_000, told)
+    return act_of(Person("ops", "k", "operator"), 1_000_000, told)
+
+
+def full(batches: object) -> None:
+    raise WriteFailed("No space left on device")
 
 
 def take(made: Teacher, given: Lesson) -> str:
@@ -85,6 +90,7 @@ def test_it_is_learned_at_once_and_once(tmp_path: Path) -> None:
         take(made, lesson())
     assert updates(home) == [evidence_id]
     take(made, lesson("another"))
+    assert len(updates(home)) == 2
     assert counts(home) == pytest.approx([80.0, 80.0], rel=1e-3)
     home.leave()
 
@@ -199,11 +205,15 @@ def test_a_policy_without_a_use_for_it_says_so(tmp_path: Path) -> None:
 def test_what_cannot_be_logged_is_not_learned(tmp_path: Path) -> None:
     home = Home(tmp_path)
     made = teacher(home)
-    home.log.stop()
-    with pytest.raises(StorageUnavailable):
-        take(made, lesson())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(home.database, "write", full)
+        with pytest.raises(StorageUnavailable, match="was not taken"):
+            take(made, lesson())
+        with pytest.raises(StorageUnavailable, match="learning is frozen"):
+            take(made, lesson())
     assert home.learner.waiting == 0 and made.taken() == []
-    home.database.close()
+    assert not list(home.versions.models.root.iterdir())
+    home.abandon()
 
 
 def test_the_act_tells_sums_alone(tmp_path: Path) -> None:
