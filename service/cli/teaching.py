@@ -208,7 +208,7 @@ def _bar(total: int) -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bar = Progress(*columns, console=err, transient=True)
+    bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
     task, begun = bar.add_task("teaching, parts", total=total), time.monotonic()
 
     def advance() -> None:

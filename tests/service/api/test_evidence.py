@@ -128,7 +128,7 @@ def test_a_body_that_is_no_json_is_refused(here: Site) -> None:
 
 
 def test_nothing_is_taken_while_learning_is_frozen(here: Site) -> None:
-    made = here.post("/admin/overrides", 201, action="freeze", deployment=BAD, minutes=10)
+    made = here.post("/admin/overrides", 201, action="freeze", deployment=BAD, expires_in_s=600)
     error = here.post("/admin/evidence", 409, **rated(2, "frost"))["error"]
     assert error["code"] == "learning_frozen" and made["id"] in error["message"]
     alone = [each for each in rated(2, "frost")["answers"] if each["deployment"] == GOOD]

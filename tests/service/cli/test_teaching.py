@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from service.cli import teaching
 from tests.service.cli.test_commands import run
@@ -68,6 +69,7 @@ def test_the_bar_is_shown_when_it_takes_long(
     here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(teaching, "SHOWN_AFTER_S", -1.0)
+    monkeypatch.setattr(teaching, "err", Console(stderr=True, force_terminal=True, width=100))
     file = recorded(tmp_path / "long.parquet", word="barge")
     code, out, err = run("policy", "teach", file, *MAP, "--only-known", *WHY, "--source", "barges",
                          "--url", here.url)  # fmt: skip
@@ -83,7 +85,7 @@ def test_the_bar_is_shown_when_it_takes_long(
         (("--only-known",), "nothing is left"),
         ((*MAP, "--map", "other=mill"), "several models are mapped to mill"),
         (("--map", "big"), "--map takes model=deployment"),
-        (("--map", "huge=mill"), "has no huge; it has big, small, other"),
+        (("--map", "huge=mill"), "has no huge; it has big, other, small"),
     ],
 )
 def test_misuse_is_told(here: Site, tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
