@@ -20,7 +20,6 @@ from service.feedback.teaching import Lesson, Teacher, TeacherParts
 from service.feedback.versions import restored
 from service.storage.cases import rows_of
 from service.storage.errors import WriteFailed
-from service.storage.evidence import unlearned_evidence
 from service.storage.updates import logged_updates
 from tests.service.feedback.test_learner import WANTED, Home
 
@@ -147,22 +146,6 @@ def test_a_kill_between_the_act_and_the_update_loses_nothing(tmp_path: Path, rou
     teacher(last)
     assert last.learner.waiting == 0
     last.abandon()
-
-
-def test_where_the_updates_of_then_are_gone_nothing_is_learned_again(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    home.learner.start()
-    take(teacher(home), lesson())
-    for _ in range(5):
-        home.round()
-    updates(home)
-    cursor = home.database.cursor()
-    assert unlearned_evidence(cursor, home.learner.seq) == []
-    cursor.execute("DELETE FROM updates WHERE seq <= 2")  # as retention lets old days go
-    assert unlearned_evidence(cursor, home.learner.seq) == []
-    cursor.execute("DELETE FROM updates")
-    assert unlearned_evidence(cursor, home.learner.seq) == []
-    home.leave()
 
 
 def test_a_new_version_has_the_sums_and_is_not_told_again(tmp_path: Path) -> None:
