@@ -161,6 +161,21 @@ def test_a_new_version_has_the_sums_and_is_not_told_again(tmp_path: Path) -> Non
     home.leave()
 
 
+def test_the_same_twice_at_the_same_moment_is_taken_once(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.learner.start()
+    made = teacher(home)
+
+    async def both() -> list[object]:
+        asked = [made.take(lesson(), signed, WHY) for _ in range(2)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = asyncio.run(both())
+    assert sorted(type(each) is Conflict for each in found) == [False, True]
+    assert len(updates(home)) == 1
+    home.leave()
+
+
 def test_an_evaluation_on_the_log_is_told_it_too(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.learner.start()
