@@ -31,6 +31,7 @@ from service.api import (
     document,
     ensembles,
     escalation,
+    evidence,
     experiments,
     files,
     health,
@@ -97,13 +98,17 @@ log = logging.getLogger("headgate.api")
 SMALL_BODY = 1_000_000
 SMALL_VALUES = 2_000  # each unknown field costs an error of its own
 ROUTE_PATH = "/v1/route"
-LARGE = (ROUTE_PATH, files.PATH)  # their bodies are as large as those of the hot paths
+LARGE = (
+    ROUTE_PATH,
+    files.PATH,
+    evidence.PATH,
+)  # their bodies are as large as those of the hot paths
 CONSOLE = "/console"
 KEYED = ("/v1/", "/admin/")
 PARTS = (
     health, caller, operations, audits, plan, reports, reviews, tickets, queue, experiments,
     policies, classify, shadows, knowledge, trends, keys, trail, overrides, approvals, alerts,
-    benchmarks, capabilities, judging, prediction, ratings, classifier,
+    benchmarks, capabilities, judging, prediction, ratings, classifier, evidence,
     budgets, costs, opportunities, escalation, ensembles, conversations, prompt_caches, caching,
     workflows, files, batches, batch_admin,
 )  # fmt: skip

@@ -14,9 +14,9 @@ TIMEOUT_S = 30.0
 class ServiceError(Exception):
     """The service answered with an error, or not at all; the message is for people."""
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    def __init__(self, message: str, status: int = 0, code: str = "") -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.code = status, code
 
 
 class Waits(Exception):
@@ -83,8 +83,9 @@ class Client:
         except ValueError:
             raise ServiceError(f"{self._url} answered with something that is not JSON") from None
         if response.status_code >= 400:
-            message = (content.get("error") or {}).get("message", "refused")
-            raise ServiceError(message, response.status_code)
+            told = content.get("error") or {}
+            message = told.get("message", "refused")
+            raise ServiceError(message, response.status_code, str(told.get("code") or ""))
         if response.status_code == 202 and "approval" in content:
             raise Waits(content)
         return content

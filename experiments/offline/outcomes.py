@@ -48,20 +48,53 @@ class Outcomes:
 
 def read(path: Path, only: Sequence[str] = ()) -> Outcomes:
     """The outcomes of a Parquet file; raises CannotSay that names what is wrong with it."""
+    return of_frame(_frame(path), only)
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The rows of a Parquet file as they stand, where not every model need have answered every
+    prompt; raises CannotSay that names what is wrong with it.
+    """
+    frame = _frame(path)
+    _check_columns(frame)
+    _check_once(frame)
+    reward = frame["reward"].to_numpy(dtype=float)
+    if not len(reward):
+        raise CannotSay("there are no rows")
+    if not np.isfinite(reward).all():
+        raise CannotSay("every row needs a finite reward")
+    _check_range(reward)
+    return frame
+
+
+def _frame(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise CannotSay(f"{path} is not there")
     try:
-        frame = pd.read_parquet(path)
+        return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise CannotSay(f"{path} cannot be read as Parquet") from error
-    return of_frame(frame, only)
+
+
+def _check_columns(frame: pd.DataFrame) -> None:
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise CannotSay(f"the outcomes lack the columns {', '.join(missing)}")
+
+
+def _check_once(frame: pd.DataFrame) -> None:
+    if frame.duplicated(["prompt_id", "model"]).any():
+        raise CannotSay("some prompt has two rows for one model")
+
+
+def _check_range(reward: Matrix, cost: Matrix | float = 0.0) -> None:
+    if reward.min() < 0.0 or reward.max() > 1.0 or np.min(cost) < 0.0:
+        raise CannotSay("reward must lie in [0, 1] and cost_usd must not be negative")
 
 
 def of_frame(frame: pd.DataFrame, only: Sequence[str] = ()) -> Outcomes:
     """The outcomes of a frame with a row for each prompt and model."""
-    missing = [name for name in COLUMNS if name not in frame.columns]
-    if missing:
-        raise CannotSay(f"the outcomes lack the columns {', '.join(missing)}")
+    _check_columns(frame)
     known = list(dict.fromkeys(frame["model"].astype(str)))
     names = list(only) or known
     unknown = [name for name in names if name not in known]
@@ -70,15 +103,13 @@ def of_frame(frame: pd.DataFrame, only: Sequence[str] = ()) -> Outcomes:
     if len(names) < 2:
         raise CannotSay("at least two models are needed")
     frame = frame[frame["model"].isin(names)]
-    if frame.duplicated(["prompt_id", "model"]).any():
-        raise CannotSay("some prompt has two rows for one model")
+    _check_once(frame)
     reward = frame.pivot(index="prompt_id", columns="model", values="reward")[names]
     cost = frame.pivot(index="prompt_id", columns="model", values="cost_usd")[names]
     values, costs = reward.to_numpy(dtype=float), cost.to_numpy(dtype=float)
     if not (np.isfinite(values).all() and np.isfinite(costs).all()):
         raise CannotSay("every prompt needs a finite reward and cost_usd for every model")
-    if values.min() < 0.0 or values.max() > 1.0 or costs.min() < 0.0:
-        raise CannotSay("reward must lie in [0, 1] and cost_usd must not be negative")
+    _check_range(values, costs)
     first = frame.drop_duplicates("prompt_id").set_index("prompt_id").loc[reward.index]
     prompts = tuple(first["prompt"].astype(str))
     scored = _scored(first)

@@ -18,6 +18,7 @@ from service.experimentation.whole import Experimentation, best_at
 from service.feedback.catching_up import CatchUp
 from service.feedback.gate import Gate, GateParts
 from service.feedback.promoting import VersionDesk
+from service.feedback.teaching import Teacher, TeacherParts
 from service.plan.whole import Plan
 from service.routing.assignments import NO_HOLDOUT, AssignmentHolder, Holdout
 from service.routing.treatments import DEPLOYMENT, Treatment
@@ -71,9 +72,12 @@ def attach(runtime: Runtime, holder: AssignmentHolder) -> None:
     desk.moved = guard.moved
     runtime.ledger.guarded = guard.ended
     told = chronicle(runtime, desk, versions, frame)
+    teacher = Teacher(TeacherParts(kept.log, kept.database.cursor, runtime.learner, clock))
+    teacher.resume()
     runtime.experiments = Experimentation(
-        desk, promotions, versions, followers, guard, gate, frame, earlier, runtime.publish, told
-    )
+        desk, promotions, versions, followers, guard, gate, frame, earlier, runtime.publish, told,
+        teacher,
+    )  # fmt: skip
     runtime.scheduler.put(Job("knowledge", TURN_S, told.turn))
     runtime.scheduler.put(Job("guardrails", LOOK_EVERY_S, guard.look))
     desk.refresh()

@@ -1,4 +1,4 @@
-"""`headgate policy`: versions made, compared, promoted and rolled back."""
+"""`headgate policy`: versions made, compared, promoted, rolled back and taught."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from service.cli import teaching
 from service.cli.output import (
     DEFAULT_URL,
     AuthorOption,
@@ -24,7 +25,10 @@ from service.cli.output import (
     table,
 )
 
-app = typer.Typer(help="Policy versions: list, compare, promote, roll back.", no_args_is_help=True)
+app = typer.Typer(
+    help="Policy versions: list, compare, promote, roll back, teach.", no_args_is_help=True
+)
+teaching.register(app)
 
 VersionId = Annotated[str, typer.Argument(help="A version's id, or the beginning of it.")]
 EVALUATE_S = 330.0

@@ -254,7 +254,7 @@ class Update:
     decision_id: str
     decided_us: int
     arm: str
-    kind: str  # outcome, rating, revision, tick, prior
+    kind: str  # outcome, judge, rating, revision, tick, prior, capability, evidence
     quality: float | None
     revises_quality: float | None
     cost_usd: float | None
@@ -263,7 +263,7 @@ class Update:
     failed: bool | None
     feedback_id: str | None
     version_id: str
-    model_id: str | None = None  # of a prior: the quality model that was taken
+    model_id: str | None = None  # of what is told by a file: which was taken
     weight: float = 1.0  # of the answer's quality, beside one that is wholly believed
     revises_weight: float = 1.0  # of the quality that this takes back
 

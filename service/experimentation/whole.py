@@ -22,6 +22,7 @@ from service.experimentation.guard import Guard
 from service.experimentation.promotions import Promotions
 from service.feedback.gate import Gate
 from service.feedback.promoting import VersionDesk
+from service.feedback.teaching import Teacher
 from service.storage.experiments import Conducted
 
 
@@ -41,6 +42,7 @@ class Experimentation:
     earlier: Callable[[Conducted], Frame]
     publish: Callable[[], None]
     chronicle: Chronicle
+    teacher: Teacher
 
     async def evaluate(self, version: Version, since_us: int, until_us: int) -> Evaluation:
         """What a version would have earned on the log, all of it published first."""

@@ -13,6 +13,8 @@ from service.domain.records import Decision, Update
 TICK = "tick"
 PRIOR = "prior"  # of a quality model
 CAPABILITY = "capability"  # a prior too: what the capability matrix says of those that are new
+EVIDENCE = "evidence"  # answers that were rated elsewhere, as sums
+TOLD = (PRIOR, CAPABILITY, EVIDENCE)  # what a policy is told by a file
 
 Models = Callable[[str], Prior]  # by id; raises SnapshotError where there is none
 
@@ -26,7 +28,7 @@ def context_of(decision: Decision) -> Context:
 
 def fits(policy: Policy, update: Update, decision: Decision | None) -> bool:
     """Whether the policy knows the arm and the decision's features."""
-    if update.kind in (TICK, PRIOR, CAPABILITY):
+    if update.kind == TICK or update.kind in TOLD:
         return True
     return (
         decision is not None
@@ -41,7 +43,7 @@ def apply(policy: Policy, update: Update, decision: Decision | None, models: Mod
     """
     if update.kind == TICK:
         return
-    if update.kind in (PRIOR, CAPABILITY):
+    if update.kind in TOLD:
         policy.take_prior(models(update.model_id or ""))
         return
     assert decision is not None
@@ -86,5 +88,5 @@ def tick(now_us: int, version_id: str) -> Update:
 
 
 def prior(now_us: int, model_id: str, version_id: str, kind: str = PRIOR) -> Update:
-    """A quality model, or the capability matrix, is to be believed."""
+    """What a file says is to be believed: a quality model, the capability matrix, evidence."""
     return replace(tick(now_us, version_id), kind=kind, model_id=model_id)

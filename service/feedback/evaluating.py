@@ -26,7 +26,7 @@ from learning.interaction import Arm
 from learning.policies.base import Policy, Prior
 from learning.reward import Reward, RewardScale, value
 from service.domain.records import Checkpoint, Decision, Mode, Update, Version
-from service.feedback.apply import CAPABILITY, PRIOR, TICK, context_of, interaction_of
+from service.feedback.apply import TICK, TOLD, context_of, interaction_of
 from service.feedback.versions import policy_of
 from service.storage.errors import StorageError
 from service.storage.logged import Ended, LoggedHistory, Span
@@ -192,7 +192,7 @@ def _told(history: LoggedHistory, version: Version, begun: Mapping[str, Any]) ->
 def _as_told(update: Update, decision: Decision | None, models: QualityModels) -> Told:
     if update.kind == TICK:
         return Told(update.seq, update.at_us)
-    if update.kind in (PRIOR, CAPABILITY):
+    if update.kind in TOLD:
         return Told(update.seq, update.at_us, prior=_prior(update.model_id or "", models))
     if decision is None:
         return Told(update.seq, update.at_us)

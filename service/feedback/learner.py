@@ -93,7 +93,7 @@ class Learner:
         return done
 
     def adopt(self, model_id: str, kind: str = PRIOR) -> None:
-        """An accepted quality model, or what the matrix says, becomes the policy's prior."""
+        """An accepted quality model, what the matrix says, or evidence is told to the policy."""
         self._queue.append(lambda: self._adopt(model_id, kind))
 
     def judge_by(self, rules: CreditRules) -> None:

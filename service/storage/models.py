@@ -6,9 +6,10 @@ import os
 import re
 from pathlib import Path
 
-from learning import capability
+from learning import capability, evidence
 from learning.acceptance import AcceptanceModel
 from learning.errors import SnapshotMissing
+from learning.evidence import Evidence
 from learning.policies.base import Prior
 from learning.quality import QualityModel
 from learning.snapshot import Frozen, thaw
@@ -61,10 +62,12 @@ class QualityModels(ModelFiles):
         return QualityModel.of(self.thawed(model_id))
 
     def prior(self, model_id: str) -> Prior:
-        """What a policy is to believe by it: a model, or what the capability matrix said."""
+        """What a policy is to believe by it: a model, what the matrix said, or evidence."""
         frozen = self.thawed(model_id)
         if frozen.kind == capability.KIND:
             return capability.prior_of(frozen)
+        if frozen.kind == evidence.KIND:
+            return Prior.told(Evidence.thawed(frozen))
         return QualityModel.of(frozen).prior()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.errors import CannotSay
-from experiments.offline.outcomes import of_frame, read
+from experiments.offline.outcomes import of_frame, read, read_rows
 from tests.experiments.offline.recorded import COSTS, MODELS, frame
 
 
@@ -56,3 +56,19 @@ def test_a_missing_or_broken_file_and_an_unknown_model_are_named(tmp_path: Path)
 
 def test_without_a_split_the_first_quarter_is_unscored() -> None:
     assert of_frame(frame().drop(columns="split")).scored.sum() == 300
+
+
+def test_rows_are_read_where_not_every_model_answered(tmp_path: Path) -> None:
+    path, whole = tmp_path / "rows.parquet", frame()
+    whole.drop(index=[5]).to_parquet(path)
+    assert len(read_rows(path)) == len(whole) - 1
+    for spoiled, message in (
+        (whole.drop(columns="prompt"), "lack the columns prompt"),
+        (whole.assign(reward=whole.reward + 1.0), "reward must lie"),
+        (whole.assign(reward=np.nan), "every row needs a finite reward"),
+        (whole.iloc[[0, 0]], "two rows"),
+        (whole.iloc[:0], "no rows"),
+    ):
+        spoiled.to_parquet(path)
+        with pytest.raises(CannotSay, match=message):
+            read_rows(path)

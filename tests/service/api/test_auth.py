@@ -64,6 +64,7 @@ ROUTES = [
     ("POST", "/admin/policies/x/promote", "operator"),
     ("POST", "/admin/policies/x/evaluate", "operator"),
     ("POST", "/admin/policies/rollback", "operator"),
+    ("GET", "/admin/evidence", "analyst"), ("POST", "/admin/evidence", "operator"),
     ("GET", "/admin/knowledge", "analyst"), ("GET", "/admin/knowledge/x", "analyst"),
     ("POST", "/admin/knowledge", "operator"), ("GET", "/admin/trends", "analyst"),
     ("GET", "/admin/capabilities", "analyst"),
