@@ -1,6 +1,6 @@
 """How much of the gap to the full-information ridge a start without knowledge can close at best.
 
-    python -m benchmarks.cold_limit --outcomes FILE.parquet [--models a,b] [--among a,b] [--seeds 30]
+    python -m benchmarks.cold_limit --outcomes FILE.parquet [--models a,b] [--among a,b]
 
 A player that no router can be: it is told which deployments matter (``--among``), draws them evenly
 while nothing is scored, which costs it nothing, and then takes the best by the estimate of the

@@ -139,9 +139,9 @@ def test_nothing_is_taken_while_learning_is_frozen(here: Site) -> None:
 
 
 def test_a_kind_without_a_use_for_it_says_so(tmp_path: Path) -> None:
-    with site(tmp_path / "state", kind="linucb") as found:
+    with site(tmp_path / "state", kind="uniform") as found:
         error = found.post("/admin/evidence", 422, **rated(2))["error"]
-        assert error["code"] == "policy_takes_none" and "kind linucb" in error["message"]
+        assert error["code"] == "policy_takes_none" and "kind uniform" in error["message"]
 
 
 def test_a_restart_keeps_it_and_does_not_count_it_twice(tmp_path: Path, providers: Server) -> None:

@@ -193,8 +193,8 @@ def test_an_evaluation_on_the_log_is_told_it_too(tmp_path: Path) -> None:
 
 
 def test_a_policy_without_a_use_for_it_says_so(tmp_path: Path) -> None:
-    home = Home(tmp_path, replace(WANTED, kind="linucb", parameters={}))
-    with pytest.raises(Unprocessable, match="of the kind linucb, which has no use"):
+    home = Home(tmp_path, replace(WANTED, kind="uniform", parameters={}))
+    with pytest.raises(Unprocessable, match="of the kind uniform, which has no use"):
         take(teacher(home), lesson())
     assert not list(home.versions.models.root.iterdir())
     home.abandon()
