@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.offline import outcomes, text_features
+from experiments.offline.learning_benchmark import LEAST_GAP
 from experiments.offline.references import references
 from experiments.offline.streams import UNSCORED, Stream, make
 from experiments.statistics.moments import Moments
@@ -55,7 +56,10 @@ def main() -> None:
     o = parser.parse_args()
     known = outcomes.read(o.outcomes, [name for name in o.models.split(",") if name])
     features = text_features.build("svd25", known)
-    among = [known.names.index(name) for name in o.among.split(",") if name]
+    wanted = [name for name in o.among.split(",") if name]
+    if unknown := [name for name in wanted if name not in known.names]:
+        raise SystemExit(f"--among: no {', '.join(unknown)}; there are: {', '.join(known.names)}")
+    among = [known.names.index(name) for name in wanted]
     among = among or list(range(len(known.names)))
     closed, rewards = [], []
     for seed in range(1_000, 1_000 + o.seeds):
@@ -64,6 +68,8 @@ def main() -> None:
         x = features[stream.rows].astype(np.float64)
         rewards.append(played(stream, x, among, seed))
         gap = refs.full_information_ridge - refs.best_static_mix
+        if gap <= LEAST_GAP:
+            raise SystemExit(f"there is no gap: the ridge earns {gap:+.4f} over the mix")
         closed.append((rewards[-1] - refs.best_static_mix) / gap)
     for name, values in (("reward", rewards), ("gap closed", closed)):
         found = Moments.of(np.array(values)).interval()

@@ -70,7 +70,8 @@ def show(name: str, report: dict[str, Any]) -> None:
                        "reward_first_300", "false_alarms_in_20000"):  # fmt: skip
             if figure in row and (policy == OURS or not figure.startswith("false")):
                 told += f"  {figure} {row[figure]:.4g}"
-        print(told + (f"  gap closed {row['gap_closed']:.0%}" if row["gap_closed"] else ""))
+        closed = row["gap_closed"]
+        print(told + (f"  gap closed {closed:.0%}" if closed is not None else ""))
 
 
 def main() -> None:

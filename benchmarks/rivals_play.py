@@ -13,7 +13,6 @@ import logging
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -375,8 +374,8 @@ def main() -> None:
     features = text_features.build(request["features"], known)
     for scenario in request["scenarios"]:
         for budget in request["budgets"]:
-            asked = lb.question(known, scenario, budget, request["features"], request["focus"])
-            asked = replace(asked, warm=request["warm"])
+            asked = lb.question(known, scenario, budget, request["features"], request["focus"],
+                                request["warm"])  # fmt: skip
             bench = lb.Bench(known, features, asked, {})
             wanted = lb.jobs(request["policies"] or [r.kind for r in RIVALS], request["seeds"])
             found = lb.report(asked, known.names, lb.run_all(bench, wanted))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -92,6 +92,22 @@ class Evidence:
             np.array(lengths.usual.sums), lengths.gram, lengths.moment, answers.x[first],
             answers.tokens_in[first],
         )  # fmt: skip
+
+    def add_to(
+        self, sums: Sums, places: Mapping[str, int], features: Sequence[str], weight: float = 1.0
+    ) -> list[tuple[int, int]]:
+        """Add the answers to a policy's sums, whose arms stand at ``places``; the place there and
+        here of every arm that both know.
+        """
+        known, was = self.columns(features)
+        both = [(places[name], at) for at, name in enumerate(self.arms) if name in places]
+        for there, here in both:
+            gram = self.gram[here][np.ix_(was, was)]
+            sums.gram[there][np.ix_(known, known)] += weight * gram
+            sums.moment[there][known] += weight * self.moment[here][was]
+            sums.square[there] += weight * self.square[here]
+            sums.count[there] += weight * self.count[here]
+        return both
 
     def columns(self, features: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where the features that both know stand with ``features``, and where here."""

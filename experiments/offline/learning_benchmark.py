@@ -20,6 +20,7 @@ from learning.policies import registry
 FIRST_SEED = 1000
 CURVE_POINTS = 60
 ALIASES: Mapping[str, str] = {"default": "linear", "random": "uniform"}
+LEAST_GAP = 1e-3  # between mix and ridge, for a part of it to be told
 WITHIN = 0.005  # a gain of routing below this is not worth routing for
 
 
@@ -85,13 +86,18 @@ def curve_of(played: Played, scored: NDArray[np.bool_]) -> tuple[float, ...]:
 
 
 def question(
-    outcomes: Outcomes, scenario: str, budget_usd: float | None, features: str, focus: str = ""
+    outcomes: Outcomes,
+    scenario: str,
+    budget_usd: float | None,
+    features: str,
+    focus: str = "",
+    warm: bool = False,
 ) -> Question:
     """The question, with whom the scenario is about found when nobody is named."""
     if focus and focus not in outcomes.names:
         raise CannotSay(f"no deployment {focus!r}; there are: {', '.join(outcomes.names)}")
     at = outcomes.names.index(focus) if focus else focus_of(outcomes, scenario, budget_usd)
-    return Question(scenario, budget_usd, features, at)
+    return Question(scenario, budget_usd, features, at, warm)
 
 
 def check_policies(policies: Sequence[str]) -> None:
@@ -143,7 +149,9 @@ def _row(results: Sequence[Result], means: Mapping[str, float]) -> dict[str, Any
     row["regret"] = means["full_information_ridge"] - row["reward"]
     row["regret_to_oracle"] = means["oracle"] - row["reward"]
     gap = means["full_information_ridge"] - means["best_static_mix"]
-    row["gap_closed"] = (row["reward"] - means["best_static_mix"]) / gap if gap > 1e-3 else None
+    row["gap_closed"] = (
+        (row["reward"] - means["best_static_mix"]) / gap if gap > LEAST_GAP else None
+    )
     row["false_alarms_in_20000"] = _false_alarms(results)
     row["per_seed"] = [r.figures for r in results]
     row["curve"] = np.mean([r.curve for r in results], axis=0).tolist()

@@ -13,7 +13,8 @@ from scipy.optimize import nnls
 
 from experiments.errors import CannotSay
 
-COLUMNS = ("prompt_id", "prompt", "model", "reward", "cost_usd")
+RATED = ("prompt_id", "prompt", "model", "reward")
+COLUMNS = (*RATED, "cost_usd")
 UNSCORED_SPLITS = ("train", "val")
 UNSCORED_SHARE = 0.25  # where the file has no split
 CHARACTERS_A_TOKEN = 4
@@ -53,10 +54,10 @@ def read(path: Path, only: Sequence[str] = ()) -> Outcomes:
 
 def read_rows(path: Path) -> pd.DataFrame:
     """The rows of a Parquet file as they stand, where not every model need have answered every
-    prompt; raises CannotSay that names what is wrong with it.
+    prompt and nobody need know what that cost; raises CannotSay that names what is wrong with it.
     """
     frame = _frame(path)
-    _check_columns(frame)
+    _check_columns(frame, RATED)
     _check_once(frame)
     reward = frame["reward"].to_numpy(dtype=float)
     if not len(reward):
@@ -76,8 +77,8 @@ def _frame(path: Path) -> pd.DataFrame:
         raise CannotSay(f"{path} cannot be read as Parquet") from error
 
 
-def _check_columns(frame: pd.DataFrame) -> None:
-    missing = [name for name in COLUMNS if name not in frame.columns]
+def _check_columns(frame: pd.DataFrame, columns: Sequence[str] = COLUMNS) -> None:
+    missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise CannotSay(f"the outcomes lack the columns {', '.join(missing)}")
 

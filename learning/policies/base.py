@@ -144,6 +144,7 @@ class Policy(ABC):
 
     kind: ClassVar[str]
     takes_budget: ClassVar[bool] = False  # whether `budget_usd` is a parameter of it
+    takes_evidence: ClassVar[bool] = False  # whether answers rated elsewhere teach it
 
     def __init__(self, setup: PolicySetup) -> None:
         self.setup = setup

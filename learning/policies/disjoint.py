@@ -94,7 +94,7 @@ class Disjoint(Policy):
     """
 
     parameters_type: ClassVar[type[RidgeParameters]] = RidgeParameters
-    takes_budget = True
+    takes_budget = takes_evidence = True
 
     def __init__(self, setup: PolicySetup, parameters: RidgeParameters) -> None:
         super().__init__(setup)
@@ -137,15 +137,9 @@ class Disjoint(Policy):
         if evidence is None:
             return False
         known, was = evidence.columns(self.setup.features)
-        for of, name in enumerate(evidence.arms):
-            if self.knows(name):
-                at = self.index(name)
-                self._sums.gram[at][np.ix_(known, known)] += evidence.gram[of][np.ix_(was, was)]
-                self._sums.moment[at][known] += evidence.moment[of][was]
-                self._sums.square[at] += evidence.square[of]
-                self._sums.count[at] += evidence.count[of]
-                tokens, _, calls = evidence.length[of][:3]
-                self._tokens[at] += (calls, tokens)
+        for at, of in evidence.add_to(self._sums, self._index, self.setup.features):
+            tokens, _, calls = evidence.length[of][:3]
+            self._tokens[at] += (calls, tokens)
         self._pacer.saw(evidence.contexts[:, was], evidence.tokens_in, known)
         return True
 

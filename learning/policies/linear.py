@@ -43,7 +43,7 @@ class Linear(Policy):
     """
 
     kind = "linear"
-    takes_budget = True
+    takes_budget = takes_evidence = True
 
     def __init__(self, setup: PolicySetup, parameters: LinearParameters) -> None:
         super().__init__(setup)
@@ -186,15 +186,7 @@ class Linear(Policy):
         known, was = evidence.columns(self.setup.features)
         self._rescale(evidence.at_s)
         weight = self._slow.weight(evidence.at_s)
-        for of, name in enumerate(evidence.arms):
-            if not self.knows(name):
-                continue
-            at = self.index(name)
-            gram = evidence.gram[of][np.ix_(was, was)]
-            self._sums.gram[at][np.ix_(known, known)] += weight * gram
-            self._sums.moment[at][known] += weight * evidence.moment[of][was]
-            self._sums.square[at] += weight * evidence.square[of]
-            self._sums.count[at] += weight * evidence.count[of]
+        for at, of in evidence.add_to(self._sums, self._index, self.setup.features, weight):
             self._length.usual.add(at, (weight * evidence.length[of]).tolist())
         grams = (evidence.length_gram, evidence.length_moment)
         self._length.add_shared(grams, weight, (known, was), self._slow.discount(evidence.at_s))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,9 +70,9 @@ def learning(
     """Replay recorded outcomes through policies; reward, spend and regret with intervals."""
     names = [name.strip() for name in policies.split(",") if name.strip()]
     only = [name.strip() for name in models.split(",") if name.strip()]
-    asked = (scenario, _budget(budget), features, focus)
+    asked = (scenario, _budget(budget), features, focus, warm)
     given = _json(parameters, "--parameters")
-    report = _report((outcomes, only), asked, (names, given), (seeds, jobs, warm))
+    report = _report((outcomes, only), asked, (names, given), (seeds, jobs))
     if json_out is not None:
         json_out.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", "utf-8")
     if plot is not None:
@@ -83,9 +82,9 @@ def learning(
 
 def _report(
     source: tuple[Path, list[str]],
-    asked: tuple[str, float | None, str, str],
+    asked: tuple[str, float | None, str, str, bool],
     policies: tuple[list[str], dict[str, Any]],
-    size: tuple[int, int, bool],
+    size: tuple[int, int],
 ) -> dict[str, Any]:
     from service.config import one_blas_thread
 
@@ -100,7 +99,7 @@ def _report(
     try:
         lb.check_policies([*names, *given])
         known = recorded.read(*source)
-        question = replace(lb.question(known, *asked), warm=size[2])
+        question = lb.question(known, *asked)
         with err.status("making features"):
             features = text_features.build(question.features, known)
         wanted = lb.jobs(names, size[0])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 MOST_ANSWERS = 5_000  # of a part
 MOST_CHARACTERS = 2_000_000  # of a part's prompts
 SEND_S = 180.0
-SHOWN_AFTER_S = 2.0
 TAKEN = "evidence_taken"
 
 
@@ -72,7 +69,10 @@ class Rated:
 
 def teach(
     file: Annotated[
-        Path, typer.Argument(help="Parquet: prompt_id, prompt, model, reward in [0, 1], cost_usd.")
+        Path,
+        typer.Argument(
+            help="Parquet: prompt_id, prompt, model, reward in [0, 1], perhaps tokens_out."
+        ),
     ],
     reason: ReasonOption,
     renamed: Annotated[
@@ -188,9 +188,13 @@ def _by_prompt(frame: pd.DataFrame, names: Mapping[str, str]) -> list[list[dict[
 def _send(
     service: Any, parts: list[list[dict[str, Any]]], body: dict[str, Any], told: dict[str, Any]
 ) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
     from service.client import ServiceError
 
-    with _bar(len(parts)) as advance:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("teaching, parts", total=len(parts))
         for part in parts:
             try:
                 sent = service.post("/admin/evidence", {**body, "answers": part}, SEND_S)
@@ -199,27 +203,7 @@ def _send(
                 if error.code != TAKEN:
                     raise
                 told["taken_before"].append({"answers": len(part), "message": str(error)})
-            advance()
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Any]:
-    """A bar on standard error once it has taken a while; yields what moves it."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
-    task, begun = bar.add_task("teaching, parts", total=total), time.monotonic()
-
-    def advance() -> None:
-        bar.advance(task)
-        if time.monotonic() - begun > SHOWN_AFTER_S:
-            bar.start()
-
-    try:
-        yield advance
-    finally:
-        bar.stop()
+            bar.advance(task)
 
 
 def _show(told: dict[str, Any]) -> None:

@@ -102,7 +102,7 @@ class Teacher:
 
     def _check(self, lesson: Lesson) -> None:
         learner = self._parts.learner
-        if type(learner.policy).take_prior is Policy.take_prior:
+        if not learner.policy.takes_evidence:
             raise Unprocessable(
                 f"the live policy is of the kind {learner.version.kind}, which has no use for "
                 "answers from elsewhere: promote one of the kind linear",

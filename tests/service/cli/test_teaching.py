@@ -65,10 +65,9 @@ def test_taught_listed_and_passed_over(
     assert "mill 3 at 0.900" in out
 
 
-def test_the_bar_is_shown_when_it_takes_long(
+def test_a_bar_is_shown_at_a_terminal(
     here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(teaching, "SHOWN_AFTER_S", -1.0)
     monkeypatch.setattr(teaching, "err", Console(stderr=True, force_terminal=True, width=100))
     file = recorded(tmp_path / "long.parquet", word="barge")
     code, out, err = run("policy", "teach", file, *MAP, "--only-known", *WHY, "--source", "barges",
