@@ -336,7 +336,8 @@ class AlertWatch:
         plan = self.parts.plan()
         for (name, scope), run in self.runs.items():
             ripe = run.row >= ALERT_RULES[name].row(plan)
-            if ripe and self.book.open(name, scope) is None and plan.enabled:
+            cools = self._end_us < self.book.cooling_until_us(name, scope, plan.cool_down_minutes)
+            if ripe and cools and self.book.open(name, scope) is None and plan.enabled:
                 said.append(
                     f"{self.words[name, scope].words}; an alert of it ended a short time ago, so "
                     f"it does not fire again for {plan.cool_down_minutes} minutes after that"

@@ -92,7 +92,7 @@ def test_a_service_whose_callers_rate_one_deployment_more_says_so(
         assert rates["brook"]["rate"] == 1.0 and rates["river"]["rate"] < 0.5
         assert status["responses"]["verdict"] == "uneven"
         warning, *alerts = status["warnings"]
-        assert all(each.startswith("alert uneven_ratings since ") for each in alerts)
+        assert all(each.startswith("alert uneven_ratings since ") for each in alerts), alerts
         assert warning.startswith("ratings come for 100 % of brook's answers and ")
         quality = {each["deployment"]: each for each in status["responses"]["quality"]}
         assert quality["brook"]["least"] == quality["brook"]["greatest"] == 0.5
@@ -102,7 +102,7 @@ def test_a_service_whose_callers_rate_one_deployment_more_says_so(
         code, out, _ = run("status", "--url", server.url, "--json")
         later, *alerts = json.loads(out)["warnings"]  # it may have fired its alert by now
         assert later == warning
-        assert all(each.startswith("alert uneven_ratings since ") for each in alerts)
+        assert all(each.startswith("alert uneven_ratings since ") for each in alerts), alerts
         runtime.kept.publisher.publish(runtime.kept.log.last_seq)
         columns, rows = query(connect(tmp_path / "state"), "SELECT * FROM response_rates")
         found = [dict(zip(columns, row, strict=True)) for row in rows]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 
-from service.domain.alerts import Severity, Step
+from service.domain.alerts import AlertEvent, Severity, Step
 from service.domain.minutes import MINUTE_US
 from service.monitoring.rules import Run
 from service.storage.errors import WriteFailed
@@ -280,6 +281,29 @@ async def test_the_cool_down_outlives_a_restart(watched: Watched) -> None:
     assert watched.alerting.firing() == []
     await watched.minute(60.0)
     assert len(watched.alerting.firing()) == 1
+
+
+async def test_a_cool_down_is_told_while_it_lasts_and_only_then(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alert that is about to fire is on its way to the log: nothing of it has ended."""
+    seen: list[list[str]] = []
+    real = watched.log.append_durable
+
+    def append(event: AlertEvent) -> Future[int]:
+        seen.append(watched.watch.warnings())
+        return real(event)
+
+    monkeypatch.setattr(watched.log, "append_durable", append)
+    await watched.minutes(5, 60.0)
+    assert seen[0] == [] and len(watched.watch.warnings()) == 1
+    await watched.minutes(10, 1.0)
+    await watched.minutes(14, 60.0)
+    (said,) = watched.watch.warnings()
+    assert "it does not fire again for 15 minutes" in said
+    seen.clear()
+    await watched.minute(60.0)
+    assert seen[0] == [] and watched.watch.warnings()[0].startswith("alert latency since ")
 
 
 async def test_H03_a_full_disk_keeps_nobody_from_being_told(
