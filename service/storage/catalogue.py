@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 
 import duckdb
 
@@ -114,6 +116,7 @@ def create_views(
 
     ``schemas``: under which schema a file was written; one that is not told is looked into.
     """
+    connection.begin()
     connection.execute("CREATE SCHEMA none_yet; SET schema = 'none_yet'")
     for step in migrations().values():
         connection.execute(step)
@@ -124,6 +127,41 @@ def create_views(
     for view in views().values():
         connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
         connection.execute(f"COMMENT ON VIEW {view.name} IS '{quoted(view.meaning)}'")
+    connection.commit()
+
+
+def write_catalogue(
+    path: Path, root: Path, files: Mapping[str, Sequence[str]], schemas: Mapping[str, int]
+) -> None:
+    """Write a database of the views over ``files``, which are named from ``root``; what is at
+    ``path`` is replaced. All but the views of the tables that have files is made once a process.
+    """
+    path.with_name(path.name + ".wal").unlink(missing_ok=True)  # of one that was killed
+    path.write_bytes(_over_nothing())
+    connection = duckdb.connect(str(path))
+    try:
+        connection.execute(f"SET file_search_path = '{quoted(str(root))}'")
+        connection.begin()
+        for name, paths in files.items():
+            if paths and name not in PRIVATE:
+                sql = table_sql(name, files, schemas)
+                connection.execute(f"CREATE OR REPLACE VIEW {name} AS {sql}")
+        connection.commit()
+    finally:
+        connection.close()
+
+
+@functools.cache
+def _over_nothing() -> bytes:
+    """The file of a catalogue of which no table has a file yet."""
+    with tempfile.TemporaryDirectory(prefix="headgate-catalogue-") as folder:
+        path = Path(folder) / "empty.duckdb"
+        connection = duckdb.connect(str(path))
+        try:
+            create_views(connection, {}, {})
+        finally:
+            connection.close()
+        return path.read_bytes()
 
 
 def table_sql(name: str, files: Mapping[str, Sequence[str]], schemas: Mapping[str, int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import re
 import time
@@ -10,6 +11,7 @@ import weakref
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import duckdb
@@ -253,8 +255,9 @@ def _held(path: Path | None, text: str) -> str:
     )
 
 
+@functools.cache
 def migrations() -> Mapping[int, str]:
     """The migration scripts by the number that their name begins with, in order."""
     folder = resources.files("service.storage") / "migrations"
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return {int(name[:4]): (folder / name).read_text("utf-8") for name in names}
+    return MappingProxyType({int(name[:4]): (folder / name).read_text("utf-8") for name in names})

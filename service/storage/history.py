@@ -8,12 +8,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from service.storage.catalogue import create_views
+from service.storage.catalogue import create_views, write_catalogue
 from service.storage.chain import TABLE, Head
 from service.storage.compaction import by_day, in_order, joined_name, to_join
 from service.storage.database import Database, migrations
@@ -99,8 +100,9 @@ class Publisher:
         old = self._manifest
         files = {name: list(old.files.get(name, ())) for name in NAMES}
         if through_seq > old.through_seq:
-            for name in NAMES:
-                files[name] += self._write_new(name, old.through_seq, through_seq, written)
+            span = old.through_seq, through_seq
+            for name, days in self._new_days(*span).items():
+                files[name] += self._write_new(name, days, span, written)
         gone: list[str] = []
         dropped = self._drop(files, now, keep_days, gone)
         for name in NAMES:
@@ -178,15 +180,26 @@ class Publisher:
         row = self._database.cursor().execute(sql).fetchone()
         return None if row is None or row[0] is None else int(row[0])
 
-    def _write_new(self, name: str, after: int, through: int, written: list[Path]) -> list[str]:
-        where = f"FROM {name} WHERE log_seq > {after} AND log_seq <= {through}"
-        days = (
-            self._database.cursor()
-            .execute(f"SELECT DISTINCT ts::DATE {where} ORDER BY 1")
-            .fetchall()
+    def _new_days(self, after: int, through: int) -> dict[str, list[date]]:
+        """The days of the rows after one number and up to another, by table that has any."""
+        rows = " UNION ALL ".join(
+            f"SELECT '{name}' AS name, ts::DATE AS day FROM {name} "
+            f"WHERE log_seq > {after} AND log_seq <= {through}"
+            for name in NAMES
         )
+        found: dict[str, list[date]] = {}
+        sql = f"SELECT DISTINCT name, day FROM ({rows}) ORDER BY ALL"
+        for name, day in self._database.cursor().execute(sql).fetchall():
+            found.setdefault(name, []).append(day)
+        return found
+
+    def _write_new(
+        self, name: str, days: list[date], span: tuple[int, int], written: list[Path]
+    ) -> list[str]:
+        after, through = span
+        where = f"FROM {name} WHERE log_seq > {after} AND log_seq <= {through}"
         paths = []
-        for (day,) in days:
+        for day in days:
             path = f"{name}/day={day}/rows-{after + 1:012d}-{through:012d}.parquet"
             clause = f"{where} AND ts::DATE = DATE '{day}'" if len(days) > 1 else where
             self._copy(f"SELECT * {clause} ORDER BY log_seq", path, name, written)
@@ -250,13 +263,7 @@ class Publisher:
 
     def _write_catalogue(self) -> None:
         aside = self._root / "catalogue.aside"
-        aside.unlink(missing_ok=True)
-        connection = duckdb.connect(str(aside))
-        try:
-            connection.execute(f"SET file_search_path = '{quoted(str(self._root))}'")
-            create_views(connection, self._manifest.files, self._manifest.schemas)
-        finally:
-            connection.close()
+        write_catalogue(aside, self._root, self._manifest.files, self._manifest.schemas)
         os.replace(aside, self._root / CATALOGUE)
 
 

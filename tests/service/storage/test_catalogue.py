@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from service.storage.catalogue import ORDER, columns_by_schema, table_sql, views
+from service.storage.catalogue import ORDER, columns_by_schema, table_sql, views, write_catalogue
 from service.storage.database import migrations
 from service.storage.errors import SchemaNewer, StorageError
 from service.storage.history import ROW_GROUP, Publisher, connect, query
@@ -172,6 +175,39 @@ def scanned(node: dict[str, object]) -> int:
     own = node.get("operator_name") or node.get("name") or ""
     here = int(node.get("operator_cardinality", 0)) if "PARQUET" in str(own).upper() else 0  # type: ignore[call-overload]
     return here + sum(scanned(child) for child in node.get("children", []))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("over", ["files of every schema", "nothing"])
+def test_the_file_of_the_catalogue_shows_what_a_connection_shows(tmp_path: Path, over: str) -> None:
+    """Also where a process that was killed while it wrote one has left its log behind."""
+    manifest, root = Manifest(), tmp_path / FOLDER
+    if over != "nothing":
+        old_history(tmp_path)
+        manifest = read_manifest(tmp_path)
+    else:
+        root.mkdir()
+        (root / MANIFEST).write_text(manifest.text())
+    aside = root / "catalogue.aside"
+    aside.write_bytes(b"half")
+    code = (
+        f"import duckdb, os; c = duckdb.connect({str(root / 'other')!r}); "
+        "c.execute('CREATE VIEW acts AS SELECT 1 AS foreign'); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    os.replace(root / "other.wal", root / "catalogue.aside.wal")
+    write_catalogue(aside, root, manifest.files, manifest.schemas)
+    assert sorted(path.name for path in root.glob("catalogue*")) == ["catalogue.aside"]
+    shown = [*(name for name in NAMES if name not in PRIVATE), *ORDER]
+    with connect(tmp_path) as here, duckdb.connect(str(aside), read_only=True) as there:
+        there.execute(f"SET file_search_path = '{root}'")
+        for name in shown:
+            found = [each.execute(f"FROM {name} ORDER BY ALL") for each in (here, there)]
+            one, other = [(each.description, each.fetchall()) for each in found]
+            assert one[0] == other[0] and len(one[1]) == len(other[1]), name
+            assert name in ORDER or one == other, name  # a view may tell equal rows apart by chance
+        sql = "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal ORDER BY 1"
+        told = dict(there.execute(sql).fetchall())
+        assert set(told) == set(shown) and told["rounds"] == views()["rounds"].meaning
 
 
 def test_views_stand_in_the_order_in_which_they_can_be_made() -> None:
