@@ -143,13 +143,15 @@ class Database:
                 f"{self.path} has schema {max(done)}; this version of Headgate reads up to "
                 f"{max(steps)}: run the newer one"
             )
-        for number, step in steps.items():
-            if number in done:
-                continue
+        waiting = {number: step for number, step in steps.items() if number not in done}
+        # A new file is made whole or not at all; an older one is brought on script by script.
+        rounds = [{number: step} for number, step in waiting.items()] if done else [waiting]
+        for scripts in rounds:
             connection.begin()
             try:
-                connection.execute(step)
-                connection.execute("INSERT INTO schema_version VALUES (?)", [number])
+                for number, step in scripts.items():
+                    connection.execute(step)
+                    connection.execute("INSERT INTO schema_version VALUES (?)", [number])
                 connection.commit()
             except duckdb.Error:
                 connection.rollback()

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,11 @@ whole = d.migrations()
 steps = dict(whole)
 at = int(sys.argv[2])
 numbers = sorted(steps)
+if sys.argv[3] == "within" and at:
+    d.migrations = lambda: {number: whole[number] for number in numbers[:at]}
+    d.Database._last_seq = lambda self: 0  # not every table is there yet
+    d.Database(Path(sys.argv[1])).close()
+    d.migrations = lambda: whole
 if sys.argv[3] == "between":
     for number in numbers[at:]:
         steps.pop(number)
@@ -145,10 +151,15 @@ d.Database(Path(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("where", ["between", "within"])
-@pytest.mark.parametrize("at", range(len(migrations())))
+STEPS = range(len(migrations()))
+
+
+@pytest.mark.parametrize(
+    ("where", "at"),
+    [*product(["between", "within"], STEPS), *product(["within a new file"], STEPS[9::11])],
+)
 def test_H12_a_migration_that_was_killed_is_taken_up_again(
-    tmp_path: Path, at: int, where: str
+    tmp_path: Path, where: str, at: int
 ) -> None:
     found = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path / FILE), str(at), where],
