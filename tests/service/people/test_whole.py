@@ -235,6 +235,7 @@ def test_pages_kinds_and_tenants(stage: Stage) -> None:
         assert httpx.post(path, json=body, headers=operator).status_code == 404
     own = httpx.get(f"{stage.url}/admin/review/stats", headers=operator).json()
     assert own["open"] == 2 and "passed_over" not in own
+    stage.runtime.kept.log.flush().result(20)  # what follows is read from the log
     quality = httpx.get(f"{stage.url}/admin/review/quality", headers=operator).json()
     assert quality["asked"] == 2
 
