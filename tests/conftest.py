@@ -14,12 +14,15 @@ from typing import Any
 import httpx
 import hypothesis
 import pytest
+import typer.testing
 
 # Before anybody imports them, from whichever folder; so the imports below come late.
 # ruff: noqa: E402
 gc.set_threshold(10_000, 20, 50)  # as the command line does
 hypothesis.settings.register_profile("untimed", deadline=None)  # the machine may be busy
 hypothesis.settings.load_profile("untimed")
+# The command line's tree of 140 commands is built once a worker, not at each call of a runner.
+typer.testing._get_command = functools.cache(typer.main.get_command)
 pytest.register_assert_rewrite("tests.service.faults.rig", "tests.service.faults.refusing")
 
 from service.api import serving

@@ -25,7 +25,7 @@ class Site:
 
     def __init__(self, runtime: Runtime, url: str, world: Stream) -> None:
         self.runtime, self.url, self.world = runtime, url, world
-        self.http = httpx.Client(base_url=url, headers=AUTH, trust_env=False, timeout=20.0)
+        self.http = httpx.Client(base_url=url, headers=AUTH, trust_env=False, timeout=60.0)
         self.asked = 0
 
     def ask(self, session: str = "", text: str = "Describe a kite.", **more: Any) -> httpx.Response:
