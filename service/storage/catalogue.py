@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -22,6 +21,7 @@ ORDER = (
     "weights_over_time", "drift_events", "fallbacks", "breaker_episodes", "overrides_in_time",
     "experiments_in_time", "exposures", "rollbacks", "versions_in_time", "alert_episodes",
 )  # fmt: skip
+_OVER_NOTHING: list[bytes] = []  # the file of a catalogue of which no table has a file yet
 _COLUMN = re.compile(r"(?P<name>\w+)(?: \[(?P<unit>[^\]]+)\])?: (?P<meaning>.+)")
 
 
@@ -136,10 +136,15 @@ def write_catalogue(
     """Write a database of the views over ``files``, which are named from ``root``; what is at
     ``path`` is replaced. All but the views of the tables that have files is made once a process.
     """
+    path.unlink(missing_ok=True)
     path.with_name(path.name + ".wal").unlink(missing_ok=True)  # of one that was killed
-    path.write_bytes(_over_nothing())
-    connection = duckdb.connect(str(path))
-    try:
+    if _OVER_NOTHING:
+        path.write_bytes(_OVER_NOTHING[0])
+    else:
+        with duckdb.connect(str(path)) as connection:
+            create_views(connection, {}, {})
+        _OVER_NOTHING.append(path.read_bytes())
+    with duckdb.connect(str(path)) as connection:
         connection.execute(f"SET file_search_path = '{quoted(str(root))}'")
         connection.begin()
         for name, paths in files.items():
@@ -147,21 +152,6 @@ def write_catalogue(
                 sql = table_sql(name, files, schemas)
                 connection.execute(f"CREATE OR REPLACE VIEW {name} AS {sql}")
         connection.commit()
-    finally:
-        connection.close()
-
-
-@functools.cache
-def _over_nothing() -> bytes:
-    """The file of a catalogue of which no table has a file yet."""
-    with tempfile.TemporaryDirectory(prefix="headgate-catalogue-") as folder:
-        path = Path(folder) / "empty.duckdb"
-        connection = duckdb.connect(str(path))
-        try:
-            create_views(connection, {}, {})
-        finally:
-            connection.close()
-        return path.read_bytes()
 
 
 def table_sql(name: str, files: Mapping[str, Sequence[str]], schemas: Mapping[str, int]) -> str:
