@@ -82,13 +82,13 @@ class AlertBook:
         """What has fired since a time."""
         return [each for each in self._alerts.values() if each.fired_us > at_us]
 
-    def cooling_until_us(self, rule: str, scope: str, minutes: int) -> int:
-        """To when a scope in which an alert has ended does not fire again; 0: it may."""
+    def cools(self, rule: str, scope: str, minutes: int, at_us: int) -> bool:
+        """Whether an alert of a scope ended so short before a moment that it does not fire."""
         ended = [
             each.resolved_us or 0 for each in self._alerts.values() if each.key == (rule, scope)
         ]
         last = max(ended, default=0)
-        return last // MINUTE_US * MINUTE_US + minutes * MINUTE_US if last else 0
+        return bool(last) and at_us < last // MINUTE_US * MINUTE_US + minutes * MINUTE_US
 
     # silences -----------------------------------------------------------------------------------
 

@@ -142,8 +142,8 @@ class AlertWatch:
         key = rule.name, finding.scope
         run, alert = self.runs.get(key, Run()), self.book.open(*key)
         if alert is None:
-            cooling_us = self.book.cooling_until_us(*key, plan.cool_down_minutes)
-            if run.row >= rule.row(plan) and self._end_us >= cooling_us:
+            cools = self.book.cools(*key, plan.cool_down_minutes, self._end_us)
+            if run.row >= rule.row(plan) and not cools:
                 await self._fire(rule, finding, plan)
             return
         if run.clean >= plan.clear_after_minutes:
@@ -336,8 +336,9 @@ class AlertWatch:
         plan = self.parts.plan()
         for (name, scope), run in self.runs.items():
             ripe = run.row >= ALERT_RULES[name].row(plan)
-            cools = self._end_us < self.book.cooling_until_us(name, scope, plan.cool_down_minutes)
-            if ripe and cools and self.book.open(name, scope) is None and plan.enabled:
+            if not (ripe and plan.enabled) or self.book.open(name, scope) is not None:
+                continue
+            if self.book.cools(name, scope, plan.cool_down_minutes, self._end_us):
                 said.append(
                     f"{self.words[name, scope].words}; an alert of it ended a short time ago, so "
                     f"it does not fire again for {plan.cool_down_minutes} minutes after that"
